@@ -1,0 +1,58 @@
+# How every target of this project is compiled, in one place.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  # The sloppiness is what ccache's manual asks for with precompiled headers.
+  set(_ccache ${CMAKE_COMMAND} -E env
+    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${_ccache})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${_ccache})
+endif()
+
+add_library(autoround_compile INTERFACE)
+target_compile_options(autoround_compile INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  $<$<BOOL:${CCACHE_PROGRAM}>:-fpch-preprocess>
+  $<$<BOOL:${AUTOROUND_WERROR}>:-Werror>)
+if(AUTOROUND_SANITIZE)
+  target_compile_options(autoround_compile INTERFACE
+    -fsanitize=${AUTOROUND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${AUTOROUND_SANITIZE})
+endif()
+
+# The one precompiled header: ATen costs seconds in each file without it.
+function(autoround_use_torch target)
+  if(NOT TARGET autoround_torch_pch)
+    file(WRITE "${PROJECT_BINARY_DIR}/torch_pch.cpp" "// Carries the precompiled header.\n")
+    add_library(autoround_torch_pch OBJECT "${PROJECT_BINARY_DIR}/torch_pch.cpp")
+    target_link_libraries(autoround_torch_pch PRIVATE autoround_compile LibTorch::torch_cpu)
+    target_precompile_headers(autoround_torch_pch PRIVATE "${PROJECT_SOURCE_DIR}/cmake/torch_pch.hpp")
+  endif()
+  target_link_libraries(${target} PUBLIC LibTorch::torch_cpu)
+  target_precompile_headers(${target} REUSE_FROM autoround_torch_pch)
+endfunction()
+
+# autoround_component(<folder> SOURCES a.cpp ... [TORCH] [LINK lib...])
+# One folder of cpp/ is one static library, autoround_<folder>, that names the folders it uses in LINK.
+# Registries are plain tables, never static initialisers, so nothing is lost when the archive is linked.
+function(autoround_component name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
+  set(target autoround_${name})
+  add_library(${target} STATIC ${ARG_SOURCES})
+  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/cpp")
+  target_link_libraries(${target} PRIVATE autoround_compile PUBLIC AutoRound::headers ${ARG_LINK})
+  if(ARG_TORCH)
+    autoround_use_torch(${target})
+  endif()
+endfunction()

@@ -1,0 +1,46 @@
+# Finds LibTorch in a torch wheel or a libtorch folder, without find_package(Torch): the CUDA wheel's own
+# package config stops when no CUDA toolkit is installed, and this library needs only the CPU half of it.
+#
+#   AUTOROUND_TORCH_DIR  folder that holds include/ and lib/ (site-packages/torch, or an unpacked libtorch).
+#                        Default: the environment variable of that name, then <source>/.venv.
+#
+# Defines LibTorch::c10, LibTorch::torch_cpu, LibTorch::gomp; LibTorch_LIBRARY_DIR; LibTorch_VERSION.
+set(AUTOROUND_TORCH_DIR "$ENV{AUTOROUND_TORCH_DIR}" CACHE PATH "Folder of LibTorch: holds include/ and lib/")
+set(_candidates "${AUTOROUND_TORCH_DIR}")
+file(GLOB _venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+list(APPEND _candidates ${_venv})
+
+find_path(LibTorch_INCLUDE_DIR NAMES ATen/ATen.h HINTS ${_candidates} PATH_SUFFIXES include NO_DEFAULT_PATH)
+find_library(LibTorch_CPU_LIBRARY NAMES torch_cpu HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
+find_library(LibTorch_C10_LIBRARY NAMES c10 HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
+# The OpenMP runtime that LibTorch itself uses: linking a second one would give the process two thread pools.
+find_file(LibTorch_GOMP_LIBRARY NAMES libgomp.so.1 HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
+
+if(LibTorch_INCLUDE_DIR)
+  file(READ "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h" _text)
+  foreach(_part MAJOR MINOR PATCH)
+    string(REGEX MATCH "TORCH_VERSION_${_part} ([0-9]+)" _unused "${_text}")
+    set(_${_part} "${CMAKE_MATCH_1}")
+  endforeach()
+  set(LibTorch_VERSION "${_MAJOR}.${_MINOR}.${_PATCH}")
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibTorch
+  REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_GOMP_LIBRARY LibTorch_INCLUDE_DIR
+  VERSION_VAR LibTorch_VERSION
+  REASON_FAILURE_MESSAGE "run scripts/bootstrap.sh, or pass -DAUTOROUND_TORCH_DIR=<folder with include/ and lib/>")
+
+if(LibTorch_FOUND AND NOT TARGET LibTorch::torch_cpu)
+  get_filename_component(LibTorch_LIBRARY_DIR "${LibTorch_CPU_LIBRARY}" DIRECTORY)
+  foreach(_part c10 torch_cpu gomp)
+    add_library(LibTorch::${_part} SHARED IMPORTED)
+  endforeach()
+  set_target_properties(LibTorch::c10 PROPERTIES IMPORTED_LOCATION "${LibTorch_C10_LIBRARY}")
+  set_target_properties(LibTorch::torch_cpu PROPERTIES IMPORTED_LOCATION "${LibTorch_CPU_LIBRARY}")
+  set_target_properties(LibTorch::gomp PROPERTIES IMPORTED_LOCATION "${LibTorch_GOMP_LIBRARY}")
+  target_include_directories(LibTorch::c10 SYSTEM INTERFACE
+    "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+  target_link_libraries(LibTorch::torch_cpu INTERFACE LibTorch::c10)
+endif()
+mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_GOMP_LIBRARY)

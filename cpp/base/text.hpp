@@ -1,0 +1,22 @@
+// Small text helpers: UTF-8 checks, nearest names for hints, number formatting that ignores the host's locale.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace autoround {
+
+/// Offset of the first byte that is not valid UTF-8 (overlongs and surrogates refused), or nullopt.
+std::optional<std::size_t> invalid_utf8(std::string_view text);
+/// The candidate closest to `name` by edit distance, when close enough to be worth a hint; "" otherwise.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
+/// "did you mean `x`?" with a leading space, or "".
+std::string hint(std::string_view name, const std::vector<std::string>& candidates);
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+std::string format_number(double value);        // shortest text that reads back the same, '.' as decimal point
+std::string format_bytes(std::uint64_t bytes);  // "1.44 GB" (decimal units)
+
+}  // namespace autoround

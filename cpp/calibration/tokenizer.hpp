@@ -1,0 +1,41 @@
+// tokenizer.json through the `tokenizers` crate, chat templates through `minijinja`, both in one small Rust static library
+// (calibration/tokenizer_ffi) behind a C interface. UTF-8 in, ids out; NUL and four-byte characters are ordinary text.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace autoround::calibration {
+
+struct ChatMessage {
+  std::string role, content;
+};
+
+class Tokenizer {
+ public:
+  /// @param tokenizer_json path of tokenizer.json; tokenizer_config.json and chat_template.jinja beside it are used when there.
+  /// @throws Error not_found, io, parse (broken file), naming the file.
+  static std::shared_ptr<const Tokenizer> load(const std::string& tokenizer_json);
+  ~Tokenizer();
+
+  std::vector<std::int64_t> encode(std::string_view text, bool add_special_tokens) const;
+  std::string decode(const std::vector<std::int64_t>& ids, bool skip_special_tokens) const;
+  std::int64_t vocab_size() const;  // added tokens included
+  bool has_chat_template() const noexcept;
+  /// The chat template's text for a conversation. Fuel and output are bounded; templates see no files and no network.
+  /// @throws Error parse: no template (with a hint), or the template fails, is endless or too large.
+  std::string apply_chat_template(const std::vector<ChatMessage>& messages, bool add_generation_prompt = false) const;
+  /// Ids that the tokenizer puts around a sequence (Gemma: {<bos>} and {}).
+  std::vector<std::int64_t> prefix_ids() const;
+  std::vector<std::int64_t> suffix_ids() const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace autoround::calibration

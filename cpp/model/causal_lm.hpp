@@ -1,0 +1,57 @@
+// A causal language model over a weight source: embeddings, layers loaded one at a time, head. Never holds more than one
+// layer; perplexity streams.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "model/decoder_layer.hpp"
+#include "recipe/matching.hpp"
+
+namespace autoround::model {
+
+/// bf16 where the CPU multiplies bf16 in hardware, fp32 elsewhere (bf16 without it is 4 to 80 times slower).
+at::ScalarType preferred_compute_type();
+
+/// Named modules of the whole model in named_modules order, shapes from the checkpoint.
+/// @throws Error parse: a tensor that the config implies is missing or has another shape.
+std::vector<recipe::ModuleInfo> list_modules(const DecoderSpec& spec, const checkpoint::Checkpoint& checkpoint);
+
+class CausalLm {
+ public:
+  CausalLm(DecoderSpec spec, std::shared_ptr<WeightSource> weights, at::ScalarType dtype);
+
+  const DecoderSpec& spec() const noexcept { return spec_; }
+  at::ScalarType dtype() const noexcept { return dtype_; }
+  const WeightSource& weights() const noexcept { return *weights_; }
+
+  /// ids: int64 [n, S], each < vocab_size -> [n*S, H]. @throws invalid_argument on an id out of range
+  at::Tensor embed(const at::Tensor& ids) const;
+  std::unique_ptr<DecoderLayer> load_layer(std::size_t index) const;
+  /// Table for `length` positions of layer `index`; null when the layer has none. Cached by length.
+  const RopeTable* rope(std::size_t index, std::int64_t length) const;
+  /// hidden: [T, H] after the last layer -> fp32 logits [T, vocab]. The head is loaded on first use.
+  at::Tensor logits(const at::Tensor& hidden, Ops& ops) const;
+
+ private:
+  DecoderSpec spec_;
+  std::shared_ptr<WeightSource> weights_;
+  at::ScalarType dtype_;
+  mutable std::vector<std::pair<std::int64_t, std::unique_ptr<RopeTable>>> ropes_;
+  mutable at::Tensor head_, final_norm_;
+};
+
+struct Perplexity {
+  double perplexity = 0.0, nll = 0.0;  // nll: mean, natural log
+  std::int64_t tokens = 0;             // predicted ones: every token of a window but its first
+};
+
+/// ids: int64 [windows, S]; lengths: valid tokens of each window. `on_layer(done, total)` after each layer.
+Perplexity perplexity(const CausalLm& model, const at::Tensor& ids, const std::vector<std::int64_t>& lengths, Ops& ops,
+                      const CancelToken& cancel, const std::function<void(std::size_t, std::size_t)>& on_layer = {});
+
+RopeTable make_rope_table(const RopeSpec& spec, std::int64_t length);
+
+}  // namespace autoround::model

@@ -1,0 +1,44 @@
+// One decoder layer: its weights and its forward pass, built from a LayerSpec.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/ops.hpp"
+#include "model/projection.hpp"
+#include "model/spec.hpp"
+#include "model/weight_source.hpp"
+
+namespace autoround::model {
+
+class DecoderLayer {
+ public:
+  /// Loads the weights of layer `index` in `dtype`. @throws Error not_found / parse (shape) naming the tensor.
+  static std::unique_ptr<DecoderLayer> load(const DecoderSpec& spec, std::size_t index, const WeightSource& weights,
+                                            at::ScalarType dtype);
+
+  const std::string& name() const noexcept { return name_; }
+  std::size_t index() const noexcept { return index_; }
+  /// All projections in forward order (qkv, o, gate_up, down). Weights may be replaced by the tuner.
+  std::vector<Projection*> projections();
+
+  /// x: [B*S, H] -> [B*S, H]. `rope` is the table for at least S positions, null when the layer has no rope.
+  at::Tensor forward(const at::Tensor& x, std::int64_t batch, const RopeTable* rope, Ops& ops) const;
+  /// The same after the input norm, which needs no gradient and can be computed once per sample:
+  /// forward(x) == forward_normed(x, input_norm(x)).
+  at::Tensor input_norm(const at::Tensor& x, Ops& ops) const;
+  at::Tensor forward_normed(const at::Tensor& x, const at::Tensor& normed, std::int64_t batch, const RopeTable* rope,
+                            Ops& ops) const;
+
+ private:
+  std::string name_;
+  std::size_t index_ = 0;
+  const LayerSpec* spec_ = nullptr;
+  double norm_eps_ = 1e-6;
+  Projection qkv_, out_, gate_up_, down_;
+  at::Tensor input_norm_, post_attention_norm_, q_norm_, k_norm_;
+};
+
+}  // namespace autoround::model

@@ -1,0 +1,65 @@
+// The operations a decoder layer is made of, behind one interface, so that the forward code exists once while the
+// arithmetic is chosen by who runs it: plain LibTorch operations (AtenOps, the reference), fused kernels (FusedOps), or
+// the tuner's own, which replaces `linear` by a quantizing one. All tensors are [T, width], T = batch * sequence tokens,
+// sample-major; compute dtype bf16 or fp32; results differ between implementations only in rounding.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <utility>
+
+#include "model/projection.hpp"
+#include "model/spec.hpp"
+
+namespace autoround::model {
+
+/// Rotation tables for positions 0..S-1: fp32 [S, rotary_dim / 2], attention factor multiplied in.
+struct RopeTable {
+  at::Tensor cos, sin;
+};
+
+struct AttentionInput {
+  at::Tensor qkv;               // [B*S, (heads + 2*kv_heads) * head_dim], before norm and rope
+  std::int64_t batch = 1;
+  const AttentionSpec* spec = nullptr;
+  const RopeTable* rope = nullptr;     // null: no rope on this layer
+  at::Tensor q_norm, k_norm;    // [head_dim] when spec->qk_norm
+  double norm_eps = 1e-6;
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual at::Tensor linear(const Projection& projection, const at::Tensor& x) = 0;
+  /// Causal attention (padding is on the right, so it needs no mask). -> [B*S, heads * head_dim]
+  virtual at::Tensor attention(const AttentionInput& input) = 0;
+  virtual at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) = 0;
+  /// h = x + delta, y = rms_norm(h). Returns {h, y}.
+  virtual std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
+                                                         const at::Tensor& weight, double eps) = 0;
+  /// act(gate) * up of [T, 2*I] = gate | up. -> [T, I]
+  virtual at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) = 0;
+};
+
+/// Plain LibTorch operations in the order and with the roundings of the transformers code. Differentiable.
+class AtenOps : public Ops {
+ public:
+  at::Tensor linear(const Projection&, const at::Tensor&) override;
+  at::Tensor attention(const AttentionInput&) override;
+  at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
+  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double) override;
+  at::Tensor gated_activation(const at::Tensor&, Activation) override;
+};
+
+/// The fused kernels (model/kernels), picked for this CPU at run time; what no kernel covers goes to AtenOps.
+/// Differentiable: each op is one autograd Function. Weights of norms get no gradient (they are frozen).
+class FusedOps : public AtenOps {
+ public:
+  at::Tensor attention(const AttentionInput&) override;
+  at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
+  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double) override;
+  at::Tensor gated_activation(const at::Tensor&, Activation) override;
+};
+
+}  // namespace autoround::model

@@ -1,0 +1,70 @@
+// A decoder model as plain data. A family file (model/families/) maps config.json to it; the forward code exists once and
+// reads only this. A new family is a new mapping, not new arithmetic.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/hf_config.hpp"
+
+namespace autoround::model {
+
+enum class Activation { silu, gelu, gelu_tanh, relu };
+enum class RopeType { standard, linear, dynamic, llama3, yarn, longrope };
+
+struct RopeSpec {
+  RopeType type = RopeType::standard;
+  double theta = 10000.0;
+  std::int64_t rotary_dim = 0;  // leading part of each head that is rotated
+  double factor = 1.0;
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;        // llama3
+  double original_max_position = 0.0, max_position = 0.0;      // llama3, yarn, dynamic
+  double beta_fast = 32.0, beta_slow = 1.0;                    // yarn
+  std::optional<double> attention_factor, mscale, mscale_all_dim;
+  bool truncate = true;
+};
+
+struct AttentionSpec {
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  double scale = 0.0;             // factor of q.k
+  std::int64_t window = 0;        // a key is visible iff q - window < k <= q; 0 = no window
+  bool qkv_bias = false, out_bias = false;
+  bool qk_norm = false;           // RMSNorm over each head of q and k before rope
+  std::optional<RopeSpec> rope;
+};
+
+struct MlpSpec {
+  std::int64_t intermediate = 0;
+  Activation activation = Activation::silu;
+  bool bias = false;
+};
+
+struct LayerSpec {
+  AttentionSpec attention;
+  MlpSpec mlp;
+};
+
+struct DecoderSpec {
+  std::string model_type;         // "llama"
+  std::string architecture;       // "LlamaForCausalLM"
+  std::string layer_class;        // "LlamaDecoderLayer", the sequential target
+  std::string attention_class, mlp_class, norm_class;
+  std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
+  double norm_eps = 1e-6;
+  bool tie_word_embeddings = false;
+  std::vector<LayerSpec> layers;
+  // Names in the checkpoint. Layer i lives under layer_prefix + "i.".
+  std::string prefix = "model.";
+  std::string embed_tokens() const { return prefix + "embed_tokens"; }
+  std::string layer_name(std::size_t i) const { return prefix + "layers." + std::to_string(i); }
+  std::string final_norm() const { return prefix + "norm"; }
+  std::string lm_head = "lm_head";
+};
+
+/// @throws Error unsupported: model_type is not known (the message lists those that are); parse: a value out of range.
+DecoderSpec read_spec(const checkpoint::HfConfig& config);
+std::vector<std::string> supported_families();
+
+}  // namespace autoround::model

@@ -1,0 +1,55 @@
+// Quantization schemes in the vocabulary of compressed-tensors: arguments of one tensor kind, and a scheme that says what
+// happens to the weights and activations of the modules it is given to. Plain data with its rules.
+// Source: compressed-tensors 0.20 QuantizationArgs / QuantizationScheme (docs/formats).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace autoround::recipe {
+
+enum class Strategy { tensor, channel, group, block, token, tensor_group, attn_head };
+enum class NumberType { integer, floating };
+enum class Dynamic { no, yes, local };
+
+struct QuantizationArgs {
+  int num_bits = 8;
+  NumberType type = NumberType::integer;
+  bool symmetric = true;
+  Strategy strategy = Strategy::tensor;
+  std::optional<std::int64_t> group_size;  // as given: -1 and absent both mean channel
+  std::optional<std::array<std::int64_t, 2>> block_structure;
+  Dynamic dynamic = Dynamic::no;
+  std::string actorder;     // "", "weight" or "static"; changes nothing on disk
+  std::string scale_dtype;  // "" or "torch.float8_e4m3fn" ...
+  std::string zp_dtype;
+  std::string observer;
+
+  bool operator==(const QuantizationArgs&) const = default;
+};
+
+struct QuantizationScheme {
+  std::vector<std::string> targets;
+  std::optional<QuantizationArgs> weights;
+  std::optional<QuantizationArgs> input_activations;
+  std::optional<QuantizationArgs> output_activations;
+  std::string format;  // "" means inferred
+  std::string preset;  // the preset's name when the scheme came from one, e.g. "W4A16"; for display
+
+  bool operator==(const QuantizationScheme&) const = default;
+};
+
+std::string_view strategy_name(Strategy strategy) noexcept;
+/// A short name for logs and results: the preset, or "int4 group 64 asym".
+std::string describe(const QuantizationScheme& scheme);
+
+/// Names of all presets ("W4A16", ...), in the order of docs and help.
+const std::vector<std::string>& preset_names();
+/// @throws Error invalid_argument with the nearest name. Case-insensitive.
+QuantizationScheme preset_scheme(std::string_view name);
+
+}  // namespace autoround::recipe
