@@ -1,5 +1,6 @@
 // Files as this library needs them: bounded reads of untrusted files through one descriptor, and writes that appear whole
 // or not at all. POSIX calls only; LibTorch exports its own copy of std::filesystem's functions.
+// A path is bytes: nothing here asks for UTF-8, and a NUL byte in a path is invalid_argument everywhere.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/descriptor.hpp"
+
 namespace autoround {
 
 /// A regular file opened once for reading; all reads go to this descriptor, so a swapped path changes nothing.
@@ -16,61 +19,68 @@ class InputFile {
  public:
   /// @throws Error not_found: absent. io: unreadable, a directory, FIFO or device (never blocks).
   static InputFile open(const std::string& path);
-  InputFile(InputFile&&) noexcept;
-  InputFile& operator=(InputFile&&) noexcept;
-  ~InputFile();
+  /// As open(), and io when the last component of `path` is a symbolic link.
+  static InputFile open_no_follow(const std::string& path);
 
   const std::string& path() const noexcept { return path_; }
   std::uint64_t size() const noexcept { return size_; }
+  std::uint64_t hard_links() const noexcept { return hard_links_; }
   /// Fills `out` from `offset`. @throws Error io: short read (the file shrank) or a read error.
   void read(std::uint64_t offset, gsl::span<std::byte> out) const;
 
  private:
-  InputFile(std::string path, int fd, std::uint64_t size) : path_(std::move(path)), fd_(fd), size_(size) {}
+  InputFile(std::string path, Descriptor descriptor);
   std::string path_;
-  int fd_ = -1;
+  Descriptor descriptor_;
   std::uint64_t size_ = 0;
+  std::uint64_t hard_links_ = 0;
 };
 
 /// Whole text of a file of at most `limit` bytes. @throws as InputFile::open; parse: larger than the limit.
 std::string read_text_file(const std::string& path, std::uint64_t limit);
+std::string read_text_file(const InputFile& file, std::uint64_t limit);
 
 /// A file being written inside a staging directory: preallocated, positioned writes, fsynced by close().
 class OutputFile {
  public:
-  /// Creates the file (it must not exist) and reserves `reserve` bytes so that a full disk shows now. @throws Error io
+  /// Creates the file (it must not exist) and reserves `reserve` bytes, all zero, so that a full disk shows now. The file
+  /// is never shorter than that: give the final size when it is known, else 0. @throws Error io, not_found (no parent)
   static OutputFile create(const std::string& path, std::uint64_t reserve);
-  OutputFile(OutputFile&&) noexcept;
-  OutputFile& operator=(OutputFile&&) noexcept;
-  ~OutputFile();
 
+  const std::string& path() const noexcept { return path_; }
+  /// Thread-safe for ranges that do not overlap. @throws Error io
   void write(std::uint64_t offset, gsl::span<const std::byte> bytes);
-  void close();  // fsync and close; errors are reported here
+  /// fsync and close; errors are reported here, not by the destructor. @throws Error io
+  void close();
 
  private:
-  OutputFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  OutputFile(std::string path, Descriptor descriptor) : path_(std::move(path)), descriptor_(std::move(descriptor)) {}
   std::string path_;
-  int fd_ = -1;
+  Descriptor descriptor_;
 };
 
 /// A hidden sibling of `target` that becomes `target` on commit(), or vanishes with its contents on destruction.
 class StagingDirectory {
  public:
   /// Creates parents as needed. Takes a lock that a second writer of the same target runs into.
-  /// @throws Error invalid_argument: target exists and is not an empty directory. invalid_state: another run writes it. io.
-  explicit StagingDirectory(std::string target);
+  /// @throws Error invalid_argument: target exists and is not an empty directory, or is a mount point, which nothing can
+  /// be renamed onto. invalid_state: another run writes it. io.
+  explicit StagingDirectory(const std::string& target);
   StagingDirectory(const StagingDirectory&) = delete;
   StagingDirectory& operator=(const StagingDirectory&) = delete;
   ~StagingDirectory();
 
   const std::string& path() const noexcept { return staging_; }
-  const std::string& target() const noexcept { return target_; }
-  void commit();  // fsyncs the folder, renames it onto target, fsyncs the parent
+  const std::string& target() const noexcept { return target_; }  // absolute, symlinks resolved
+  /// Fsyncs the folder and those in it, renames it onto target, fsyncs the parent. @throws Error io
+  void commit();
 
  private:
+  std::string parent_;
   std::string target_;
   std::string staging_;
-  int lock_fd_ = -1;
+  std::string lock_path_;
+  Descriptor lock_;
   bool committed_ = false;
 };
 
@@ -80,13 +90,18 @@ struct DirectoryEntry {
   bool directory = false;  // after following symlinks
   std::uint64_t size = 0;
 };
-std::vector<DirectoryEntry> list_directory(const std::string& path);  // sorted by name; without "." and ".."
-void copy_file(const std::string& from, const std::string& to);       // regular files, fsynced
-void write_text_file(const std::string& path, std::string_view text); // new file, fsynced
+/// Sorted by name; without "." and "..". A dangling symlink is neither regular nor directory. @throws Error not_found, io
+std::vector<DirectoryEntry> list_directory(const std::string& path);
+void create_directories(const std::string& path);  // like mkdir -p. @throws Error io
+void copy_file(const std::string& from, const std::string& to);        // regular files, fsynced
+void write_text_file(const std::string& path, std::string_view text);  // new file, fsynced
 std::uint64_t free_disk_bytes(const std::string& path);                // of the nearest existing parent
-/// True when `path` (which may not exist yet) is `directory` or lies inside it, symlinks resolved.
+/// True when `path` (which may not exist yet) is `directory` or lies inside it, symlinks resolved. Compares inodes, so
+/// bind mounts and differently spelled paths are seen through. @throws Error not_found when `directory` is absent.
 bool is_inside(const std::string& path, const std::string& directory);
 std::string canonical_path(const std::string& path);  // @throws not_found
 std::string join_path(std::string_view directory, std::string_view name);
+std::string parent_path(std::string_view path);  // "a/b/" -> "a", "a" -> ".", "/a" -> "/"
+std::string file_name(std::string_view path);    // "a/b/" -> "b", "/" -> ""
 
 }  // namespace autoround

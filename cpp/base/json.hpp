@@ -38,9 +38,13 @@ class JsonView {
   bool boolean_or(const std::string& key, bool fallback) const;
   std::string string(const std::string& key) const;
   std::string string_or(const std::string& key, std::string fallback) const;
-  std::optional<JsonView> object(const std::string& key) const;  // nullopt when absent or null
+  /// nullopt when absent or null. The view's subject is this one's and the key: "config.json: text_config".
+  std::optional<JsonView> object(const std::string& key) const;
 
  private:
+  const Json* find(const std::string& key) const;  // nullptr when absent or null
+  const Json& at(const std::string& key) const;    // throws parse when absent or null
+
   const Json* object_;
   std::string subject_;
 };

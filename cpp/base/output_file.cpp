@@ -1,0 +1,80 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <gsl/narrow>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace autoround {
+namespace {
+
+constexpr std::size_t copy_chunk = std::size_t{1} << 20;
+
+// Reserved blocks read back as zeros, so a byte that nobody wrote can never be old disk or memory contents.
+int reserve_space(int fd, std::uint64_t bytes) {
+  if (bytes == 0) return 0;
+  int error = 0;
+  do {
+    error = ::posix_fallocate(fd, 0, gsl::narrow<off_t>(bytes));
+  } while (error == EINTR);
+  return error;
+}
+
+}  // namespace
+
+OutputFile OutputFile::create(const std::string& path, std::uint64_t reserve) {
+  require_plain_path(path);
+  Descriptor descriptor = open_descriptor(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+  if (!descriptor.valid()) fail_errno(path, "create the file", errno);
+  if (const int error = reserve_space(descriptor.get(), reserve); error != 0) {
+    ::unlink(path.c_str());
+    fail_errno(path, "reserve " + format_bytes(reserve) + " on disk", error);
+  }
+  return OutputFile(path, std::move(descriptor));
+}
+
+void OutputFile::write(std::uint64_t offset, gsl::span<const std::byte> bytes) {
+  if (!descriptor_.valid()) fail(Code::internal, path_, "a write after the file was closed");
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const auto at = gsl::narrow<off_t>(offset + done);
+    const ssize_t count = ::pwrite(descriptor_.get(), bytes.data() + done, bytes.size() - done, at);
+    if (count > 0) {
+      done += static_cast<std::size_t>(count);
+    } else if (count == 0 || errno != EINTR) {
+      fail_errno(path_, "write " + std::to_string(bytes.size()) + " bytes at offset " + std::to_string(offset),
+                 count == 0 ? ENOSPC : errno);
+    }
+  }
+}
+
+void OutputFile::close() {
+  if (!descriptor_.valid()) fail(Code::internal, path_, "the file was closed twice");
+  if (::fsync(descriptor_.get()) != 0) fail_errno(path_, "write the file through to disk", errno);
+  if (const int error = descriptor_.reset(); error != 0) fail_errno(path_, "close the file", error);
+}
+
+void copy_file(const std::string& from, const std::string& to) {
+  const InputFile input = InputFile::open(from);
+  OutputFile output = OutputFile::create(to, input.size());
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(copy_chunk, input.size()));
+  for (std::uint64_t offset = 0; offset < input.size();) {
+    const auto count = std::min<std::uint64_t>(buffer.size(), input.size() - offset);
+    const gsl::span<std::byte> chunk(buffer.data(), static_cast<std::size_t>(count));
+    input.read(offset, chunk);
+    output.write(offset, chunk);
+    offset += count;
+  }
+  output.close();
+}
+
+void write_text_file(const std::string& path, std::string_view text) {
+  OutputFile output = OutputFile::create(path, text.size());
+  output.write(0, gsl::as_bytes(gsl::span<const char>(text.data(), text.size())));
+  output.close();
+}
+
+}  // namespace autoround

@@ -1,0 +1,171 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <random>
+
+#include "base/file.hpp"
+
+namespace autoround {
+namespace {
+
+// Calls act(folder_fd, name, is_directory) for everything in `folder`, inner folders first. Symbolic links are entries,
+// never followed. @return 0 or the first errno.
+template <typename Act>
+int walk(int folder, const Act& act) {
+  DIR* directory = ::fdopendir(folder);
+  if (directory == nullptr) {
+    const int error = errno;
+    ::close(folder);
+    return error;
+  }
+  int result = 0;
+  while (const dirent* entry = ::readdir(directory)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    struct stat status {};
+    if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      result = result != 0 ? result : errno;
+      continue;
+    }
+    int error = 0;
+    if (S_ISDIR(status.st_mode)) {
+      const int inner = ::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      error = inner < 0 ? errno : walk(inner, act);
+    }
+    if (error == 0) error = act(folder, name.c_str(), S_ISDIR(status.st_mode));
+    if (result == 0) result = error;
+  }
+  ::closedir(directory);
+  return result;
+}
+
+int remove_entry(int folder, const char* name, bool is_directory) {
+  return ::unlinkat(folder, name, is_directory ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
+}
+
+int sync_folder(int folder, const char* name, bool is_directory) {
+  if (!is_directory) return 0;  // files were synced when they were closed
+  const Descriptor inner(::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  return inner.valid() && ::fsync(inner.get()) == 0 ? 0 : errno;
+}
+
+Descriptor open_folder(const std::string& path) {
+  Descriptor folder = open_descriptor(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder.valid()) fail_errno(path, "open the directory", errno);
+  return folder;
+}
+
+void sync_directory(const std::string& path) {
+  if (::fsync(open_folder(path).get()) != 0) fail_errno(path, "write the directory through to disk", errno);
+}
+
+// Where the finished folder will be, as an absolute path that a change of the working directory cannot move.
+std::string resolve_target(const std::string& target) {
+  require_plain_path(target);
+  if (target.empty()) fail(Code::invalid_argument, target, "the output directory has no name");
+  struct stat status {};
+  if (::stat(target.c_str(), &status) == 0) {
+    if (!S_ISDIR(status.st_mode)) fail(Code::invalid_argument, target, "exists and is not a directory");
+    if (!list_directory(target).empty()) {
+      fail(Code::invalid_argument, target, "exists and is not empty; give a new or an empty directory");
+    }
+    const std::string resolved = canonical_path(target);
+    struct stat parent {};
+    if (::stat(parent_path(resolved).c_str(), &parent) == 0 && parent.st_dev != status.st_dev) {
+      fail(Code::invalid_argument, target,
+           "is a mount point, and the finished folder could not be renamed onto it; give a directory inside it");
+    }
+    return resolved;
+  }
+  if (errno != ENOENT) fail_errno(target, "examine the output directory", errno == ENOTDIR ? EEXIST : errno);
+  struct stat link {};
+  if (::lstat(target.c_str(), &link) == 0) fail(Code::invalid_argument, target, "is a symbolic link that leads nowhere");
+  const std::string name = file_name(target);
+  if (name == "." || name == "..") fail(Code::invalid_argument, target, "does not name a new directory");
+  const std::string parent = parent_path(target);
+  create_directories(parent);
+  return join_path(canonical_path(parent), name);
+}
+
+// The owner removes its lock file while it holds the lock. A process that opened the old file before that and gets the
+// lock after it holds a lock on a file without a name; it sees that here and starts over.
+Descriptor take_lock(const std::string& lock_path, const std::string& target) {
+  for (;;) {
+    Descriptor lock = open_descriptor(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);
+    if (!lock.valid()) fail_errno(lock_path, "create the lock file", errno);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EINTR) continue;
+      if (errno == EWOULDBLOCK) fail(Code::invalid_state, target, "another run is writing this output directory");
+      fail_errno(lock_path, "lock the file", errno);
+    }
+    struct stat held {};
+    struct stat named {};
+    if (::fstat(lock.get(), &held) != 0) fail_errno(lock_path, "examine the lock file", errno);
+    if (::lstat(lock_path.c_str(), &named) == 0 && named.st_dev == held.st_dev && named.st_ino == held.st_ino) return lock;
+  }
+}
+
+std::string hidden_name(const std::string& name, std::string_view ending) {
+  return std::string(".").append(name).append(ending);
+}
+
+// mkdir and not mkdtemp: the folder keeps its mode when it is renamed, and the host's umask should decide it.
+std::string create_staging(const std::string& parent, const std::string& name) {
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  for (;;) {
+    std::string path = join_path(parent, hidden_name(name, ".incomplete-"));
+    for (int i = 0; i < 6; ++i) path += letters[random() % letters.size()];
+    if (::mkdir(path.c_str(), 0777) == 0) return path;
+    if (errno != EEXIST) fail_errno(path, "create the staging directory", errno);
+  }
+}
+
+}  // namespace
+
+StagingDirectory::StagingDirectory(const std::string& target)
+    : target_(resolve_target(target)) {
+  parent_ = parent_path(target_);
+  const std::string name = file_name(target_);
+  lock_path_ = join_path(parent_, hidden_name(name, ".lock"));
+  lock_ = take_lock(lock_path_, target_);
+  try {
+    staging_ = create_staging(parent_, name);
+  } catch (...) {
+    ::unlink(lock_path_.c_str());
+    throw;
+  }
+}
+
+// Nothing can be reported from here: what could not be removed keeps its ".incomplete" name, which no reader takes.
+StagingDirectory::~StagingDirectory() {
+  if (!committed_) {
+    const int folder = ::open(staging_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder >= 0) walk(folder, remove_entry);
+    ::rmdir(staging_.c_str());
+  }
+  ::unlink(lock_path_.c_str());
+}
+
+void StagingDirectory::commit() {
+  if (committed_) fail(Code::internal, target_, "the output directory was committed twice");
+  if (const int error = walk(open_folder(staging_).release(), sync_folder); error != 0) {
+    fail_errno(staging_, "write the directories through to disk", error);
+  }
+  sync_directory(staging_);
+  if (::rename(staging_.c_str(), target_.c_str()) != 0) {
+    const int error = errno;
+    if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR) {
+      fail(Code::io, target_, "was created by someone else while this run was writing; the result was not put there");
+    }
+    fail_errno(target_, "rename the finished directory " + staging_ + " to its final name", error);
+  }
+  committed_ = true;
+  sync_directory(parent_);
+}
+
+}  // namespace autoround
