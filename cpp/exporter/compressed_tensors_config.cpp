@@ -1,0 +1,131 @@
+#include "exporter/compressed_tensors_config.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "exporter/folder_output.hpp"
+
+namespace autoround::exporter {
+namespace {
+
+constexpr const char* kLayoutVersion = "0.20.0";  // of compressed-tensors; informational
+
+struct Group {
+  std::size_t index = 0;  // into Recipe::groups()
+  recipe::QuantizationScheme scheme;
+  std::vector<const recipe::ModuleInfo*> modules;
+};
+
+std::vector<Group> groups_by_first_appearance(const ExportPlan& plan) {
+  const auto recipe_groups = plan.recipe.groups();
+  std::vector<Group> groups;
+  for (const auto& quantized : quantized_modules(plan)) {
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.index == quantized.group; });
+    if (group == groups.end()) {
+      group = groups.insert(groups.end(), Group{quantized.group, recipe_groups.at(quantized.group).second, {}});
+    }
+    group->modules.push_back(quantized.module);
+  }
+  return groups;
+}
+
+bool names_module(const std::vector<std::string>& targets, const recipe::ModuleInfo& module) {
+  return std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
+    return target == module.name || (target.rfind("re:", 0) == 0 && recipe::matches(target, module));
+  });
+}
+
+// Readers agree that a name or pattern goes before a class, and disagree on which of two names or patterns goes first.
+bool groups_overlap(const std::vector<Group>& groups) {
+  for (const auto& owner : groups) {
+    for (const auto* module : owner.modules) {
+      for (const auto& other : groups) {
+        if (&other != &owner && names_module(other.scheme.targets, *module)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> written_targets(const Group& group, bool by_name) {
+  std::vector<std::string> targets;
+  if (!by_name) targets = group.scheme.targets;
+  for (const auto* module : group.modules) {
+    // vLLM's head is no Linear: only its name reaches it.
+    const bool outside_blocks = module->block < 0 && !names_module(targets, *module);
+    if (by_name || outside_blocks) targets.push_back(module->name);
+  }
+  return targets;
+}
+
+Json weights_json(const recipe::QuantizationArgs& args) {
+  Json json;
+  json["dynamic"] = false;
+  json["group_size"] = args.group_size ? Json(*args.group_size) : Json(nullptr);
+  json["num_bits"] = args.num_bits;
+  json["strategy"] = recipe::strategy_name(args.strategy);
+  json["symmetric"] = args.symmetric;
+  json["type"] = "int";
+  return json;
+}
+
+Json groups_json(const std::vector<Group>& groups) {
+  const bool by_name = groups_overlap(groups);
+  std::map<std::string, Json> sorted;  // "group_10" goes before "group_2" where keys are sorted
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    Json json;
+    json["format"] = kPackQuantized;
+    json["input_activations"] = nullptr;
+    json["output_activations"] = nullptr;
+    json["targets"] = written_targets(groups[i], by_name);
+    json["weights"] = weights_json(groups[i].scheme.weights.value());
+    sorted.emplace("group_" + std::to_string(i), std::move(json));
+  }
+  Json all = Json::object();
+  for (auto& [name, json] : sorted) all[name] = std::move(json);
+  return all;
+}
+
+// Every Linear that stays as it was, under its full name: vLLM takes no class names here. A 2-D weight of a module that
+// this library does not know (multi-token prediction, a vision tower) would look like a Linear to a reader that does.
+std::vector<std::string> ignored_modules(const ExportPlan& plan) {
+  const auto quantized = [&](const recipe::ModuleInfo& module) { return plan.formats.count(module.name) != 0; };
+  const bool embeddings_too = std::any_of(plan.modules.begin(), plan.modules.end(),
+                                          [&](const auto& module) { return is_embedding(module) && quantized(module); });
+  std::vector<std::string> ignored;
+  std::set<std::string> known;
+  for (const auto& module : plan.modules) {
+    known.insert(module.name + ".weight");
+    if (quantized(module)) continue;
+    if (is_linear(module) || (embeddings_too && is_embedding(module))) ignored.push_back(module.name);
+  }
+  constexpr std::string_view suffix = ".weight";
+  for (const auto& tensor : plan.checkpoint.tensors()) {
+    const bool is_weight = tensor.name.size() > suffix.size() &&
+                           tensor.name.compare(tensor.name.size() - suffix.size(), suffix.size(), suffix) == 0;
+    if (is_weight && tensor.shape.size() == 2 && known.count(tensor.name) == 0) {
+      ignored.push_back(tensor.name.substr(0, tensor.name.size() - suffix.size()));
+    }
+  }
+  return ignored;
+}
+
+}  // namespace
+
+Json compressed_tensors_config(const ExportPlan& plan) {
+  Json config;
+  config["config_groups"] = groups_json(groups_by_first_appearance(plan));
+  config["format"] = kPackQuantized;
+  config["global_compression_ratio"] = nullptr;
+  config["ignore"] = ignored_modules(plan);
+  config["kv_cache_scheme"] = nullptr;
+  config["moe_sparsity_config"] = nullptr;
+  config["quant_method"] = "compressed-tensors";
+  config["quantization_status"] = "compressed";
+  config["sparsity_config"] = Json::object();
+  config["transform_config"] = Json::object();
+  config["version"] = kLayoutVersion;
+  return config;
+}
+
+}  // namespace autoround::exporter

@@ -1,0 +1,15 @@
+// `quantization_config` as compressed-tensors writes it into config.json: config groups, the explicit list of modules
+// that were left alone, and the format. docs/formats.
+#pragma once
+
+#include "base/json.hpp"
+#include "exporter/exporter.hpp"
+
+namespace autoround::exporter {
+
+inline constexpr const char* kPackQuantized = "pack-quantized";
+
+/// Keys sorted, groups renamed group_0, group_1 ... by first appearance in module order.
+Json compressed_tensors_config(const ExportPlan& plan);
+
+}  // namespace autoround::exporter

@@ -1,0 +1,146 @@
+#include "exporter/folder_output.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+
+namespace autoround::exporter {
+namespace {
+
+constexpr std::size_t kCopyBytes = std::size_t{16} << 20;
+
+bool has_class(const recipe::ModuleInfo& module, const char* name) {
+  return module.class_name == name || std::find(module.bases.begin(), module.bases.end(), name) != module.bases.end();
+}
+
+std::string weight_name(const recipe::ModuleInfo& module) { return module.name + ".weight"; }
+
+std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
+
+const recipe::ModuleInfo* input_embeddings(const ExportPlan& plan) {
+  const auto found = std::find_if(plan.modules.begin(), plan.modules.end(), is_embedding);
+  return found == plan.modules.end() ? nullptr : &*found;
+}
+
+const recipe::ModuleInfo* language_model_head(const ExportPlan& plan) {
+  const auto found = std::find_if(plan.modules.rbegin(), plan.modules.rend(),
+                                  [](const auto& module) { return module.block < 0 && is_linear(module); });
+  return found == plan.modules.rend() ? nullptr : &*found;
+}
+
+bool is_quantized(const ExportPlan& plan, const recipe::ModuleInfo* module) {
+  return module != nullptr && plan.formats.count(module->name) != 0;
+}
+
+}  // namespace
+
+bool is_linear(const recipe::ModuleInfo& module) { return has_class(module, "Linear"); }
+bool is_embedding(const recipe::ModuleInfo& module) { return has_class(module, "Embedding"); }
+
+std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan) {
+  std::vector<QuantizedModule> modules;
+  for (const auto& entry : plan.assignment.linears) {
+    const auto format = plan.formats.find(entry.module->name);
+    if (format == plan.formats.end()) continue;
+    if (!entry.group) fail(Code::internal, entry.module->name, "the module has a weight format but no config group");
+    modules.push_back({entry.module, format->second, *entry.group});
+  }
+  if (modules.size() != plan.formats.size()) {
+    fail(Code::internal, "", "the plan has " + std::to_string(plan.formats.size()) + " weight formats for " +
+                                 std::to_string(modules.size()) + " assigned modules");
+  }
+  return modules;
+}
+
+bool unties_embeddings(const ExportPlan& plan) {
+  return plan.tie_word_embeddings &&
+         (is_quantized(plan, language_model_head(plan)) || is_quantized(plan, input_embeddings(plan)));
+}
+
+FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored) {
+  FolderPlan folder;
+  const auto add_copy = [&](checkpoint::TensorInfo info, const std::string& from) {
+    folder.copies.push_back({from, info.name});
+    const std::string module = module_of(info.name);
+    folder.tensors.push_back({std::move(info), module});
+  };
+  const auto add_stored = [&](const QuantizedModule& quantized) {
+    for (auto& info : stored(*quantized.module, quantized.format)) {
+      folder.tensors.push_back({std::move(info), quantized.module->name});
+    }
+  };
+
+  const std::vector<QuantizedModule> quantized = quantized_modules(plan);
+  std::map<std::string, const QuantizedModule*> by_weight;
+  for (const auto& module : quantized) by_weight.emplace(weight_name(*module.module), &module);
+  for (const auto& tensor : plan.checkpoint.tensors()) {
+    const auto found = by_weight.find(tensor.name);
+    if (found == by_weight.end()) {
+      add_copy(tensor, tensor.name);
+    } else {
+      add_stored(*found->second);
+    }
+  }
+
+  // A head that was tied has no tensor of its own to take the place of.
+  for (const auto& module : quantized) {
+    if (plan.checkpoint.find(weight_name(*module.module)) == nullptr) add_stored(module);
+  }
+  const recipe::ModuleInfo* head = language_model_head(plan);
+  if (unties_embeddings(plan) && head != nullptr && !is_quantized(plan, head) &&
+      plan.checkpoint.find(weight_name(*head)) == nullptr) {
+    const std::string embeddings = weight_name(*input_embeddings(plan));
+    checkpoint::TensorInfo copy = *plan.checkpoint.find(embeddings);
+    copy.name = weight_name(*head);
+    add_copy(std::move(copy), embeddings);
+  }
+  return folder;
+}
+
+void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies,
+                  checkpoint::ShardWriter& to) {
+  std::vector<std::byte> buffer;
+  for (const auto& copy : copies) {
+    const std::uint64_t size = from.find(copy.from)->byte_size();
+    for (std::uint64_t offset = 0; offset < size; offset += kCopyBytes) {
+      buffer.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kCopyBytes, size - offset)));
+      from.read(copy.from, offset, buffer);
+      to.write(copy.to, offset, buffer);
+    }
+  }
+}
+
+std::string config_text(const ExportPlan& plan, const Json& quantization_config) {
+  Json config = plan.checkpoint.config().json();
+  if (unties_embeddings(plan)) {
+    config["tie_word_embeddings"] = false;
+    if (config.contains("text_config") && config["text_config"].is_object()) {
+      config["text_config"]["tie_word_embeddings"] = false;
+    }
+  }
+  config["quantization_config"] = quantization_config;
+  return config.dump(2) + "\n";
+}
+
+void copy_companions(const checkpoint::Checkpoint& from, const std::string& directory) {
+  for (const auto& name : from.companion_files()) {
+    copy_file(join_path(from.directory(), name), join_path(directory, name));
+  }
+}
+
+std::uint64_t folder_bytes(const ExportPlan& plan, const FolderPlan& folder, const std::string& config) {
+  constexpr std::uint64_t index_line = 64;  // quotes, indent and the shard's name beside each tensor's name
+  std::uint64_t bytes = checkpoint::planned_bytes(folder.tensors);
+  for (const auto& tensor : folder.tensors) bytes += tensor.info.name.size() + index_line;
+
+  const auto& companions = plan.checkpoint.companion_files();
+  const std::set<std::string> names(companions.begin(), companions.end());
+  for (const auto& file : list_directory(plan.checkpoint.directory())) {
+    if (names.count(file.name) != 0) bytes += file.size;
+  }
+  return bytes + config.size() + plan.recipe.dump(recipe::Syntax::yaml).size();
+}
+
+}  // namespace autoround::exporter

@@ -1,0 +1,60 @@
+// What all formats that are a Hugging Face folder share: which tensors the output holds and in which order, the copy of
+// those that are not quantized, and the files beside them. A format adds how one quantized weight is stored and what
+// config.json says about it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/json.hpp"
+#include "checkpoint/shard_writer.hpp"
+#include "exporter/exporter.hpp"
+
+namespace autoround::exporter {
+
+bool is_linear(const recipe::ModuleInfo& module);
+bool is_embedding(const recipe::ModuleInfo& module);
+
+/// The scheme of every quantized module and where it came from, in module order.
+struct QuantizedModule {
+  const recipe::ModuleInfo* module = nullptr;
+  quant::WeightFormat format;
+  std::size_t group = 0;  // index into Recipe::groups()
+};
+/// @throws Error internal: a format without a module or a group in the assignment.
+std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan);
+
+/// True when the head or the embeddings of a tied model are quantized: the output then stores both and says so.
+bool unties_embeddings(const ExportPlan& plan);
+
+/// A tensor that is taken from the checkpoint unchanged; `to` differs from `from` only for an untied head.
+struct TensorCopy {
+  std::string from, to;
+};
+
+struct FolderPlan {
+  std::vector<checkpoint::PlannedTensor> tensors;  // in the checkpoint's order, packed tensors in place of their weight
+  std::vector<TensorCopy> copies;
+};
+
+/// The tensors that store one quantized weight, by full name.
+using StoredTensors =
+    std::function<std::vector<checkpoint::TensorInfo>(const recipe::ModuleInfo&, const quant::WeightFormat&)>;
+
+FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored);
+
+/// Copies byte for byte, in pieces of bounded size.
+void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies, checkpoint::ShardWriter& to);
+
+/// The checkpoint's config.json with its own keys in their own order, plus `quantization_config`; tie_word_embeddings
+/// is the only key that may change.
+std::string config_text(const ExportPlan& plan, const Json& quantization_config);
+
+/// Tokenizer, generation config, code and the like, unchanged.
+void copy_companions(const checkpoint::Checkpoint& from, const std::string& directory);
+
+/// Bytes of the whole folder: shards and companions exactly, with room for the shard index.
+std::uint64_t folder_bytes(const ExportPlan& plan, const FolderPlan& folder, const std::string& config);
+
+}  // namespace autoround::exporter
