@@ -30,8 +30,8 @@ bool same_scheme(const quant::WeightFormat& a, const quant::WeightFormat& b) {
 Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules) {
   Offences offences;
   const checkpoint::HfConfig& config = plan.checkpoint.config();
-  if (config.is_quantized()) offences.push_back("the checkpoint is already quantized");
-  if (plan.recipe.kv_cache_scheme) offences.push_back("kv_cache_scheme is set");
+  if (config.is_quantized()) offences.emplace_back("the checkpoint is already quantized");
+  if (plan.recipe.kv_cache_scheme) offences.emplace_back("kv_cache_scheme is set");
   std::set<std::size_t> used;
   for (const auto& module : modules) used.insert(module.group);
   const auto groups = plan.recipe.groups();
