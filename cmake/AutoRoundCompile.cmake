@@ -25,6 +25,9 @@ target_compile_options(autoround_compile INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
   $<$<BOOL:${CCACHE_PROGRAM}>:-fpch-preprocess>
   $<$<BOOL:${AUTOROUND_WERROR}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(autoround_compile INTERFACE -Wno-restrict)  # false positives on std::string, GCC bug 105651
+endif()
 if(AUTOROUND_SANITIZE)
   target_compile_options(autoround_compile INTERFACE
     -fsanitize=${AUTOROUND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -50,7 +53,7 @@ function(autoround_component name)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
   set(target autoround_${name})
   add_library(${target} STATIC ${ARG_SOURCES})
-  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/cpp")
+  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/cpp" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(${target} PRIVATE autoround_compile PUBLIC AutoRound::headers ${ARG_LINK})
   if(ARG_TORCH)
     autoround_use_torch(${target})

@@ -1,0 +1,164 @@
+#include "modifier/autoround_modifier.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.hpp"
+#include "quant/rounding.hpp"
+
+namespace autoround::modifier {
+namespace {
+
+/// Round-to-nearest of a weight that is not tuned: no data needed.
+quant::QuantizedWeight round_to_nearest(const MatchedModule& matched, at::Tensor weight) {
+  const auto state = quant::make_rounding_state(matched.format, std::move(weight), /*tune_minmax=*/false,
+                                                /*trainable=*/false);
+  return quant::quantize(state, matched.module->name);
+}
+
+}  // namespace
+
+AutoRoundModifier::AutoRoundModifier(recipe::Recipe recipe) : recipe_(std::move(recipe)) { recipe_.validate(); }
+
+void AutoRoundModifier::on_initialize(Run& run) {
+  resolve(run);
+  sequential_target_ = run.spec.layer_class;
+  if (recipe_.iters > 0 && run.lengths.empty())
+    fail(Code::invalid_argument, "calibration",
+         "the recipe tunes for " + std::to_string(recipe_.iters) +
+             " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
+  if (recipe_.kv_cache_scheme)
+    fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
+  if (recipe_.nblocks != 1)
+    fail(Code::unsupported, "nblocks", "tuning several blocks at once is not built in; nblocks must be 1");
+}
+
+void AutoRoundModifier::resolve(const Run& run) {
+  assignment_ = recipe::assign(recipe_, run.modules, run.log);
+  const auto groups = recipe_.groups();
+  matched_.clear();
+  for (const auto& entry : assignment_.linears) {
+    if (!entry.group) continue;
+    const auto& [name, scheme] = groups[*entry.group];
+    if (scheme.input_activations || scheme.output_activations)
+      fail(Code::unsupported, name, "scheme " + recipe::describe(scheme) + " quantizes activations, which is not built in");
+    if (!scheme.weights) continue;  // UNQUANTIZED
+    matched_.push_back({entry.module, *entry.group, quant::weight_format(*scheme.weights, run.scale_type)});
+  }
+  if (matched_.empty())
+    fail(Code::invalid_argument, "targets", "the recipe quantizes no module of this model");
+}
+
+std::map<std::string, quant::WeightFormat> AutoRoundModifier::formats() const {
+  std::map<std::string, quant::WeightFormat> out;
+  for (const MatchedModule& matched : matched_) out.emplace(matched.module->name, matched.format);
+  return out;
+}
+
+void AutoRoundModifier::on_start(Run& run) {
+  resolve(run);  // again, on what the model is now
+  captures_.clear();
+  for (const recipe::ModuleInfo& module : run.modules)
+    if (module.class_name == sequential_target_)
+      captures_.push_back(std::make_unique<InputCapture>(run.hooks, module.name));
+  for (MatchedModule& matched : matched_) matched.status = Status::calibration;
+}
+
+void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgraph) {
+  const auto is_layer = [&](const std::string& name) {
+    return std::any_of(captures_.begin(), captures_.end(), [&](const auto& capture) { return capture->layer() == name; });
+  };
+  const auto count = std::count_if(subgraph.modules.begin(), subgraph.modules.end(), is_layer);
+  if (count == 0) return;
+  if (count > 1)
+    fail(Code::invalid_argument, "module_names",
+         "only one decoding layer is expected, found " + std::to_string(count));
+  apply_autoround(run, subgraph);
+  post_autoround_cleanup(subgraph.layer->index());
+}
+
+void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
+  model::DecoderLayer& layer = *subgraph.layer;
+  const std::size_t block = layer.index();
+  InputCapture& capture = *captures_.at(block);
+
+  std::map<std::string, quant::WeightFormat> formats;
+  for (const MatchedModule& matched : matched_)
+    if (matched.module->block == static_cast<std::int64_t>(block)) formats.emplace(matched.module->name, matched.format);
+
+  if (!capture.input().defined()) {  // no calibration data: iters is 0
+    last_block_ = {};
+    for (const model::Projection* projection : layer.projections())
+      for (const auto& part : projection->parts) {
+        const auto matched = std::find_if(matched_.begin(), matched_.end(),
+                                          [&](const MatchedModule& m) { return m.module->name == part.name; });
+        if (matched != matched_.end())
+          run.on_weight(round_to_nearest(*matched, projection->weight.narrow(0, part.row, part.rows)));
+      }
+    return;
+  }
+
+  tuner::BlockData data;
+  data.input = recipe_.enable_quanted_input && q_input_.defined() ? q_input_ : capture.input();
+  data.target = capture.output();
+  data.lengths = run.lengths;
+  data.length = run.length;
+  data.rope = subgraph.rope;
+  capture.release();  // `data` holds what is needed: no stream is kept alive longer than its block
+  q_input_.reset();
+  last_block_ = tuner::tune_block(layer, data, formats, tune_options(), run.cancel,
+                                  [&](const tuner::Iteration& iteration) { run.on_iteration(block, iteration); }, run.log);
+  for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
+  last_block_.weights.clear();
+  q_input_ = std::exchange(last_block_.output, {});
+}
+
+void AutoRoundModifier::post_autoround_cleanup(std::size_t block) {
+  for (MatchedModule& matched : matched_)
+    if (matched.module->block == static_cast<std::int64_t>(block)) matched.quantized = true;
+}
+
+void AutoRoundModifier::on_end(Run& run) {
+  round_outside_blocks(run);
+  for (MatchedModule& matched : matched_) matched.status = Status::frozen;
+  captures_.clear();
+  q_input_.reset();
+}
+
+/// lm_head and embeddings when the recipe targets them: rounded to nearest, as no block loss covers them.
+void AutoRoundModifier::round_outside_blocks(Run& run) {
+  for (MatchedModule& matched : matched_) {
+    if (matched.module->block >= 0) continue;
+    run.cancel.throw_if_requested();
+    std::string stored = matched.module->name + ".weight";
+    if (!run.weights.has(stored)) stored = run.spec.embed_tokens() + ".weight";  // a tied head is untied here
+    run.log.info(matched.module->name + ": rounded to nearest (outside the decoder layers)");
+    run.on_weight(round_to_nearest(matched, run.weights.load(stored, run.compute_type)));
+    matched.quantized = true;
+  }
+}
+
+void AutoRoundModifier::on_finalize(Run&) {
+  for (const MatchedModule& matched : matched_)
+    if (!matched.quantized)
+      fail(Code::internal, matched.module->name, "matched by the recipe but never quantized");
+}
+
+tuner::TuneOptions AutoRoundModifier::tune_options() const {
+  tuner::TuneOptions options;
+  options.iters = recipe_.iters;
+  options.batch_size = recipe_.batch_size;
+  options.gradient_accumulate_steps = recipe_.gradient_accumulate_steps;
+  options.lr = recipe_.lr.value_or(0.0);
+  options.minmax_lr = recipe_.minmax_lr.value_or(0.0);
+  options.momentum = recipe_.momentum;
+  options.dynamic_max_gap = recipe_.dynamic_max_gap;
+  options.enable_minmax_tuning = recipe_.enable_minmax_tuning;
+  options.not_use_best_mse = recipe_.not_use_best_mse;
+  options.fused = recipe_.enable_torch_compile;
+  options.rtn_on_nan = recipe_.on_nan == recipe::OnNan::rtn;
+  options.seed = static_cast<std::uint64_t>(recipe_.seed);
+  return options;
+}
+
+}  // namespace autoround::modifier

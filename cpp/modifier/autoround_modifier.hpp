@@ -1,0 +1,65 @@
+// AutoRoundModifier: resolves a recipe to one scheme a module, captures each decoder layer's inputs, tunes the layer on the
+// quantized stream against the full-precision output, and carries the quantized output to the next layer.
+// Behaviour: llm-compressor 0.14 AutoRoundModifier, without the faults listed in docs/algorithm.md.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "modifier/input_capture.hpp"
+#include "modifier/modifier.hpp"
+
+namespace autoround::modifier {
+
+/// Where a matched module stands; the names are compressed-tensors' QuantizationStatus.
+enum class Status { initialized, calibration, frozen };
+
+struct MatchedModule {
+  const recipe::ModuleInfo* module = nullptr;
+  std::size_t group = 0;             // index into recipe.groups()
+  quant::WeightFormat format;
+  Status status = Status::initialized;
+  bool quantized = false;            // scale and zero point are final
+};
+
+class AutoRoundModifier : public Modifier {
+ public:
+  explicit AutoRoundModifier(recipe::Recipe recipe);
+
+  void on_initialize(Run& run) override;
+  void on_start(Run& run) override;
+  void on_sequential_epoch_end(Run& run, const Subgraph& subgraph) override;
+  void on_end(Run& run) override;
+  void on_finalize(Run& run) override;
+
+  const recipe::Recipe& recipe() const noexcept { return recipe_; }
+  const recipe::Assignment& assignment() const noexcept { return assignment_; }  // after on_initialize
+  const std::vector<MatchedModule>& matched() const noexcept { return matched_; }
+  std::map<std::string, quant::WeightFormat> formats() const;                    // by module name
+  /// Classes of the layers that are tuned one by one.
+  const std::string& sequential_target() const noexcept { return sequential_target_; }
+  /// What the last tuned block gave; weights already handed on.
+  const tuner::BlockResult& last_block() const noexcept { return last_block_; }
+  /// What the hooks caught on the way into a decoder layer; undefined before the data reached it and after it was tuned.
+  const at::Tensor& captured_input(std::size_t block) const { return captures_.at(block)->input(); }
+  /// The quantized stream that the next layer will see; undefined before the first and after the end.
+  const at::Tensor& quantized_input() const noexcept { return q_input_; }
+
+ private:
+  void resolve(const Run& run);
+  void apply_autoround(Run& run, const Subgraph& subgraph);
+  void post_autoround_cleanup(std::size_t block);
+  void round_outside_blocks(Run& run);
+  tuner::TuneOptions tune_options() const;
+
+  recipe::Recipe recipe_;
+  recipe::Assignment assignment_;
+  std::vector<MatchedModule> matched_;
+  std::string sequential_target_;
+  std::vector<std::unique_ptr<InputCapture>> captures_;  // one a decoder layer, in order
+  at::Tensor q_input_;
+  tuner::BlockResult last_block_;
+};
+
+}  // namespace autoround::modifier

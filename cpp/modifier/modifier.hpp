@@ -1,0 +1,53 @@
+// What a modifier is: something that changes a model in step with calibration data, told about five events. The session
+// drives it; AutoRoundModifier is the one that exists today. Event names follow llm-compressor's Modifier.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "base/log.hpp"
+#include "model/decoder_layer.hpp"
+#include "modifier/hooks.hpp"
+#include "quant/weight_format.hpp"
+#include "recipe/matching.hpp"
+#include "tuner/block_tuner.hpp"
+
+namespace autoround::modifier {
+
+/// The run as a modifier sees it. Borrowed for the whole run.
+struct Run {
+  const model::DecoderSpec& spec;
+  const std::vector<recipe::ModuleInfo>& modules;  // named_modules order
+  const model::WeightSource& weights;
+  at::ScalarType compute_type;
+  at::ScalarType scale_type;                       // in which every output stores scales
+  std::vector<std::int64_t> lengths;               // real tokens of each calibration sample; empty without data
+  std::int64_t length = 0;                         // tokens of a sample with padding
+  HookRegistry& hooks;
+  const CancelToken& cancel;
+  const Logger& log;
+  std::function<void(quant::QuantizedWeight&&)> on_weight;                     // a linear is finished
+  std::function<void(std::size_t block, const tuner::Iteration&)> on_iteration;
+};
+
+/// The part of the model that the data has just run through.
+struct Subgraph {
+  std::vector<std::string> modules;              // names
+  model::DecoderLayer* layer = nullptr;          // the live decoder layer among them
+  const model::RopeTable* rope = nullptr;
+};
+
+class Modifier {
+ public:
+  virtual ~Modifier() = default;
+  virtual void on_initialize(Run& run) = 0;
+  virtual void on_start(Run& run) = 0;
+  virtual void on_sequential_epoch_end(Run& run, const Subgraph& subgraph) = 0;
+  virtual void on_end(Run& run) = 0;
+  virtual void on_finalize(Run& run) = 0;
+};
+
+}  // namespace autoround::modifier

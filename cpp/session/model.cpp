@@ -1,0 +1,47 @@
+#include "session/model.hpp"
+
+#include <map>
+
+#include "exporter/quantized_source.hpp"
+#include "model/ops.hpp"
+
+namespace autoround::session {
+namespace {
+
+checkpoint::DType most_common_type(const checkpoint::Checkpoint& checkpoint) {
+  std::map<checkpoint::DType, std::uint64_t> bytes;
+  for (const auto& tensor : checkpoint.tensors()) bytes[tensor.dtype] += tensor.byte_size();
+  checkpoint::DType best = checkpoint::DType::bf16;
+  std::uint64_t most = 0;
+  for (const auto& [type, size] : bytes)
+    if (size > most) best = type, most = size;
+  return best;
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::open(const std::string& directory, const Logger& log) {
+  auto opened = std::make_shared<Model>();
+  opened->log_ = log;
+  opened->checkpoint_ = checkpoint::Checkpoint::open(directory, log);
+  opened->spec_ = model::read_spec(opened->checkpoint_->config());
+  opened->modules_ = model::list_modules(opened->spec_, *opened->checkpoint_);
+  for (const auto& tensor : opened->checkpoint_->tensors()) opened->parameters_ += tensor.element_count();
+  opened->weight_type_ = most_common_type(*opened->checkpoint_);
+  return opened;
+}
+
+model::CausalLm Model::causal_lm(at::ScalarType compute) const {
+  return model::CausalLm(spec_, exporter::open_weights(checkpoint_), compute);
+}
+
+model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::ScalarType compute, const CancelToken& cancel,
+                                    const std::function<void(std::size_t, std::size_t)>& on_layer) const {
+  if (data.size() == 0) fail(Code::invalid_argument, "data", "there are no windows of text to measure");
+  const auto ids = at::from_blob(const_cast<std::int64_t*>(data.ids().data()),
+                                 {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
+  model::FusedOps ops;
+  return model::perplexity(causal_lm(compute), ids, data.lengths(), ops, cancel, on_layer);
+}
+
+}  // namespace autoround::session

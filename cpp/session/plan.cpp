@@ -1,0 +1,76 @@
+// What a run would do, before anything is done.
+#include <algorithm>
+#include <map>
+
+#include "base/file.hpp"
+#include "base/json.hpp"
+#include "exporter/exporter.hpp"
+#include "session/predict.hpp"
+#include "session/report.hpp"
+#include "session/session.hpp"
+
+namespace autoround::session {
+namespace {
+
+RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe, const calibration::SampleSet* data) {
+  RunShape shape;
+  if (data) {
+    shape.samples = std::min<std::int64_t>(static_cast<std::int64_t>(data->size()), recipe.nsamples);
+    shape.length = data->sequence_length();
+  } else if (recipe.iters > 0) {  // no data yet: what the recipe asks for
+    shape.samples = recipe.nsamples;
+    shape.length = recipe.seqlen;
+  }
+  shape.element_bytes = static_cast<std::int64_t>(c10::elementSize(model::preferred_compute_type()));
+  std::map<std::int64_t, std::int64_t> by_block;
+  for (const auto& entry : assignment.linears)
+    if (entry.group && entry.module->block >= 0 && entry.module->shape.size() == 2)
+      by_block[entry.module->block] += entry.module->shape[0] * entry.module->shape[1];
+  for (const auto& [block, weights] : by_block) {
+    shape.tuned_weights = std::max(shape.tuned_weights, weights);
+    shape.tuned_weights_total += weights;
+  }
+  return shape;
+}
+
+}  // namespace
+
+std::string plan(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
+                 const Options& options) {
+  recipe.validate();
+  const recipe::Assignment assignment = recipe::assign(recipe, model.modules(), model.log());
+  const auto groups = recipe.groups();
+
+  const std::string format = options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
+  const at::ScalarType scale_type = exporter::scale_type(format, model.weight_type(), recipe.scale_dtype);
+  exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(), assignment, {},
+                                   model.spec().tie_word_embeddings};
+  Json layers = Json::array();
+  for (const auto& entry : assignment.linears) {
+    Json layer = {{"name", entry.module->name}, {"shape", entry.module->shape}};
+    if (entry.group && groups[*entry.group].second.weights) {
+      layer["scheme"] = recipe::describe(groups[*entry.group].second);
+      export_plan.formats.emplace(entry.module->name,
+                                  quant::weight_format(*groups[*entry.group].second.weights, scale_type));
+    } else {
+      layer["reason"] = entry.reason;
+    }
+    layers.push_back(std::move(layer));
+  }
+  const auto exporter = exporter::make_exporter(format);
+  exporter->check(export_plan);
+  const Prediction prediction = predict(model.spec(), recipe, run_shape(assignment, recipe, data));
+
+  Json out = {{"architecture", model.spec().architecture},
+              {"parameters", model.parameter_count()},
+              {"bytes", model.checkpoint().byte_size()},
+              {"format", format},
+              {"memory_bytes", prediction.memory_bytes},
+              {"disk_bytes", exporter->disk_bytes(export_plan)},
+              {"seconds", prediction.seconds}};
+  if (!options.outputs.empty()) out["disk_free_bytes"] = free_disk_bytes(options.outputs.front().directory);
+  out["layers"] = std::move(layers);
+  return out.dump(2);
+}
+
+}  // namespace autoround::session

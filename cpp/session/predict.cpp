@@ -1,0 +1,76 @@
+#include "session/predict.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace autoround::session {
+namespace {
+
+std::uint64_t resident_bytes() {
+  std::FILE* statm = std::fopen("/proc/self/statm", "re");
+  if (!statm) return 0;
+  unsigned long long total = 0, resident = 0;
+  const int fields = std::fscanf(statm, "%llu %llu", &total, &resident);
+  std::fclose(statm);
+  return fields == 2 ? resident * 4096 : 0;
+}
+
+/// Activations of one micro-batch that are alive together at the end of a forward pass with gradients.
+std::int64_t activation_width(const model::DecoderSpec& spec) {
+  std::int64_t widest = 0;
+  for (const model::LayerSpec& layer : spec.layers) {
+    const auto& attention = layer.attention;
+    const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+    const std::int64_t heads = attention.heads * attention.head_dim;
+    // qkv and its gradient, attention output, residuals and norms (6 H), gate|up with its gradient, gated product twice
+    widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + 6 * layer.mlp.intermediate);
+  }
+  return widest;
+}
+
+}  // namespace
+
+double measured_flops(std::int64_t width, std::int64_t element_bytes) {
+  const at::NoGradGuard no_grad;
+  const auto type = element_bytes == 2 ? at::kBFloat16 : at::kFloat;
+  const std::int64_t n = std::clamp<std::int64_t>(width, 256, 2048);
+  const at::Tensor a = at::ones({1024, n}, type), b = at::ones({n, n}, type);
+  at::Tensor c = at::mm(a, b);  // warm-up
+  double best = 1e9;
+  const auto begin = std::chrono::steady_clock::now();
+  do {
+    const auto start = std::chrono::steady_clock::now();
+    at::mm_out(c, a, b);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  } while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(100));
+  return 2.0 * 1024.0 * static_cast<double>(n) * static_cast<double>(n) / best;
+}
+
+Prediction predict(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
+  const std::int64_t tokens = shape.samples * shape.length;
+  const std::int64_t batch_tokens = std::min(shape.samples, recipe.batch_size) * shape.length;
+  const bool tunes = recipe.iters > 0 && shape.samples > 0;
+
+  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte), the gradient scratch (a third of it,
+  // the largest projection). Streams: input, target, output and the normed input of every sample.
+  const std::int64_t weight_bytes =
+      shape.tuned_weights * (tunes ? 2 * shape.element_bytes + 4 + 1 + shape.element_bytes / 2 : 2 * shape.element_bytes + 1);
+  const std::int64_t stream_bytes = 4 * tokens * spec.hidden_size * shape.element_bytes;
+  const std::int64_t batch_bytes = batch_tokens * activation_width(spec) * shape.element_bytes;
+
+  Prediction out;
+  out.memory_bytes = resident_bytes() + static_cast<std::uint64_t>(weight_bytes + stream_bytes + batch_bytes);
+
+  // 2 operations a weight and token forward, 4 backward; a reference pass, a round-to-nearest pass and an output pass.
+  const double weights = static_cast<double>(shape.tuned_weights_total);
+  const double tuning = tunes ? 6.0 * weights * static_cast<double>(batch_tokens) * static_cast<double>(recipe.iters) : 0.0;
+  const double passes = 3.0 * 2.0 * weights * static_cast<double>(tokens);
+  constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding
+  out.seconds = (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes) * share_of_products);
+  return out;
+}
+
+}  // namespace autoround::session

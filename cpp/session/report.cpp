@@ -1,0 +1,129 @@
+#include "session/report.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/version.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/json.hpp"
+#include "base/version.hpp"
+#include "session/data.hpp"
+
+namespace autoround::session {
+namespace {
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json block_json(const BlockStats& block) {
+  Json losses = Json::array();
+  for (float loss : block.losses) losses.push_back(finite_or_null(loss));
+  return {{"name", block.name},
+          {"rtn_loss", finite_or_null(block.rtn_loss)},
+          {"loss", finite_or_null(block.loss)},
+          {"best_iteration", block.best_iteration},
+          {"seconds", block.seconds},
+          {"fell_back_to_rtn", block.fell_back},
+          {"losses", std::move(losses)}};
+}
+
+Json layer_json(const LayerStats& layer) {
+  Json out = {{"name", layer.name}, {"shape", layer.shape}};
+  if (layer.scheme.empty()) {
+    out["reason"] = layer.reason;
+  } else {
+    out["scheme"] = layer.scheme;
+    out["bits_per_weight"] = layer.bits_per_weight;
+  }
+  return out;
+}
+
+/// Mean over the quantized weights.
+double mean_bits(const std::vector<LayerStats>& layers) {
+  double bits = 0.0, weights = 0.0;
+  for (const LayerStats& layer : layers) {
+    if (layer.scheme.empty() || layer.shape.size() != 2) continue;
+    const double count = static_cast<double>(layer.shape[0]) * static_cast<double>(layer.shape[1]);
+    bits += layer.bits_per_weight * count;
+    weights += count;
+  }
+  return weights > 0 ? bits / weights : 0.0;
+}
+
+}  // namespace
+
+std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment, const recipe::Recipe& recipe) {
+  const auto groups = recipe.groups();
+  std::vector<LayerStats> out;
+  for (const auto& entry : assignment.linears) {
+    LayerStats layer;
+    layer.name = entry.module->name;
+    layer.shape = entry.module->shape;
+    if (entry.group)
+      layer.scheme = recipe::describe(groups[*entry.group].second);
+    else
+      layer.reason = entry.reason;
+    out.push_back(std::move(layer));
+  }
+  return out;
+}
+
+double bits_per_weight(const quant::QuantizedWeight& weight) {
+  const double scale_bits = 8.0 * static_cast<double>(c10::elementSize(weight.format.scale_type));
+  const double zero_bits = weight.format.symmetric ? 0.0 : weight.format.bits;
+  const double groups = static_cast<double>(weight.scales.numel());
+  return weight.format.bits + groups * (scale_bits + zero_bits) / static_cast<double>(weight.codes.numel());
+}
+
+std::int64_t peak_memory_bytes() {
+  std::FILE* status = std::fopen("/proc/self/status", "re");
+  if (!status) return 0;
+  char line[256];
+  long long kilobytes = 0;
+  while (std::fgets(line, sizeof line, status))
+    if (std::sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1) break;
+  std::fclose(status);
+  return kilobytes * 1024;
+}
+
+std::string report_json(const Model& model, const recipe::Recipe& recipe, const Options& options,
+                        const calibration::SampleSet* data, std::size_t samples, const Result& result,
+                        std::uint64_t output_bytes, const RunClock& clock) {
+  Json outputs = Json::array();
+  for (const Options::Output& output : options.outputs)
+    outputs.push_back({{"directory", output.directory}, {"format", output.format}});
+  Json blocks = Json::array(), layers = Json::array();
+  for (const BlockStats& block : result.blocks) blocks.push_back(block_json(block));
+  for (const LayerStats& layer : result.layers) layers.push_back(layer_json(layer));
+
+  const Json report = {
+      {"libautoround", version_string},
+      {"libtorch", TORCH_VERSION},
+      {"device", options.device},
+      {"threads", at::get_num_threads()},
+      {"model",
+       {{"directory", model.checkpoint().directory()},
+        {"architecture", model.spec().architecture},
+        {"parameters", model.parameter_count()},
+        {"bytes", model.checkpoint().byte_size()}}},
+      {"calibration",
+       {{"samples", samples},
+        {"sequence_length", data ? data->sequence_length() : 0},
+        {"tokens", samples > 0 ? real_tokens(*data, samples) : 0}}},
+      {"outputs", std::move(outputs)},
+      {"output_bytes", output_bytes},
+      {"bits_per_weight", mean_bits(result.layers)},
+      {"seconds", clock.seconds()},
+      {"peak_memory_bytes", peak_memory_bytes()},
+      {"warnings", result.warnings},
+      {"recipe", recipe.dump(recipe::Syntax::toml)},
+      {"blocks", std::move(blocks)},
+      {"layers", std::move(layers)},
+  };
+  return report.dump(2, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+std::string Result::report_html() const { return session::report_html(report_json); }
+
+}  // namespace autoround::session

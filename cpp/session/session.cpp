@@ -1,0 +1,278 @@
+#include "session/session.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/error.hpp"
+#include "modifier/autoround_modifier.hpp"
+#include "modifier/lifecycle.hpp"
+#include "session/data.hpp"
+#include "session/outputs.hpp"
+#include "session/pipeline.hpp"
+#include "session/report.hpp"
+
+namespace autoround::session {
+namespace {
+
+constexpr double no_loss = std::numeric_limits<double>::quiet_NaN();
+
+at::ScalarType compute_type(const Options& options) {
+  if (options.compute_dtype == "bf16") return at::kBFloat16;
+  if (options.compute_dtype == "fp32") return at::kFloat;
+  return model::preferred_compute_type();
+}
+
+at::ScalarType scale_type(const Model& model, const recipe::Recipe& recipe, const Options& options) {
+  // Without an output the tensors stay in the result, with the scales that the default format would store.
+  const std::string& first = options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
+  const at::ScalarType type = exporter::scale_type(first, model.weight_type(), recipe.scale_dtype);
+  for (const Options::Output& output : options.outputs)
+    if (exporter::scale_type(output.format, model.weight_type(), recipe.scale_dtype) != type)
+      fail(Code::invalid_argument, "scale_dtype",
+           "the outputs " + first + " and " + output.format +
+               " store scales in different types; set scale_dtype in the recipe");
+  return type;
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(std::shared_ptr<const Model> model_in, recipe::Recipe recipe_in,
+       std::shared_ptr<const calibration::SampleSet> data_in, Options options_in)
+      : model(std::move(model_in)), data(std::move(data_in)), options(std::move(options_in)), recipe(std::move(recipe_in)) {
+    if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);
+    if (!options.cancel) options.cancel = std::make_shared<CancelToken>();
+    modifier = std::make_unique<modifier::AutoRoundModifier>(recipe);
+  }
+
+  /// Runs one step of the lifecycle. Work that fails half-way leaves nothing to go on with: the session is FAILED and its
+  /// half-written outputs are gone.
+  template <class Step>
+  auto guarded(Step&& step) {
+    try {
+      options.cancel->throw_if_requested();
+      return step();
+    } catch (...) {
+      lifecycle.enter(modifier::State::failed);
+      outputs.reset();
+      pipeline.reset();
+      throw;
+    }
+  }
+
+  std::size_t samples() const {
+    return data ? std::min<std::size_t>(data->size(), static_cast<std::size_t>(recipe.nsamples)) : 0;
+  }
+  bool uses_data() const { return samples() > 0; }
+
+  at::Tensor token_ids() const {
+    if (!uses_data()) return {};
+    return at::from_blob(const_cast<std::int64_t*>(data->ids().data()),
+                         {static_cast<std::int64_t>(samples()), data->sequence_length()}, at::kLong);
+  }
+
+  exporter::ExportPlan export_plan() const {
+    return {model->checkpoint(), recipe,              model->modules(),
+            modifier->assignment(), modifier->formats(), model->spec().tie_word_embeddings};
+  }
+
+  void emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block, std::int64_t iteration = -1,
+            double loss = no_loss, std::vector<at::Tensor> inputs = {}) const {
+    if (!options.on_event || !(options.event_mask & kind)) return;
+    Event event;
+    event.kind = kind;
+    const double blocks = static_cast<double>(model->spec().layers.size());
+    event.fraction = block < 0 ? done_in_block : (static_cast<double>(block) + done_in_block) / blocks;
+    event.block = block;
+    event.name = name;
+    event.iteration = iteration;
+    event.loss = loss;
+    event.inputs = std::move(inputs);
+    if (!options.on_event(event)) fail(Code::cancelled, name, "stopped by the event callback");
+  }
+
+  void on_weight(quant::QuantizedWeight&& weight);
+  void initialize();
+  void start();
+  std::optional<std::size_t> next_block();
+  void tune(const std::vector<std::string>& module_names);
+  void end();
+
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const calibration::SampleSet> data;
+  Options options;
+  recipe::Recipe recipe;
+
+  modifier::Lifecycle lifecycle;
+  modifier::HookRegistry hooks;
+  std::unique_ptr<modifier::AutoRoundModifier> modifier;
+  std::optional<model::CausalLm> lm;
+  std::optional<modifier::Run> run;
+  std::optional<exporter::ExportPlan> plan;
+  std::optional<Outputs> outputs;
+  std::optional<SequentialPipeline> pipeline;
+  std::optional<std::size_t> reached;  // decoder layer that the data has reached and that is not tuned yet
+  std::shared_ptr<Result> result = std::make_shared<Result>();
+  RunClock clock;
+};
+
+void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
+  const auto layer = std::find_if(result->layers.begin(), result->layers.end(),
+                                  [&](const LayerStats& stats) { return stats.name == weight.name; });
+  if (layer != result->layers.end()) layer->bits_per_weight = bits_per_weight(weight);
+  if (outputs->empty())
+    result->tensors.push_back(std::move(weight));
+  else
+    outputs->write(weight);
+}
+
+void Session::Impl::initialize() {
+  if (options.device != "cpu")
+    fail(Code::unsupported, "device", "device " + options.device + " is not built in; this build knows: cpu");
+  if (model->is_quantized())
+    fail(Code::unsupported, model->checkpoint().directory(), "the checkpoint is already quantized (quantization_config)");
+  if (uses_data()) check_token_ids(*data, samples(), model->spec().vocab_size);
+
+  lm.emplace(model->causal_lm(compute_type(options)));
+  run.emplace(modifier::Run{
+      model->spec(), model->modules(), lm->weights(), lm->dtype(), scale_type(*model, recipe, options),
+      uses_data() ? std::vector<std::int64_t>(data->lengths().begin(),
+                                              data->lengths().begin() + static_cast<std::ptrdiff_t>(samples()))
+                  : std::vector<std::int64_t>{},
+      uses_data() ? data->sequence_length() : 0, hooks, *options.cancel, model->log(),
+      [this](quant::QuantizedWeight&& weight) { on_weight(std::move(weight)); },
+      [this](std::size_t block, const tuner::Iteration& it) {
+        const double done = static_cast<double>(it.index + 1) / static_cast<double>(std::max<std::int64_t>(recipe.iters, 1));
+        emit(EventKind::iteration, static_cast<std::int64_t>(block), model->spec().layer_name(block), done, it.index, it.loss);
+      }});
+  modifier->on_initialize(*run);
+  plan.emplace(export_plan());
+  outputs.emplace(options.outputs, *plan);
+  result->layers = layer_stats(modifier->assignment(), recipe);
+  result->wrote_outputs = !outputs->empty();
+  if (uses_data()) log_data(*data, samples(), recipe, model->log());
+}
+
+void Session::Impl::start() {
+  modifier->on_start(*run);
+  outputs->begin(*plan);
+  pipeline.emplace(*lm, token_ids(), recipe.batch_size, recipe.enable_torch_compile, hooks, *options.cancel);
+  emit(EventKind::progress, -1, "start", 0.0);
+}
+
+std::optional<std::size_t> Session::Impl::next_block() {
+  reached = pipeline->advance();
+  if (!reached) return reached;
+  const auto block = static_cast<std::int64_t>(*reached);
+  const std::string name = model->spec().layer_name(*reached);
+  emit(EventKind::block_begin, block, name, 0.0);
+  if (uses_data() && (options.event_mask & EventKind::block_inputs)) {
+    const auto stream = modifier->captured_input(*reached);
+    const auto quantized = modifier->quantized_input().defined() ? modifier->quantized_input() : stream;
+    const auto sized = [&](const at::Tensor& t) { return t.view({static_cast<std::int64_t>(samples()), run->length, -1}); };
+    emit(EventKind::block_inputs, block, name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
+  }
+  return reached;
+}
+
+void Session::Impl::tune(const std::vector<std::string>& module_names) {
+  modifier::Subgraph subgraph = pipeline->subgraph(model->modules());
+  subgraph.modules = module_names;
+  modifier->on_sequential_epoch_end(*run, subgraph);
+  const std::size_t block = *std::exchange(reached, std::nullopt);
+  pipeline->release_layer();
+
+  const tuner::BlockResult& tuned = modifier->last_block();
+  BlockStats stats{model->spec().layer_name(block), tuned.rtn_loss, tuned.loss, tuned.best_iteration, tuned.seconds,
+                   tuned.losses, tuned.fell_back};
+  if (!uses_data()) stats.rtn_loss = stats.loss = no_loss;
+  if (tuned.fell_back)
+    result->warnings.push_back(stats.name + ": the loss was not finite; rounded to nearest instead (on_nan: rtn)");
+  result->blocks.push_back(std::move(stats));
+  emit(EventKind::block_end, static_cast<std::int64_t>(block), result->blocks.back().name, 1.0, tuned.best_iteration,
+       result->blocks.back().loss);
+}
+
+void Session::Impl::end() {
+  modifier->on_end(*run);
+  pipeline.reset();
+}
+
+Session::Session(std::shared_ptr<const Model> model, recipe::Recipe recipe,
+                 std::shared_ptr<const calibration::SampleSet> data, Options options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(recipe), std::move(data), std::move(options))) {}
+Session::~Session() = default;
+
+State Session::state() const noexcept { return static_cast<State>(impl_->lifecycle.state()); }
+
+void Session::initialize() {
+  impl_->lifecycle.require("initialize", {modifier::State::created});
+  impl_->guarded([&] { impl_->initialize(); });
+  impl_->lifecycle.enter(modifier::State::initialized);
+}
+
+void Session::start() {
+  impl_->lifecycle.require("start", {modifier::State::initialized});
+  impl_->guarded([&] { impl_->start(); });
+  impl_->lifecycle.enter(modifier::State::started);
+}
+
+std::optional<std::size_t> Session::next_block() {
+  impl_->lifecycle.require("next_block", {modifier::State::started});
+  if (impl_->reached)
+    fail(Code::invalid_state, "next_block",
+         "block " + std::to_string(*impl_->reached) + " was reached and not tuned: call sequential_epoch_end first");
+  return impl_->guarded([&] { return impl_->next_block(); });
+}
+
+void Session::sequential_epoch_end() {
+  impl_->lifecycle.require("sequential_epoch_end", {modifier::State::started});
+  if (!impl_->reached) fail(Code::invalid_state, "sequential_epoch_end", "no block was reached: call next_block first");
+  impl_->guarded([&] { impl_->tune(impl_->pipeline->subgraph(impl_->model->modules()).modules); });
+}
+
+void Session::sequential_epoch_end(const std::vector<std::string>& module_names) {
+  impl_->lifecycle.require("sequential_epoch_end", {modifier::State::started});
+  std::vector<std::string> layers;
+  for (const recipe::ModuleInfo& module : impl_->model->modules())
+    if (module.class_name == impl_->modifier->sequential_target() &&
+        std::find(module_names.begin(), module_names.end(), module.name) != module_names.end())
+      layers.push_back(module.name);
+  if (layers.empty()) return;
+  if (layers.size() > 1)
+    fail(Code::invalid_argument, "module_names",
+         "only one decoding layer is expected, found " + std::to_string(layers.size()));
+  if (!impl_->reached || layers.front() != impl_->model->spec().layer_name(*impl_->reached))
+    fail(Code::invalid_state, layers.front(),
+         layers.front() + " is not the layer that the data has reached: call next_block until it is");
+  impl_->guarded([&] { impl_->tune(module_names); });
+}
+
+void Session::end() {
+  impl_->lifecycle.require("end", {modifier::State::started});
+  const std::size_t total = impl_->model->spec().layers.size();
+  if (impl_->result->blocks.size() < total)
+    fail(Code::invalid_state, "end",
+         std::to_string(impl_->result->blocks.size()) + " of " + std::to_string(total) +
+             " blocks are tuned: call next_block and sequential_epoch_end for the others first");
+  impl_->guarded([&] { impl_->end(); });
+  impl_->lifecycle.enter(modifier::State::ended);
+}
+
+std::shared_ptr<const Result> Session::finalize() {
+  impl_->lifecycle.require("finalize", {modifier::State::started, modifier::State::ended});
+  if (impl_->lifecycle.state() == modifier::State::started) end();
+  impl_->guarded([&] {
+    impl_->modifier->on_finalize(*impl_->run);
+    impl_->result->report_json = report_json(*impl_->model, impl_->recipe, impl_->options, impl_->data.get(),
+                                             impl_->samples(), *impl_->result, impl_->outputs->disk_bytes(), impl_->clock);
+    impl_->emit(EventKind::progress, -1, "finish", 1.0);  // the last moment at which a host can still say no
+    impl_->outputs->finish();
+  });
+  impl_->lifecycle.enter(modifier::State::finalized);
+  return impl_->result;
+}
+
+}  // namespace autoround::session
