@@ -11,7 +11,8 @@
 
 namespace autoround::quant {
 
-/// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row.
+/// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row. With one scale for the
+/// tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
 struct RoundingState {
   WeightFormat format;
   at::Tensor weight;                // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
@@ -25,6 +26,9 @@ struct RoundingState {
   bool tune_minmax = true;
 };
 
+/// V = 0 when `trainable`, else undefined; min_scale = max_scale = 1. `tune_minmax` false leaves them there.
+/// @param weight bf16 or fp32 [out, in], columns contiguous; kept, not copied.
+/// @throws Error numeric: a value is NaN or infinite, or a scale would overflow format.scale_type.
 RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable);
 
 struct StepRates {
@@ -32,13 +36,20 @@ struct StepRates {
 };
 
 /// W' = qdq(W; V, min_scale, max_scale), written to `out` [out, in] (dtype of weight, may be rows of a larger tensor).
+/// Where scales are bf16, W' is rounded to bf16 values even when held in fp32: that is what loaders compute.
 void qdq_forward(RoundingState& state, at::Tensor& out, bool fused);
 /// One signed step from dW' (dtype of weight). When `is_best` the codes and scales of *this* iteration's forward (the
 /// parameters before the step) are kept as best_*. sign(0) = 0, sign(NaN) = 0.
+///
+/// Gradients of min_scale and max_scale follow autograd's chain. For fp16 scales that includes its rounding of each partial
+/// gradient to fp16; for bf16 scales the chain stays fp32, since bf16 would leave mostly cancellation error. Both
+/// implementations and all instruction sets take identical steps, except that with one scale for the tensor the sums
+/// behind these two gradients run in another order in `plain`, so near-zero ones may differ in sign.
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);
-/// Codes and scales at the current parameters. With V undefined this is round-to-nearest.
+/// Codes and scales at the current parameters, whose min_scale and max_scale are clamped in place as in the forward pass.
+/// With V undefined this is round-to-nearest.
 QuantizedWeight quantize(const RoundingState& state, const std::string& name);
-/// The best iteration's, as kept by qdq_update.
+/// The best iteration's, as kept by qdq_update. @throws Error invalid_state: no iteration has been the best.
 QuantizedWeight best(const RoundingState& state, const std::string& name);
 
 /// Name of the instruction set that `fused` uses here: "avx512", "avx2", "portable".

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "recipe/scheme.hpp"
 
@@ -19,6 +20,10 @@ struct WeightFormat {
   std::int64_t columns_per_group(std::int64_t in_features) const;   // resolves -1, 0 and in_features < group
   std::int64_t groups_per_row(std::int64_t in_features) const;
   std::int64_t levels() const { return std::int64_t{1} << bits; }
+  /// [out, groups_per_row], or [1] when one scale serves the tensor.
+  std::vector<std::int64_t> scales_shape(std::int64_t out_features, std::int64_t in_features) const;
+  /// Smallest magnitude that a scale is given: 1e-5 as scale_type holds it, 1e-8 for fp32 scales.
+  float smallest_scale() const;
 };
 
 /// @throws Error unsupported: no integer weights, or a strategy that this build does not tune.
@@ -33,7 +38,8 @@ struct QuantizedWeight {
   at::Tensor zero_points;  // uint8, shape of scales; undefined when symmetric (then it is 2^(bits-1) everywhere)
 };
 
-/// (code - zero) * scale in fp32, rounded to `dtype`. Exactly what a loader computes.
+/// (code - zero) * scale in fp32, rounded to bf16 when that is how the scale is stored, then to `dtype`: what a loader
+/// computes when `dtype` is the dtype of the scales, and what qdq_forward computes when it is that of the weight.
 at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype);
 
 }  // namespace autoround::quant

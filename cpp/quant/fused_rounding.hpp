@@ -1,0 +1,16 @@
+// Quantize-dequantize in one pass over memory each way: rows shared among the threads of LibTorch's pool, kernels.hpp inside.
+#pragma once
+
+#include "quant/kernels.hpp"
+#include "quant/rounding.hpp"
+
+namespace autoround::quant::fused {
+
+/// Clamps min_scale and max_scale in place. Weight and output may be rows of larger tensors.
+void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
+/// One signed step; with `is_best` the codes and scales from before it are kept in best_*.
+void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, const Kernels& kernels);
+/// Codes, scales and zero points at the current parameters; min_scale and max_scale are clamped in place.
+QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels);
+
+}  // namespace autoround::quant::fused

@@ -1,0 +1,72 @@
+// The inner loops of quantize-dequantize, one row of a weight at a time, compiled once for each instruction set and picked
+// at run time. No LibTorch here: these files are compiled for processors that the rest of the library may not assume.
+//
+// All instruction sets give the same bits: every operation is an IEEE one on its own element, and sums run in one order
+// everywhere, that of at::sum over a contiguous dimension (32 lanes, four levels), so that gradients of the scales also
+// equal those of LibTorch's autograd. Groups shorter than 8 columns are summed in another order than LibTorch's.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace autoround::quant {
+
+enum class Element { bf16, f32 };
+enum class ScaleType { f16, bf16, f32 };
+
+/// From the range of a group to its scale and zero point. algorithm.md 1.2, 1.3.
+struct ScaleRule {
+  bool symmetric = true;
+  ScaleType type = ScaleType::f16;
+  float threshold = 0.f;  // smallest magnitude of a scale, a value of `type`
+  float levels = 16.f;    // 2^bits
+};
+
+/// Ranges of n groups: min(groupmin, 0), max(groupmax, 0) and the factors in [0, 1] that tuning shrinks them by.
+struct Ranges {
+  std::int64_t count = 0;
+  const float* weight_min = nullptr;
+  const float* weight_max = nullptr;
+  float* min_scale = nullptr;
+  float* max_scale = nullptr;
+};
+
+/// One row of a weight. Groups are `group` columns; the last one may be shorter and then counts as padded with zeros.
+struct Row {
+  Element element = Element::bf16;  // of weight, gradient and output
+  std::int64_t columns = 0, group = 0;
+  float levels = 16.f;
+  const void* weight = nullptr;
+  const float* value = nullptr;     // V, null for zeros
+  const float* scale = nullptr;     // one a group
+  const float* zero = nullptr;      // one a group; 2^(bits-1) when symmetric
+};
+
+/// Per-group sums that the gradients of min_scale and max_scale are made of, with g = dW', s the scale, q the centred code.
+struct GradientSums {
+  float* product = nullptr;   // sum of g q
+  float* quotient = nullptr;  // sum of -(g s) ((w / s) / s) over the elements inside the clamp
+  float* inside = nullptr;    // sum of g s inside the clamp; asymmetric only
+  float* all = nullptr;       // sum of g s; asymmetric only
+};
+
+struct Kernels {
+  const char* name;
+  /// Clamps the factors in place, then writes scale and zero point of each group.
+  void (*scales)(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero);
+  /// W' of a row. `round_to_bf16` rounds an f32 output to bf16 values.
+  void (*forward)(const Row& row, void* output, bool round_to_bf16);
+  void (*encode)(const Row& row, std::uint8_t* codes);
+  /// V -= rate * sign(dV); null codes are not written, sums.product == nullptr computes no sums, sums.all == nullptr two.
+  void (*update)(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes, const GradientSums& sums);
+  /// min_scale and max_scale -= rate * sign(gradient). `scale` as `scales` wrote it.
+  void (*step)(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate);
+};
+
+/// The fastest that this processor runs. The environment variable ATEN_CPU_CAPABILITY (avx2, default) limits it, as it
+/// limits LibTorch; it is read once.
+const Kernels& kernels();
+/// The named one, "portable", "avx2" or "avx512"; null when this build lacks it or the processor cannot run it.
+const Kernels* find_kernels(std::string_view name);
+
+}  // namespace autoround::quant

@@ -1,0 +1,145 @@
+#include "quant/plain_rounding.hpp"
+
+#include <ATen/ATen.h>
+
+namespace autoround::quant::plain {
+namespace {
+
+at::Tensor round_to(const at::Tensor& value, at::ScalarType dtype) { return value.to(dtype).to(at::kFloat); }
+
+struct Scales {
+  at::Tensor scale;  // fp32 [out, G], values of format.scale_type
+  at::Tensor zero;   // fp32 [out, G], integers
+};
+
+struct GroupRange {
+  at::Tensor low, high;  // asymmetric: the range; symmetric: magnitudes of its negative and its positive side
+  at::Tensor raw;        // scale before the threshold
+};
+
+GroupRange group_range(const RoundingState& state) {
+  const WeightFormat& format = state.format;
+  const at::Tensor low = state.weight_min * state.min_scale, high = state.weight_max * state.max_scale;
+  if (!format.symmetric) return {low, high, round_to((high - low) / (format.levels() - 1), format.scale_type)};
+  const at::Tensor negative = -low;
+  const at::Tensor extreme = at::where(high < negative, negative, -high);
+  return {negative, high, round_to(extreme / (format.levels() / 2), format.scale_type)};
+}
+
+/// Clamps min_scale and max_scale in place.
+Scales scales(const RoundingState& state) {
+  const WeightFormat& format = state.format;
+  state.min_scale.clamp_(0, 1);
+  state.max_scale.clamp_(0, 1);
+  const GroupRange range = group_range(state);
+  const float least = format.smallest_scale();
+  at::Tensor scale = range.raw.clamp_min(least);
+  if (format.symmetric) {
+    scale = at::where(range.raw < 0, range.raw.clamp_max(-least), scale);
+    return {scale, at::full_like(scale, static_cast<double>(format.levels() / 2))};
+  }
+  return {scale, (-range.low / scale).round().clamp(0, format.levels() - 1)};
+}
+
+/// [out, in] -> [out, G, columns per group], a short last group filled with zeros. Tensor strategy: [1, 1, out * in].
+at::Tensor grouped(const WeightFormat& format, const at::Tensor& matrix) {
+  if (format.group == 0) return matrix.reshape({1, 1, -1});
+  const std::int64_t in_features = matrix.size(1), columns = format.columns_per_group(in_features);
+  const std::int64_t groups = format.groups_per_row(in_features), missing = groups * columns - in_features;
+  const at::Tensor whole = missing ? at::constant_pad_nd(matrix, {0, missing}) : matrix;
+  return whole.reshape({matrix.size(0), groups, columns});
+}
+
+at::Tensor ungrouped(const at::Tensor& groups, const at::Tensor& like) {
+  if (groups.size(0) != like.size(0)) return groups.reshape(like.sizes());
+  return groups.reshape({like.size(0), -1}).narrow(1, 0, like.size(1));
+}
+
+/// All that a pass over the weight needs, in groups.
+struct Groups {
+  at::Tensor scale, low, high;             // [out, G, 1]: code range around the zero point
+  at::Tensor quotient, rounded, centred;   // [out, G, columns]: w / s, the integer nearest to w / s + V, the centred code
+};
+
+Groups groups_of(const RoundingState& state, const Scales& scales) {
+  Groups result;
+  result.scale = scales.scale.unsqueeze(-1);
+  result.low = -scales.zero.unsqueeze(-1);
+  result.high = result.low + (state.format.levels() - 1);
+  result.quotient = grouped(state.format, state.weight).to(at::kFloat) / result.scale;
+  const at::Tensor moved =
+      state.value.defined() ? result.quotient + grouped(state.format, state.value) : result.quotient;
+  result.rounded = moved.round() + 0.;  // no -0: the product with a negative scale would show it
+  result.centred = at::maximum(at::minimum(result.rounded, result.high), result.low);
+  return result;
+}
+
+/// The chain from a scale's gradient to min_scale and max_scale, as autograd walks it. algorithm.md 1.5.
+void step_scales(const RoundingState& state, const Groups& groups, const at::Tensor& gradient, const at::Tensor& of_value,
+                 float rate) {
+  const WeightFormat& format = state.format;
+  const auto partial = [&](const at::Tensor& value) {
+    return format.scale_type == at::kHalf ? round_to(value, at::kHalf) : value;
+  };
+  const GroupRange range = group_range(state);
+  const at::Tensor scale = groups.scale.squeeze(-1), none = at::zeros_like(scale);
+  const at::Tensor product = (gradient * groups.centred).sum(-1);
+  const at::Tensor quotient = (-of_value * (groups.quotient / groups.scale)).sum(-1);
+  at::Tensor of_scale = partial(partial(product) + partial(quotient));
+  at::Tensor of_min, of_max;
+  if (format.symmetric) {
+    const at::Tensor kept = at::where(range.raw < 0, range.raw <= -format.smallest_scale(), range.raw >= format.smallest_scale());
+    const at::Tensor whole = at::where(kept, of_scale, none) / (format.levels() / 2);
+    const at::Tensor toward = at::where(range.high < range.low, whole, -whole);
+    const at::Tensor share = at::where(range.high == range.low, toward / 2, toward);
+    of_max = at::where(range.high < range.low, none, share);
+    of_min = at::where(range.low < range.high, none, -share);
+  } else {
+    const at::Tensor of_zero = of_value.sum(-1) - (gradient * groups.scale).sum(-1);
+    of_scale = partial(of_scale + partial(-of_zero * ((-range.low / scale) / scale)));
+    of_max = at::where(range.raw >= format.smallest_scale(), of_scale, none) / (format.levels() - 1);
+    of_min = -of_max - of_zero / scale;
+  }
+  state.min_scale.sub_((of_min * state.weight_min).sign(), rate);
+  state.max_scale.sub_((of_max * state.weight_max).sign(), rate);
+}
+
+}  // namespace
+
+void forward(const RoundingState& state, at::Tensor& out) {
+  const Groups groups = groups_of(state, scales(state));
+  at::Tensor result = groups.centred * groups.scale;
+  if (state.format.scale_type == at::kBFloat16) result = round_to(result, at::kBFloat16);
+  out.copy_(ungrouped(result, out));
+}
+
+void update(const RoundingState& state, const at::Tensor& gradient, StepRates rates) {
+  const Groups groups = groups_of(state, scales(state));
+  const at::Tensor of_weight = grouped(state.format, gradient).to(at::kFloat);
+  const at::Tensor of_code = of_weight * groups.scale;
+  const at::Tensor of_value = at::where(groups.rounded == groups.centred, of_code, at::zeros_like(of_code));
+  state.value.sub_(ungrouped(of_value, gradient).sign(), rates.value);
+  if (state.tune_minmax) step_scales(state, groups, of_weight, of_value, rates.minmax);
+}
+
+QuantizedWeight quantize(const RoundingState& state) {
+  const WeightFormat& format = state.format;
+  const Scales current = scales(state);
+  const Groups groups = groups_of(state, current);
+  const auto shape = format.scales_shape(state.weight.size(0), state.weight.size(1));
+  QuantizedWeight result;
+  result.format = format;
+  result.codes = ungrouped(groups.centred - groups.low, state.weight).to(at::kByte).contiguous();
+  result.scales = current.scale.to(format.scale_type).reshape(shape);
+  if (!format.symmetric) result.zero_points = current.zero.to(at::kByte).reshape(shape);
+  return result;
+}
+
+void keep_best(RoundingState& state) {
+  const QuantizedWeight current = quantize(state);
+  state.best_codes = current.codes;
+  state.best_scales = current.scales;
+  state.best_zero_points = current.zero_points;
+}
+
+}  // namespace autoround::quant::plain

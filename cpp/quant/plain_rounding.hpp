@@ -1,0 +1,18 @@
+// Quantize-dequantize composed of LibTorch operations: the readable form of the formulas, for any device, and what the
+// fused kernels are tested against.
+#pragma once
+
+#include "quant/rounding.hpp"
+
+namespace autoround::quant::plain {
+
+/// Each clamps min_scale and max_scale in place.
+void forward(const RoundingState& state, at::Tensor& out);
+/// V and the scale factors after one signed step.
+void update(const RoundingState& state, const at::Tensor& gradient, StepRates rates);
+/// Codes, scales and zero points at the current parameters; without a name.
+QuantizedWeight quantize(const RoundingState& state);
+/// The same, into best_*.
+void keep_best(RoundingState& state);
+
+}  // namespace autoround::quant::plain

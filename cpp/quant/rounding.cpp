@@ -1,0 +1,111 @@
+#include "quant/rounding.hpp"
+
+#include <ATen/ATen.h>
+
+#include "base/error.hpp"
+#include "quant/fused_rounding.hpp"
+#include "quant/plain_rounding.hpp"
+
+namespace autoround::quant {
+namespace {
+
+struct Range {
+  at::Tensor low, high;  // fp32 [out, G]
+};
+
+/// min(groupmin, 0) and max(groupmax, 0). Columns that do not fill a group are a group of their own.
+Range group_ranges(const WeightFormat& format, const at::Tensor& weight) {
+  if (format.group == 0) {
+    return {weight.min().reshape({1, 1}).to(at::kFloat).clamp_max_(0), weight.max().reshape({1, 1}).to(at::kFloat).clamp_min_(0)};
+  }
+  const std::int64_t out = weight.size(0), in = weight.size(1), columns = format.columns_per_group(in);
+  const std::int64_t whole = in / columns;
+  const at::Tensor groups = weight.narrow(1, 0, whole * columns).reshape({out, whole, columns});
+  at::Tensor low = groups.amin(-1), high = groups.amax(-1);
+  if (whole * columns < in) {
+    const at::Tensor rest = weight.narrow(1, whole * columns, in - whole * columns);
+    low = at::cat({low, rest.amin(1, true)}, 1);
+    high = at::cat({high, rest.amax(1, true)}, 1);
+  }
+  return {low.to(at::kFloat).clamp_max_(0), high.to(at::kFloat).clamp_min_(0)};
+}
+
+/// The largest finite value that a range may span, so that its scale is finite in the dtype it is stored in.
+double largest_scale(at::ScalarType type) {
+  return type == at::kHalf ? 65504. : 3.3895e38;  // bf16 and fp32 share the exponent; the smaller of the two
+}
+
+void check_ranges(const WeightFormat& format, const Range& range) {
+  if (!at::isfinite(range.low).all().item<bool>() || !at::isfinite(range.high).all().item<bool>()) {
+    fail(Code::numeric, "weight", "The weight holds a NaN or an infinity; only finite values can be quantized.");
+  }
+  const at::Tensor low = range.low.to(at::kDouble), high = range.high.to(at::kDouble);
+  const at::Tensor scale = format.symmetric
+                               ? at::maximum(-low, high) / static_cast<double>(format.levels() / 2)
+                               : (high - low) / static_cast<double>(format.levels() - 1);
+  const double largest = scale.max().item<double>();
+  if (largest > largest_scale(format.scale_type)) {
+    fail(Code::numeric, "weight",
+         "A group needs the scale " + std::to_string(largest) + ", which " + at::toString(format.scale_type) +
+             " cannot hold; set scale_dtype to float32 or leave this module unquantized.");
+  }
+}
+
+void check_like_weight(const RoundingState& state, const at::Tensor& tensor, const char* what) {
+  if (tensor.sizes() != state.weight.sizes() || tensor.scalar_type() != state.weight.scalar_type() || tensor.stride(1) != 1) {
+    fail(Code::internal, what, "This tensor must have the shape and dtype of the weight, and contiguous columns.");
+  }
+}
+
+bool use_kernels(const RoundingState& state, bool fused) { return fused && state.weight.is_cpu(); }
+
+}  // namespace
+
+RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable) {
+  const at::ScalarType dtype = weight.scalar_type();
+  if (weight.dim() != 2 || weight.numel() == 0 || (dtype != at::kBFloat16 && dtype != at::kFloat)) {
+    fail(Code::unsupported, "weight",
+         std::string("A weight to quantize is a non-empty matrix of bfloat16 or float32, not ") + at::toString(dtype) + " of " +
+             std::to_string(weight.dim()) + " dimensions and " + std::to_string(weight.numel()) + " values.");
+  }
+  RoundingState state;
+  state.format = format;
+  state.weight = weight.stride(1) == 1 ? std::move(weight) : weight.contiguous();
+  state.tune_minmax = tune_minmax;
+  const Range range = group_ranges(format, state.weight);
+  check_ranges(format, range);
+  state.weight_min = range.low;
+  state.weight_max = range.high;
+  state.min_scale = at::ones_like(range.low);
+  state.max_scale = at::ones_like(range.high);
+  if (trainable) state.value = at::zeros(state.weight.sizes(), state.weight.options().dtype(at::kFloat));
+  return state;
+}
+
+void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
+  check_like_weight(state, out, "out");
+  use_kernels(state, fused) ? fused::forward(state, out, kernels()) : plain::forward(state, out);
+}
+
+void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused) {
+  check_like_weight(state, grad, "grad");
+  if (!state.value.defined()) fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
+  if (use_kernels(state, fused)) return fused::update(state, grad, rates, is_best, kernels());
+  if (is_best) plain::keep_best(state);
+  plain::update(state, grad, rates);
+}
+
+QuantizedWeight quantize(const RoundingState& state, const std::string& name) {
+  QuantizedWeight weight = use_kernels(state, true) ? fused::quantize(state, kernels()) : plain::quantize(state);
+  weight.name = name;
+  return weight;
+}
+
+QuantizedWeight best(const RoundingState& state, const std::string& name) {
+  if (!state.best_codes.defined()) fail(Code::invalid_state, name, "No iteration of this layer has been the best yet.");
+  return {name, state.format, state.best_codes, state.best_scales, state.best_zero_points};
+}
+
+const char* kernel_name() { return kernels().name; }
+
+}  // namespace autoround::quant
