@@ -32,7 +32,7 @@ class TreeBuilder final : public JsonReader {
 
   bool key(std::string& name) override {
     Container& object = open_.back();
-    if (!object.keys.insert(name).second) fail_here("the key `" + name + "` occurs twice in one object");
+    if (!object.keys.insert(name).second) fail_here("the key " + quote(name) + " occurs twice in one object");
     object.value->get_ref<Json::object_t&>().emplace_back(std::move(name), Json());
     return true;
   }

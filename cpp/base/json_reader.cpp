@@ -61,6 +61,9 @@ void JsonReader::parse(std::string_view text) {
   if (const auto offset = invalid_utf8(text)) {
     fail_at(*offset, "the byte at offset " + std::to_string(*offset) + " is not valid UTF-8", Code::parse);
   }
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos) {  // nlohmann takes it for the end of the text
+    fail_at(nul, "the byte at offset " + std::to_string(nul) + " is NUL", Code::parse);
+  }
   const TrackingIterator first(text.data(), &position_);
   const TrackingIterator last(text.data() + text.size(), &position_);
   Json::sax_parse(first, last, this);

@@ -85,6 +85,22 @@ std::string hint(std::string_view name, const std::vector<std::string>& candidat
   return nearest.empty() ? std::string() : " did you mean `" + nearest + "`?";
 }
 
+std::string quote(std::string_view text, std::size_t max_bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::size_t end = std::min(max_bytes, text.size());
+  while (end > 0 && end < text.size() && (byte_at(text, end) & 0xC0) == 0x80) --end;
+  std::string result(1, '`');
+  for (std::size_t i = 0; i < end; ++i) {
+    const std::uint8_t byte = byte_at(text, i);
+    if (byte < 0x20 || byte == 0x7F) {
+      result.append("\\x").append(1, digits[byte >> 4]).append(1, digits[byte & 0xF]);
+    } else {
+      result += text[i];
+    }
+  }
+  return result.append(end < text.size() ? "...`" : "`");
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
   for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -16,6 +16,8 @@ std::optional<std::size_t> invalid_utf8(std::string_view text);
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 /// "did you mean `x`?" with a leading space, or "".
 std::string hint(std::string_view name, const std::vector<std::string>& candidates);
+/// Untrusted text made fit for a message: in backticks, control bytes as \xNN, cut at a UTF-8 edge after `max_bytes`.
+std::string quote(std::string_view text, std::size_t max_bytes = 200);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string format_number(double value);        // shortest text that reads back the same, '.' as decimal point
 std::string format_bytes(std::uint64_t bytes);  // "1.44 GB" (decimal units)
