@@ -1,0 +1,137 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "base/file.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace autoround {
+namespace {
+
+namespace fs = std::filesystem;
+using test::error_of;
+using test::mentions;
+using test::TemporaryDirectory;
+
+std::vector<std::string> names_in(const std::string& path) {
+  std::vector<std::string> names;
+  for (const DirectoryEntry& entry : list_directory(path)) names.push_back(entry.name);
+  return names;
+}
+
+TEST_CASE("staging: nothing is at the target before commit, everything after", "[base]") {
+  const TemporaryDirectory dir;
+  StagingDirectory staging(dir / "a/b/out");
+  CHECK(staging.target() == dir / "a/b/out");
+  CHECK(fs::path(staging.path()).parent_path() == dir / "a/b");
+  CHECK(fs::path(staging.path()).filename().string().rfind(".out.incomplete-", 0) == 0);
+  write_text_file(join_path(staging.path(), "config.json"), "{}");
+  create_directories(join_path(staging.path(), "gguf"));
+  write_text_file(join_path(staging.path(), "gguf/model.gguf"), "GGUF");
+  CHECK_FALSE(fs::exists(dir / "a/b/out"));
+  staging.commit();
+  CHECK(dir.read("a/b/out/config.json") == "{}");
+  CHECK(dir.read("a/b/out/gguf/model.gguf") == "GGUF");
+  CHECK_FALSE(fs::exists(staging.path()));
+}
+
+TEST_CASE("staging: no traces, whether committed or not", "[base]") {
+  const TemporaryDirectory dir;
+  { StagingDirectory(dir / "out").commit(); }
+  CHECK(names_in(dir.path()) == std::vector<std::string>{"out"});
+  {
+    const StagingDirectory staging(dir / "other");
+    create_directories(join_path(staging.path(), "x/y"));
+    write_text_file(join_path(staging.path(), "x/y/file"), "1");
+    dir.write("kept/file", "precious");
+    fs::create_directory_symlink(dir / "kept", join_path(staging.path(), "link"));
+  }
+  CHECK(names_in(dir.path()) == std::vector<std::string>{"kept", "out"});
+  CHECK(dir.read("kept/file") == "precious");  // links are removed, not followed
+}
+
+TEST_CASE("staging: an empty folder may be replaced, also through a link or with a slash at the end", "[base]") {
+  const TemporaryDirectory dir;
+  fs::create_directory(dir / "empty");
+  fs::create_directory_symlink(dir / "empty", dir / "link");
+  StagingDirectory staging(dir / "link/");
+  CHECK(staging.target() == dir / "empty");
+  write_text_file(join_path(staging.path(), "f"), "1");
+  staging.commit();
+  CHECK(dir.read("link/f") == "1");
+}
+
+TEST_CASE("staging: a relative target stays where it was when it was named", "[base]") {
+  const TemporaryDirectory dir;
+  const fs::path before = fs::current_path();
+  fs::current_path(dir.path());
+  std::optional<StagingDirectory> staging(std::in_place, "out");
+  fs::current_path(before);
+  staging->commit();
+  CHECK(fs::is_directory(dir / "out"));
+}
+
+TEST_CASE("staging: targets that cannot be", "[base]") {
+  const TemporaryDirectory dir;
+  dir.write("full/f", "1");
+  dir.write("file", "1");
+  fs::create_symlink("nowhere", dir / "dangling");
+  for (const auto& [target, code, mention] : std::initializer_list<std::tuple<std::string, Code, std::string>>{
+           {dir / "full", Code::invalid_argument, "not empty"},
+           {dir / "file", Code::invalid_argument, "not a directory"},
+           {dir / "file/out", Code::io, "File exists"},
+           {dir / "dangling", Code::invalid_argument, "leads nowhere"},
+           {dir / "new/..", Code::invalid_argument, "does not name"},
+           {"", Code::invalid_argument, "no name"},
+           {"/", Code::invalid_argument, "not empty"},
+           {dir / std::string(300, 'n'), Code::io, "too long"}}) {
+    CAPTURE(target);
+    const Error error = error_of([&, path = target] { StagingDirectory{path}; });
+    CAPTURE(test::text_of(error));
+    CHECK(error.code() == code);
+    CHECK(mentions(error, mention));
+  }
+  CHECK(names_in(dir.path()) == std::vector<std::string>{"dangling", "file", "full"});
+}
+
+TEST_CASE("staging: a second writer of the same target is turned away, and may try again later", "[base]") {
+  const TemporaryDirectory dir;
+  {
+    const StagingDirectory first(dir / "out");
+    const Error error = error_of([&] { StagingDirectory(dir / "out/"); });
+    CHECK(error.code() == Code::invalid_state);
+    CHECK(mentions(error, "another run"));
+    const StagingDirectory neighbour(dir / "out2");
+  }
+  StagingDirectory again(dir / "out");
+  again.commit();
+  CHECK(error_of([&] { again.commit(); }).code() == Code::internal);
+}
+
+TEST_CASE("staging: what someone else put at the target meanwhile survives", "[base]") {
+  const TemporaryDirectory dir;
+  StagingDirectory staging(dir / "out");
+  dir.write("out/precious", "1");
+  const Error error = error_of([&] { staging.commit(); });
+  CHECK(error.code() == Code::io);
+  CHECK(mentions(error, "someone else"));
+  CHECK(dir.read("out/precious") == "1");
+}
+
+TEST_CASE("staging: the umask decides the mode of the result", "[base]") {
+  const TemporaryDirectory dir;
+  const mode_t before = ::umask(027);
+  StagingDirectory staging(dir / "out");
+  ::umask(before);
+  staging.commit();
+  struct stat status {};
+  REQUIRE(::stat((dir / "out").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0750);
+}
+
+}  // namespace
+}  // namespace autoround

@@ -1,0 +1,102 @@
+#include "base/text.hpp"
+
+#include <clocale>
+#include <limits>
+#include <string>
+
+#include "support/catch.hpp"
+
+using namespace std::string_literals;
+
+namespace autoround {
+namespace {
+
+TEST_CASE("UTF-8: the first invalid byte is found", "[base]") {
+  struct Case {
+    std::string text;
+    std::optional<std::size_t> offset;
+  };
+  const Case cases[] = {
+      {"", std::nullopt},
+      {"plain", std::nullopt},
+      {"h\xC3\xA9llo \xE4\xB8\xAD \xF0\x9F\x98\x80", std::nullopt},
+      {"\xED\x9F\xBF\xEE\x80\x80\xF4\x8F\xBF\xBF", std::nullopt},  // both sides of the surrogates, and U+10FFFF
+      {"ab\xFF", 2},
+      {"a\x80", 1},              // continuation without a lead
+      {"\xC0\xAF", 0},           // overlong '/'
+      {"\xE0\x9F\xBF", 0},       // overlong
+      {"\xF0\x8F\xBF\xBF", 0},   // overlong
+      {"x\xED\xA0\x80", 1},      // surrogate
+      {"\xF4\x90\x80\x80", 0},   // above U+10FFFF
+      {"ok\xE4\xB8", 2},         // cut short
+      {"\xFF\xFE{\0"s, 0},       // UTF-16
+      {"\xF0\x9F\x98z", 0},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    CHECK(invalid_utf8(c.text) == c.offset);
+  }
+}
+
+TEST_CASE("names: a typing slip finds its key, another word finds nothing", "[base]") {
+  const std::vector<std::string> keys{"bits", "group_size", "iters", "lr", "nsamples", "seqlen", "batch_size"};
+  CHECK(nearest_name("group_sze", keys) == "group_size");
+  CHECK(nearest_name("groupsize", keys) == "group_size");
+  CHECK(nearest_name("nsample", keys) == "nsamples");
+  CHECK(nearest_name("sequen", keys) == "seqlen");
+  CHECK(nearest_name("temperature", keys).empty());
+  CHECK(nearest_name("xy", keys).empty());
+  CHECK(nearest_name("", keys).empty());
+  CHECK(nearest_name(std::string(100000, 'a'), keys).empty());
+  CHECK(hint("iter", keys) == " did you mean `iters`?");
+  CHECK(hint("zzz", keys).empty());
+}
+
+TEST_CASE("quote: untrusted text cannot break a line or flood a message", "[base]") {
+  CHECK(quote("model.norm") == "`model.norm`");
+  CHECK(quote("a\nb\x7F\0"s) == "`a\\x0ab\\x7f\\x00`");
+  CHECK(quote("abcdef", 3) == "`abc...`");
+  CHECK(quote("ab\xE4\xB8\xAD", 4) == "`ab...`");  // never cut inside a character
+  CHECK(quote("ab\xE4\xB8\xAD", 5) == "`ab\xE4\xB8\xAD`");
+}
+
+TEST_CASE("numbers: shortest text that reads back the same", "[base]") {
+  CHECK(format_number(0.5) == "0.5");
+  CHECK(format_number(4096) == "4096");
+  CHECK(format_number(0.1) == "0.1");
+  CHECK(format_number(1e-5) == "1e-05");
+  CHECK(format_number(-0.0) == "-0");
+  CHECK(format_number(std::numeric_limits<double>::infinity()) == "inf");
+  CHECK(std::stod(format_number(1.0 / 3)) == 1.0 / 3);
+}
+
+TEST_CASE("numbers: the host's locale changes nothing", "[base]") {
+  const std::string before = std::setlocale(LC_NUMERIC, nullptr);
+  const char* comma = nullptr;
+  for (const char* name : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"}) {
+    if (comma == nullptr) comma = std::setlocale(LC_NUMERIC, name);
+  }
+  if (comma == nullptr) WARN("no locale with a decimal comma is installed: checked in the C locale only");
+  CHECK(format_number(1234.5) == "1234.5");
+  CHECK(format_bytes(1440000000) == "1.44 GB");
+  std::setlocale(LC_NUMERIC, before.c_str());
+}
+
+TEST_CASE("bytes: three digits and a decimal unit", "[base]") {
+  CHECK(format_bytes(0) == "0 B");
+  CHECK(format_bytes(999) == "999 B");
+  CHECK(format_bytes(1000) == "1.00 kB");
+  CHECK(format_bytes(12345678) == "12.3 MB");
+  CHECK(format_bytes(999499) == "999 kB");
+  CHECK(format_bytes(999500) == "1.00 MB");
+  CHECK(format_bytes(std::numeric_limits<std::uint64_t>::max()) == "18.4 EB");
+}
+
+TEST_CASE("join", "[base]") {
+  CHECK(join({}, ", ").empty());
+  CHECK(join({"a"}, ", ") == "a");
+  CHECK(join({"a", "b", ""}, ", ") == "a, b, ");
+}
+
+}  // namespace
+}  // namespace autoround
