@@ -44,6 +44,12 @@ function(autoround_use_torch target)
   endif()
   target_link_libraries(${target} PUBLIC LibTorch::torch_cpu)
   target_precompile_headers(${target} REUSE_FROM autoround_torch_pch)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    # The header is compiled as code of a library is; with a program's -fPIE the compiler would refuse it.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
 endfunction()
 
 # autoround_component(<folder> SOURCES a.cpp ... [TORCH] [LINK lib...])
