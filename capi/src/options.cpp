@@ -1,0 +1,109 @@
+#include "session/options.hpp"
+
+#include "base/text.hpp"
+#include "exporter/exporter.hpp"
+#include "guard.hpp"
+
+using namespace autoround::capi;
+using autoround::Code;
+using autoround::fail;
+namespace ar = autoround;
+
+namespace {
+
+constexpr int32_t all_events = AUTOROUND_EVENT_PROGRESS | AUTOROUND_EVENT_BLOCK_BEGIN | AUTOROUND_EVENT_BLOCK_INPUTS |
+                               AUTOROUND_EVENT_ITERATION | AUTOROUND_EVENT_BLOCK_END;
+
+void require_device(const std::string& device) {
+  if (device == "cpu") return;
+  if (device == "cuda" || device.rfind("cuda:", 0) == 0)
+    fail(Code::unsupported, "device", "device " + device + " is not built in; this build knows: cpu");
+  fail(Code::invalid_argument, "device", "`" + device + "` is not a device; this build knows: cpu");
+}
+
+}  // namespace
+
+autoround_status autoround_options_new(autoround_options** out, autoround_error** error) noexcept {
+  return guarded(error, [&] { out_parameter(out) = new autoround_options(); });
+}
+
+autoround_status autoround_options_set_device(autoround_options* options, const char* device, autoround_error** error) noexcept {
+  return guarded(error, [&] {
+    autoround_options& target = deref(options, "options");
+    const std::string name = text(device, "device");
+    require_device(name);
+    target.impl.device = name;
+  });
+}
+
+autoround_status autoround_options_set_compute_dtype(autoround_options* options, const char* dtype, autoround_error** error) noexcept {
+  return guarded(error, [&] {
+    autoround_options& target = deref(options, "options");
+    const std::string name = text(dtype, "dtype");
+    if (name != "bf16" && name != "fp32")
+      fail(Code::invalid_argument, "dtype", "compute dtype `" + name + "` is not known; bf16 and fp32 are");
+    target.impl.compute_dtype = name;
+  });
+}
+
+autoround_status autoround_options_set_seed(autoround_options* options, uint64_t seed, autoround_error** error) noexcept {
+  return guarded(error, [&] { deref(options, "options").impl.seed = seed; });
+}
+
+autoround_status autoround_options_set_deterministic(autoround_options* options, int32_t on, autoround_error** error) noexcept {
+  return guarded(error, [&] { deref(options, "options").impl.deterministic = on != 0; });
+}
+
+autoround_status autoround_options_set_memory_limit(autoround_options* options, const char* device, int64_t bytes,
+                                                    autoround_error** error) noexcept {
+  return guarded(error, [&] {
+    autoround_options& target = deref(options, "options");
+    const std::string name = text(device, "device");
+    require_device(name);
+    if (bytes < 0) fail(Code::invalid_argument, "bytes", "a memory limit of " + std::to_string(bytes) + " bytes");
+    target.impl.memory_limit[name] = bytes;
+  });
+}
+
+autoround_status autoround_options_set_output(autoround_options* options, const char* directory, const char* format,
+                                              autoround_error** error) noexcept {
+  return guarded(error, [&] {
+    autoround_options& target = deref(options, "options");
+    ar::session::Options::Output output{text(directory, "directory"), text(format, "format")};
+    if (output.directory.empty()) fail(Code::invalid_argument, "directory", "the output directory is empty");
+    if (output.format.empty()) fail(Code::invalid_argument, "format", "the output format is empty");
+    ar::exporter::make_exporter(output.format);  // throws for a name that is not built in
+    target.impl.outputs.push_back(std::move(output));
+  });
+}
+
+autoround_status autoround_options_set_cancel(autoround_options* options, autoround_cancel* cancel, autoround_error** error) noexcept {
+  return guarded(error, [&] {
+    autoround_options& target = deref(options, "options");
+    const autoround_cancel* source = deref_or_null(cancel, "cancel");
+    target.impl.cancel = source ? source->impl : nullptr;
+  });
+}
+
+autoround_status autoround_options_set_callback(autoround_options* options, int32_t event_mask, autoround_event_fn fn,
+                                                void* user_data, autoround_release_fn release, autoround_error** error) noexcept {
+  return guarded(error, [&] {
+    // Made first: whatever fails below, release runs exactly once.
+    const auto callback = std::make_shared<Callback<autoround_event_fn>>(fn, user_data, release);
+    autoround_options& target = deref(options, "options");
+    if (event_mask & ~all_events)
+      fail(Code::invalid_argument, "event_mask", "event mask " + std::to_string(event_mask) + " has unknown bits");
+    target.impl.event_mask = fn ? event_mask : 0;
+    target.impl.on_event = nullptr;
+    if (!fn) return;
+    target.impl.on_event = [callback](const ar::session::Event& event) {
+      autoround_event borrowed;
+      borrowed.impl = &event;
+      return callback->fn(callback->user_data, &borrowed) == 0;
+    };
+  });
+}
+
+void autoround_options_free(autoround_options* options) noexcept {
+  if (peek(options)) delete options;
+}
