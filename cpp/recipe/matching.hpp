@@ -23,6 +23,9 @@ struct ModuleInfo {
   std::string fused_with;            // modules that readers fuse share this tag within a block: "qkv", "gate_up"; else ""
 };
 
+/// Refuses targets that can match nothing in any model: empty ones and invalid patterns.
+/// @throws Error parse, subject = the target.
+void check_target(const std::string& target);
 /// @throws Error parse: the pattern is invalid or passes its match limit, subject = the target.
 bool matches(const std::string& target, const ModuleInfo& module);
 

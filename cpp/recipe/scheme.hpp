@@ -44,6 +44,19 @@ struct QuantizationScheme {
 };
 
 std::string_view strategy_name(Strategy strategy) noexcept;
+/// @throws Error invalid_argument, subject = `key`: none of the names.
+Strategy parse_strategy(std::string_view name, const std::string& key);
+/// The strategy of arguments that name none: absent -> tensor, -1 -> channel, positive -> group.
+Strategy infer_strategy(std::optional<std::int64_t> group_size) noexcept;
+
+/// What a set of arguments is for: weights are quantized once, activations at run time, the cache as attention writes it.
+enum class Role { weights, activations, kv_cache };
+/// The one place that says which arguments fit together. @throws Error invalid_argument, subject = `key`.
+void validate(const QuantizationArgs& args, Role role, const std::string& key);
+/// Each kind of tensor with its arguments. A scheme without any (UNQUANTIZED) leaves its modules alone.
+/// @throws Error invalid_argument, subject = `key` or `key`.weights ...
+void validate(const QuantizationScheme& scheme, const std::string& key);
+
 /// A short name for logs and results: the preset, or "int4 group 64 asym".
 std::string describe(const QuantizationScheme& scheme);
 

@@ -1,0 +1,149 @@
+// assign(): which module gets which scheme, and everything that is wrong with that, found before any weight is loaded.
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "recipe/matching.hpp"
+#include "recipe/target.hpp"
+
+namespace autoround::recipe {
+namespace {
+
+/// A target of one group, or an ignore, with what became of it.
+struct Rule {
+  Target target;
+  std::size_t group = 0;  // of a target
+  bool used = false;
+};
+
+using Groups = std::vector<std::pair<std::string, QuantizationScheme>>;
+
+bool is_a(const ModuleInfo& module, std::string_view name) {
+  return module.class_name == name || std::find(module.bases.begin(), module.bases.end(), name) != module.bases.end();
+}
+
+bool has_matrix(const ModuleInfo& module) { return module.shape.size() == 2; }
+
+std::vector<Rule> target_rules(const Groups& groups) {
+  std::vector<Rule> rules;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    for (const auto& target : groups[i].second.targets) rules.push_back({Target(target), i});
+  }
+  // Patterns are tried in alphabetical order, so that the first that matches does not depend on the order of groups.
+  std::stable_sort(rules.begin(), rules.end(), [](const Rule& a, const Rule& b) { return a.target.text() < b.target.text(); });
+  return rules;
+}
+
+/// Embeddings are matched by name or class only: `re:.*` means the layers of a model, not its vocabulary.
+std::optional<Target::Rank> rank_of(const Rule& rule, const ModuleInfo& module) {
+  const auto rank = rule.target.match(module);
+  const bool by_pattern = rank && rank->kind == Target::Rank::Kind::pattern;
+  return by_pattern && !is_a(module, "Linear") ? std::nullopt : rank;
+}
+
+/// The rule that decides for `module`; marks every rule that matches it as used.
+const Rule* decide(std::vector<Rule>& rules, const ModuleInfo& module) {
+  const Rule* best = nullptr;
+  std::optional<Target::Rank> best_rank;
+  for (auto& rule : rules) {
+    const auto rank = rank_of(rule, module);
+    if (!rank) continue;
+    rule.used = true;
+    if (!best_rank || *rank < *best_rank) {
+      best = &rule;
+      best_rank = rank;
+    }
+  }
+  return best;
+}
+
+const Rule* first_ignore(std::vector<Rule>& ignores, const ModuleInfo& module) {
+  const Rule* first = nullptr;
+  for (auto& rule : ignores) {
+    if (!rule.target.match(module)) continue;
+    rule.used = true;
+    if (!first) first = &rule;
+  }
+  return first;
+}
+
+Assignment::Entry entry_for(const ModuleInfo& module, const Rule* target, const Rule* ignore, const Groups& groups) {
+  Assignment::Entry entry;
+  entry.module = &module;
+  if (ignore) {
+    entry.reason = "ignored by `" + ignore->target.text() + "`";
+  } else if (!target) {
+    entry.reason = "no group matches";
+  } else if (const auto& [name, scheme] = groups[target->group]; !scheme.weights) {
+    entry.reason = "left alone by group `" + name + "` through `" + target->target.text() + "`";
+  } else {
+    entry.group = target->group;
+  }
+  return entry;
+}
+
+std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) {
+  const std::string text = "target `" + rule.target.text() + "` matched no module that can be quantized";
+  const auto other = std::find_if(modules.begin(), modules.end(), [&](const ModuleInfo& m) { return rule.target.match(m).has_value(); });
+  if (other != modules.end()) {
+    return text + (is_a(*other, "Embedding") ? ": name the embedding `" + other->name + "` to quantize it"
+                                             : ": `" + other->name + "` is a " + other->class_name);
+  }
+  std::vector<std::string> names;
+  for (const auto& module : modules) {
+    names.push_back(module.name);
+    names.push_back(module.class_name);
+  }
+  return text + ";" + hint(rule.target.text(), names);
+}
+
+std::optional<std::string> indivisible(const Assignment::Entry& entry, const Groups& groups) {
+  if (!entry.group) return std::nullopt;
+  const auto& args = *groups[*entry.group].second.weights;
+  const bool grouped = args.strategy == Strategy::group || args.strategy == Strategy::tensor_group;
+  const std::int64_t columns = entry.module->shape[1];
+  if (!grouped || columns % *args.group_size == 0) return std::nullopt;
+  return "`" + entry.module->name + "` has " + std::to_string(columns) + " columns, which group_size " +
+         std::to_string(*args.group_size) + " does not divide";
+}
+
+void report(const std::vector<std::string>& unmatched_targets, const std::vector<std::string>& indivisible_modules) {
+  if (unmatched_targets.empty() && indivisible_modules.empty()) return;
+  std::vector<std::string> all = unmatched_targets;
+  all.insert(all.end(), indivisible_modules.begin(), indivisible_modules.end());
+  fail(Code::invalid_argument, unmatched_targets.empty() ? "group_size" : "targets", join(all, "\n"));
+}
+
+}  // namespace
+
+Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, const Logger& log) {
+  const Groups groups = recipe.groups();
+  std::vector<Rule> targets = target_rules(groups);
+  std::vector<Rule> ignores;
+  for (const auto& ignore : recipe.ignore) ignores.push_back({Target(ignore)});
+
+  Assignment assignment;
+  for (const auto& module : modules) {
+    const Rule* ignore = first_ignore(ignores, module);
+    const bool linear = is_a(module, "Linear");
+    if (!has_matrix(module) || (!linear && !is_a(module, "Embedding"))) continue;
+    const Rule* target = decide(targets, module);
+    if (linear || target) assignment.linears.push_back(entry_for(module, target, ignore, groups));
+  }
+
+  std::vector<std::string> unmatched_targets;
+  for (const auto& rule : targets) {
+    if (!rule.used) unmatched_targets.push_back(unmatched(rule, modules));
+  }
+  std::vector<std::string> indivisible_modules;
+  for (const auto& entry : assignment.linears) {
+    if (auto text = indivisible(entry, groups)) indivisible_modules.push_back(std::move(*text));
+  }
+  report(unmatched_targets, indivisible_modules);
+  for (const auto& rule : ignores) {
+    if (!rule.used) log.warn("ignore `" + rule.target.text() + "` matched no module");
+  }
+  return assignment;
+}
+
+}  // namespace autoround::recipe

@@ -1,0 +1,241 @@
+#include "recipe/keys.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "recipe/args_fields.hpp"
+#include "recipe/matching.hpp"
+
+namespace autoround::recipe {
+namespace {
+
+using Getter = std::function<std::optional<Value>(const Recipe&)>;
+using Setter = std::function<void(Recipe&, const Value&)>;
+
+constexpr std::int64_t kMaxCount = 1'000'000;
+
+Key make_key(std::string name, std::string help, Setter set, Getter value, bool nullable = false) {
+  auto text = [value](const Recipe& recipe) {
+    const auto found = value(recipe);
+    return found ? to_text(*found) : std::string();
+  };
+  return {std::move(name), std::move(help), std::move(set), std::move(text), std::move(value), nullable};
+}
+
+Key integer_key(const std::string& name, std::string help, std::int64_t Recipe::*field, std::int64_t min, std::int64_t max) {
+  return make_key(
+      name, std::move(help),
+      [=](Recipe& recipe, const Value& value) { recipe.*field = to_integer(value, name, min, max); },
+      [=](const Recipe& recipe) { return Value(recipe.*field); });
+}
+
+Key bool_key(const std::string& name, std::string help, bool Recipe::*field) {
+  return make_key(
+      name, std::move(help), [=](Recipe& recipe, const Value& value) { recipe.*field = to_bool(value, name); },
+      [=](const Recipe& recipe) { return Value(recipe.*field); });
+}
+
+/// A step size moves roundings and clip ranges that live in [-0.5, 0.5] and [0, 1], so more than 1 is always a mistake.
+Key rate_key(const std::string& name, std::string help, std::optional<double> Recipe::*field) {
+  return make_key(
+      name, std::move(help),
+      [=](Recipe& recipe, const Value& value) {
+        const double rate = to_finite(value, name);
+        if (rate <= 0 || rate > 1) reject(value, name, "a number above 0 and at most 1");
+        recipe.*field = rate;
+      },
+      [=](const Recipe& recipe) { return (recipe.*field) ? std::optional<Value>(*(recipe.*field)) : std::nullopt; },
+      true);
+}
+
+Key patterns_key(const std::string& name, std::string help, std::vector<std::string> Recipe::*field) {
+  return make_key(
+      name, std::move(help),
+      [=](Recipe& recipe, const Value& value) {
+        auto patterns = to_strings(value, name);
+        for (const auto& pattern : patterns) check_target(pattern);
+        recipe.*field = std::move(patterns);
+      },
+      [=](const Recipe& recipe) { return Value(recipe.*field); });
+}
+
+Key momentum_key() {
+  return make_key(
+      "momentum", "share of the last step kept in the next, at least 0 and below 1; default 0",
+      [](Recipe& recipe, const Value& value) {
+        const double momentum = to_finite(value, "momentum");
+        if (momentum < 0 || momentum >= 1) reject(value, "momentum", "a number from 0 to below 1");
+        recipe.momentum = momentum;
+      },
+      [](const Recipe& recipe) { return Value(recipe.momentum); });
+}
+
+Key scale_dtype_key() {
+  return make_key(
+      "scale_dtype", "dtype of scales while tuning: float16, bfloat16 or float32; default: the dtype that the format stores",
+      [](Recipe& recipe, const Value& value) {
+        const std::string name = parse_dtype(value, "scale_dtype");
+        if (name != "float16" && name != "bfloat16" && name != "float32") {
+          reject(value, "scale_dtype", "float16, bfloat16 or float32");
+        }
+        recipe.scale_dtype = name;
+      },
+      [](const Recipe& recipe) {
+        return recipe.scale_dtype.empty() ? std::nullopt : std::optional<Value>(recipe.scale_dtype);
+      },
+      true);
+}
+
+Key on_nan_key() {
+  return make_key(
+      "on_nan", "a block whose loss is not finite: error stops the run, rtn rounds that block to nearest; default error",
+      [](Recipe& recipe, const Value& value) {
+        const std::string name = to_string(value, "on_nan");
+        if (name != "error" && name != "rtn") reject(value, "on_nan", "`error` or `rtn`");
+        recipe.on_nan = name == "rtn" ? OnNan::rtn : OnNan::error;
+      },
+      [](const Recipe& recipe) { return Value(std::string(recipe.on_nan == OnNan::rtn ? "rtn" : "error")); });
+}
+
+Key scheme_key() {
+  return make_key(
+      "scheme", "one scheme for all targets: a preset name such as W4A16; default none, required unless config_groups is given",
+      [](Recipe& recipe, const Value& value) { recipe.scheme = preset_scheme(to_string(value, "scheme")); },
+      [](const Recipe& recipe) {
+        return recipe.scheme ? std::optional<Value>(describe(*recipe.scheme)) : std::nullopt;
+      },
+      true);
+}
+
+/// Keeps strategy, group_size and block_structure in step with the one of them that was just set.
+void settle(QuantizationArgs& args, std::string_view changed) {
+  if (changed == "group_size") {
+    if (*args.group_size == -1) {
+      args.strategy = Strategy::channel;
+    } else if (args.strategy != Strategy::tensor_group) {
+      args.strategy = Strategy::group;
+    }
+    args.block_structure.reset();
+  }
+  if (changed == "strategy") {
+    const bool grouped = args.strategy == Strategy::group || args.strategy == Strategy::tensor_group;
+    if (!grouped) args.group_size.reset();
+    if (grouped && args.group_size.value_or(-1) == -1) args.group_size = 128;
+    args.block_structure.reset();
+    if (args.strategy == Strategy::block) args.block_structure = {128, 128};
+  }
+}
+
+Key weights_key(const std::string& field_name) {
+  const ArgsField& field = args_field(field_name);
+  const std::string name = "weights." + field_name;
+  return make_key(
+      name, "of scheme's weights (int4 group 128 when there is no scheme): " + field.help,
+      [&field, name](Recipe& recipe, const Value& value) {
+        if (!recipe.config_groups.empty()) {
+          fail(Code::invalid_argument, name, "changes `scheme`, but this recipe has config_groups: set it in each group's weights");
+        }
+        QuantizationScheme scheme = recipe.scheme.value_or(QuantizationScheme{});
+        QuantizationArgs weights = scheme.weights ? *scheme.weights : *preset_scheme("W4A16").weights;
+        field.set(weights, value, name);
+        settle(weights, field.name);
+        scheme.weights = weights;
+        scheme.preset.clear();
+        recipe.scheme = std::move(scheme);
+      },
+      [&field](const Recipe& recipe) {
+        return recipe.scheme && recipe.scheme->weights ? field.get(*recipe.scheme->weights) : std::nullopt;
+      });
+}
+
+std::vector<Key> make_keys() {
+  std::vector<Key> all;
+  all.push_back(scheme_key());
+  all.push_back(patterns_key("targets", "with scheme: class names, module names or re: patterns; default Linear", &Recipe::targets));
+  all.push_back(patterns_key("ignore", "class names, module names or re: patterns left alone even when a target matches; default none",
+                             &Recipe::ignore));
+  for (const char* field : {"num_bits", "group_size", "symmetric", "strategy", "type"}) all.push_back(weights_key(field));
+  all.push_back(integer_key("iters", "tuning steps a block, 0 to 100000; 0 rounds to nearest; default 200", &Recipe::iters, 0, 100'000));
+  all.push_back(integer_key("batch_size", "samples a step, at least 1; default 8", &Recipe::batch_size, 1, kMaxCount));
+  all.push_back(integer_key("nsamples", "calibration samples used, at least 1; default 128", &Recipe::nsamples, 1, kMaxCount));
+  all.push_back(integer_key("seqlen", "tokens a sample, 1 to 131072; default 2048", &Recipe::seqlen, 1, 131'072));
+  all.push_back(integer_key("seed", "start of the one random generator, at least 0; default 42", &Recipe::seed, 0,
+                            std::numeric_limits<std::int64_t>::max()));
+  all.push_back(rate_key("lr", "first step size of the rounding, above 0 and at most 1; default 1/iters", &Recipe::lr));
+  all.push_back(rate_key("minmax_lr", "first step size of the clip range, above 0 and at most 1; default lr", &Recipe::minmax_lr));
+  all.push_back(momentum_key());
+  all.push_back(integer_key("gradient_accumulate_steps", "batches whose gradients make one step, at least 1; default 1",
+                            &Recipe::gradient_accumulate_steps, 1, kMaxCount));
+  all.push_back(integer_key("nblocks", "decoder layers tuned together, at least 1; default 1", &Recipe::nblocks, 1, 4096));
+  all.push_back(integer_key("dynamic_max_gap", "steps without a better loss before a block stops, -1 never; default -1",
+                            &Recipe::dynamic_max_gap, -1, 100'000));
+  all.push_back(bool_key("enable_torch_compile", "true: fused kernels, false: plain LibTorch operations; same integers; default true",
+                         &Recipe::enable_torch_compile));
+  all.push_back(bool_key("enable_minmax_tuning", "tune the clip range as well as the rounding; default true",
+                         &Recipe::enable_minmax_tuning));
+  all.push_back(bool_key("enable_quanted_input", "feed a block the output of the quantized blocks before it; default true",
+                         &Recipe::enable_quanted_input));
+  all.push_back(bool_key("not_use_best_mse", "keep the last step's parameters instead of the best's; default false",
+                         &Recipe::not_use_best_mse));
+  all.push_back(scale_dtype_key());
+  all.push_back(on_nan_key());
+  return all;
+}
+
+bool is_anything(const Value*) { return true; }
+bool is_null_or_minus_one(const Value* value) { return !value || *value == Value(std::int64_t{-1}) || *value == Value(-1.0); }
+bool is_null_or_false(const Value* value) { return !value || *value == Value(false); }
+
+}  // namespace
+
+const std::vector<Key>& keys() {
+  static const std::vector<Key> all = make_keys();
+  return all;
+}
+
+const std::vector<InformationalKey>& informational_keys() {
+  static const std::string ranges = "AutoRound finds the ranges of weights itself; activation ranges come from the scheme";
+  static const std::vector<InformationalKey> all = {
+      {"index", "place of the modifier in a recipe of several; there is one here", is_anything},
+      {"group", "name of the stage; the stage's key says it", is_anything},
+      {"start", "epoch of training at which a modifier begins; there is no training", is_null_or_minus_one},
+      {"end", "epoch of training at which a modifier ends; there is no training", is_null_or_minus_one},
+      {"update", "epochs between updates; there is no training", is_null_or_minus_one},
+      {"requires_calibration_data", "the session asks for samples when the recipe needs them", is_anything},
+      {"device_ids", "the host chooses the device; results do not depend on it", is_anything},
+      {"disable_opt_rtn", "iters 0 is always plain rounding to nearest", is_anything},
+      {"bypass_divisibility_checks", "rows that group_size does not divide cannot be stored", is_null_or_false},
+      {"observer", ranges, is_anything},
+      {"weight_observer", ranges, is_anything},
+      {"input_observer", ranges, is_anything},
+      {"output_observer", ranges, is_anything},
+  };
+  return all;
+}
+
+const Key& find_key(std::string_view name) {
+  const auto& all = keys();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Key& key) { return key.name == name; });
+  if (found != all.end()) return *found;
+  std::vector<std::string> names;
+  for (const auto& key : all) names.push_back(key.name);
+  fail(Code::invalid_argument, std::string(name), "no recipe key has this name;" + hint(name, names) + " keys: " + join(names, ", "));
+}
+
+void set_value(Recipe& recipe, std::string_view key, const Value& value) { find_key(key).set(recipe, value); }
+
+void append_value(Recipe& recipe, std::string_view key, const std::string& value) {
+  const Key& found = find_key(key);
+  auto list = found.value(recipe);
+  auto* strings = list ? std::get_if<std::vector<std::string>>(&*list) : nullptr;
+  if (!strings) fail(Code::invalid_argument, found.name, "holds one value, not a list: set it");
+  strings->push_back(value);
+  found.set(recipe, *list);
+}
+
+std::string get_value(const Recipe& recipe, std::string_view key) { return find_key(key).get(recipe); }
+
+}  // namespace autoround::recipe

@@ -1,0 +1,123 @@
+#include <map>
+
+#include "error_of.hpp"
+#include "recipe/keys.hpp"
+#include "recipe/matching.hpp"
+#include "support/catch.hpp"
+
+using namespace autoround::recipe;  // the tests of one folder speak its language
+using autoround::Code;
+using autoround::Logger;
+using autoround::test::error_of;
+using autoround::test::says;
+
+namespace {
+
+std::vector<ModuleInfo> model() {
+  std::vector<ModuleInfo> modules;
+  const auto add = [&](std::string name, std::string type, std::int64_t block, std::vector<std::int64_t> shape) {
+    modules.push_back({.name = std::move(name), .class_name = std::move(type), .bases = {"Module"}, .block = block, .shape = std::move(shape)});
+  };
+  add("model.embed_tokens", "Embedding", -1, {1000, 256});
+  for (std::int64_t i = 0; i < 2; ++i) {
+    const std::string layer = "model.layers." + std::to_string(i);
+    add(layer, "LlamaDecoderLayer", i, {});
+    add(layer + ".self_attn.q_proj", "Linear", i, {256, 256});
+    add(layer + ".mlp.down_proj", "Linear", i, {256, 384});
+    add(layer + ".input_layernorm", "LlamaRMSNorm", i, {256});
+  }
+  add("lm_head", "Linear", -1, {1000, 256});
+  return modules;
+}
+
+Recipe recipe_of(const std::string& yaml) { return Recipe::parse("AutoRoundModifier: " + yaml, Syntax::yaml); }
+
+/// name -> the group's name, or the reason in brackets.
+std::map<std::string, std::string> assigned(const Recipe& recipe, const Logger& log = {}) {
+  const auto modules = model();
+  const auto groups = recipe.groups();
+  std::map<std::string, std::string> out;
+  for (const auto& entry : assign(recipe, modules, log).linears) {
+    out[entry.module->name] = entry.group ? groups[*entry.group].first : "[" + entry.reason + "]";
+  }
+  return out;
+}
+
+using Map = std::map<std::string, std::string>;
+
+}  // namespace
+
+TEST_CASE("assign: one scheme for every Linear but the ignored", "[recipe]") {
+  CHECK(assigned(recipe_of("{scheme: W4A16, ignore: [lm_head, 're:.*layers.1.*q_proj']}")) ==
+        Map{{"model.layers.0.self_attn.q_proj", "group_0"},
+            {"model.layers.0.mlp.down_proj", "group_0"},
+            {"model.layers.1.self_attn.q_proj", "[ignored by `re:.*layers.1.*q_proj`]"},
+            {"model.layers.1.mlp.down_proj", "group_0"},
+            {"lm_head", "[ignored by `lm_head`]"}});
+}
+
+TEST_CASE("assign: a name goes before a pattern, a pattern before a class, patterns by alphabet", "[recipe]") {
+  CHECK(assigned(recipe_of("{config_groups: {W8A16: [Linear], W2A16: ['re:model.*proj'], W3A16: ['re:.*layers.1.*'],"
+                           " W4A16: [model.layers.1.mlp.down_proj]}}")) ==
+        Map{{"model.layers.0.self_attn.q_proj", "W2A16"},
+            {"model.layers.0.mlp.down_proj", "W2A16"},
+            {"model.layers.1.self_attn.q_proj", "W3A16"},
+            {"model.layers.1.mlp.down_proj", "W4A16"},
+            {"lm_head", "W8A16"}});
+}
+
+TEST_CASE("assign: modules without a group say why", "[recipe]") {
+  CHECK(assigned(recipe_of("{config_groups: {W4A16: ['re:.*q_proj'], UNQUANTIZED: [lm_head]}}")) ==
+        Map{{"model.layers.0.self_attn.q_proj", "W4A16"},
+            {"model.layers.0.mlp.down_proj", "[no group matches]"},
+            {"model.layers.1.self_attn.q_proj", "W4A16"},
+            {"model.layers.1.mlp.down_proj", "[no group matches]"},
+            {"lm_head", "[left alone by group `UNQUANTIZED` through `lm_head`]"}});
+}
+
+TEST_CASE("assign: embeddings by name or class, never by a pattern", "[recipe]") {
+  CHECK(assigned(recipe_of("{scheme: W4A16, targets: ['re:.*']}")).count("model.embed_tokens") == 0);
+  CHECK(assigned(recipe_of("{scheme: W4A16, targets: [Linear, Embedding]}")).at("model.embed_tokens") == "group_0");
+  CHECK(assigned(recipe_of("{scheme: W4A16, targets: [model.embed_tokens]}")).at("model.embed_tokens") == "group_0");
+  const auto error = error_of([] { assigned(recipe_of("{scheme: W4A16, targets: ['re:.*embed.*']}")); });
+  CHECK(says(error, "name the embedding `model.embed_tokens`"));
+}
+
+TEST_CASE("assign: targets that match nothing are all listed", "[recipe]") {
+  const auto error = error_of([] { assigned(recipe_of("{scheme: W4A16, targets: [Linar, LlamaRMSNorm, 're:x', lm_head]}")); });
+  CHECK(error.code() == Code::invalid_argument);
+  CHECK(error.subject() == "targets");
+  CHECK(says(error, "`Linar` matched no module"));
+  CHECK(says(error, "did you mean `Linear`?"));
+  CHECK(says(error, "`LlamaRMSNorm` matched no module that can be quantized: `model.layers.0.input_layernorm` is a LlamaRMSNorm"));
+  CHECK(says(error, "`re:x` matched no module"));
+  CHECK(!says(error, "`lm_head`"));
+}
+
+TEST_CASE("assign: all modules that group_size does not divide are listed", "[recipe]") {
+  const std::string yaml = "{scheme: {weights: {num_bits: 4, group_size: 256}}}";
+  const auto error = error_of([&] { assigned(recipe_of(yaml)); });
+  CHECK(error.code() == Code::invalid_argument);
+  CHECK(error.subject() == "group_size");
+  CHECK(says(error, "`model.layers.0.mlp.down_proj` has 384 columns, which group_size 256 does not divide"));
+  CHECK(says(error, "`model.layers.1.mlp.down_proj`"));
+  CHECK(!says(error, "q_proj"));
+  auto ignoring = recipe_of(yaml);
+  append_value(ignoring, "ignore", "re:.*down_proj");
+  CHECK_NOTHROW(assigned(ignoring));
+  CHECK_NOTHROW(assigned(recipe_of("{scheme: {weights: {num_bits: 4, group_size: -1}}}")));
+}
+
+TEST_CASE("assign: an ignore that matches nothing warns", "[recipe]") {
+  std::vector<std::string> lines;
+  const Logger log(autoround::LogLevel::warn, [&](autoround::LogLevel, std::string_view text) { lines.emplace_back(text); });
+  assigned(recipe_of("{scheme: W4A16, ignore: [lm_head, visual]}"), log);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] == "ignore `visual` matched no module");
+}
+
+TEST_CASE("assign: entries come in module order", "[recipe]") {
+  const auto modules = model();
+  const auto entries = assign(recipe_of("{scheme: W4A16}"), modules, {}).linears;
+  for (std::size_t i = 1; i < entries.size(); ++i) CHECK(entries[i - 1].module < entries[i].module);
+}
