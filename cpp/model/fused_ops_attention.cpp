@@ -1,0 +1,115 @@
+// Attention of FusedOps: one autograd Function over the blocked kernel, from qkv to the heads' outputs and back.
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "model/kernels/kernels.hpp"
+#include "model/ops.hpp"
+
+namespace autoround::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+/// What the backward needs beside qkv, out and lse: the constants, and the tensors that their pointers point into.
+struct Plan : torch::CustomClassHolder {
+  kernels::Attention constants;
+  std::int64_t batch = 0;
+  at::Tensor cos, sin, q_norm, k_norm;
+};
+
+c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input) {
+  const AttentionSpec& spec = *input.spec;
+  auto plan = c10::make_intrusive<Plan>();
+  plan->batch = input.batch;
+  kernels::Attention& a = plan->constants;
+  a.sequence = input.qkv.size(0) / input.batch;
+  a.heads = spec.heads;
+  a.kv_heads = spec.kv_heads;
+  a.head_dim = spec.head_dim;
+  a.window = spec.window;
+  a.scale = static_cast<float>(spec.scale);
+  a.norm_eps = static_cast<float>(input.norm_eps);
+  if (input.rope != nullptr) {
+    plan->cos = input.rope->cos.contiguous();
+    plan->sin = input.rope->sin.contiguous();
+    a.rotary_dim = 2 * plan->cos.size(1);
+    a.cos = plan->cos.const_data_ptr<float>();
+    a.sin = plan->sin.const_data_ptr<float>();
+  }
+  if (spec.qk_norm) {
+    plan->q_norm = input.q_norm.contiguous();
+    plan->k_norm = input.k_norm.contiguous();
+    a.q_norm = static_cast<const kernels::Bf16*>(plan->q_norm.const_data_ptr());
+    a.k_norm = static_cast<const kernels::Bf16*>(plan->k_norm.const_data_ptr());
+  }
+  return plan;
+}
+
+/// Runs one kernel over all tasks, each thread with a workspace of its own.
+void run_tasks(const Plan& plan, const kernels::Attention& a, std::size_t workspace_bytes,
+               void (*kernel)(const kernels::Attention&, std::int64_t, void*)) {
+  at::parallel_for(0, plan.batch * a.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    const at::Tensor workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::kByte);
+    for (std::int64_t task = begin; task < end; ++task) kernel(a, task, workspace.mutable_data_ptr());
+  });
+}
+
+const kernels::Bf16* elements(const at::Tensor& x) { return static_cast<const kernels::Bf16*>(x.const_data_ptr()); }
+kernels::Bf16* mutable_elements(const at::Tensor& x) { return static_cast<kernels::Bf16*>(x.mutable_data_ptr()); }
+
+struct AttentionFunction : Function<AttentionFunction> {
+  static Variable forward(AutogradContext* ctx, const at::Tensor& qkv, const c10::intrusive_ptr<Plan>& plan) {
+    kernels::Attention a = plan->constants;
+    const at::Tensor out = at::empty({qkv.size(0), a.heads * a.head_dim}, qkv.options());
+    const at::Tensor lse = at::empty({plan->batch * a.heads, a.sequence}, qkv.options().dtype(at::kFloat));
+    a.qkv = elements(qkv);
+    a.out = mutable_elements(out);
+    a.lse = lse.mutable_data_ptr<float>();
+    const kernels::AttentionKernels& kernel = *kernels::select_kernels().attention;
+    run_tasks(*plan, a, kernel.forward_workspace(a), kernel.forward);
+    ctx->save_for_backward({qkv, out, lse});
+    ctx->saved_data["plan"] = c10::IValue::make_capsule(plan);
+    ctx->set_materialize_grads(false);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    if (!grads[0].defined()) return {Variable(), Variable()};
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &qkv = saved[0], &out = saved[1], &lse = saved[2];
+    const auto plan = c10::static_intrusive_pointer_cast<Plan>(ctx->saved_data["plan"].toCapsule());
+    const at::Tensor grad_out = grads[0].contiguous(), grad_qkv = at::empty_like(qkv);
+    kernels::Attention a = plan->constants;
+    a.qkv = elements(qkv);
+    a.out = mutable_elements(out);
+    a.lse = lse.mutable_data_ptr<float>();
+    a.grad_out = elements(grad_out);
+    a.grad_qkv = mutable_elements(grad_qkv);
+    const kernels::AttentionKernels& kernel = *kernels::select_kernels().attention;
+    run_tasks(*plan, a, kernel.backward_workspace(a), kernel.backward);
+    return {grad_qkv, Variable()};
+  }
+};
+
+bool covered(const AttentionInput& input) {
+  const auto bf16 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kBFloat16; };
+  const auto fp32 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; };
+  const kernels::AttentionKernels* kernel = kernels::select_kernels().attention;
+  return kernel != nullptr && bf16(input.qkv) && input.qkv.size(0) > 0 && input.spec->head_dim % 16 == 0 &&
+         input.spec->head_dim <= kernel->max_head_dim && (input.rope == nullptr || (fp32(input.rope->cos) && fp32(input.rope->sin))) &&
+         (!input.spec->qk_norm || (bf16(input.q_norm) && bf16(input.k_norm)));
+}
+
+}  // namespace
+
+at::Tensor FusedOps::attention(const AttentionInput& input) {
+  if (!covered(input)) return AtenOps::attention(input);
+  return AttentionFunction::apply(input.qkv.contiguous(), make_plan(input));
+}
+
+}  // namespace autoround::model

@@ -1,0 +1,168 @@
+// RMSNorm and gated activation of FusedOps: one autograd Function each, over the row kernels.
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "model/kernels/kernels.hpp"
+#include "model/ops.hpp"
+
+namespace autoround::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t kElementsPerTask = 16384;  // below this a thread costs more than it brings
+
+bool covered(const at::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat);
+}
+
+const kernels::RowKernels& row_kernels(const at::Tensor& x) {
+  const kernels::Kernels& table = kernels::select_kernels();
+  return x.scalar_type() == at::kBFloat16 ? *table.bf16 : *table.fp32;
+}
+
+template <typename Arguments>
+void run_rows(kernels::RowFunction<Arguments> kernel, const Arguments& arguments, std::int64_t rows) {
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(1, arguments.width));
+  at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) { kernel(arguments, begin, end); });
+}
+
+std::int64_t rows_of(const at::Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel() / x.size(-1); }
+
+at::Tensor rms_norm_gradient(AutogradContext* ctx, const at::Tensor& grad_y, const at::Tensor& grad_h) {
+  const variable_list saved = ctx->get_saved_variables();
+  const at::Tensor &h = saved[0], &weight = saved[1];
+  const at::Tensor dense_y = grad_y.contiguous(), dense_h = grad_h.defined() ? grad_h.contiguous() : at::Tensor();
+  at::Tensor grad_x = at::empty_like(h);
+  kernels::RmsNormBackward a;
+  a.h = h.const_data_ptr();
+  a.weight = weight.const_data_ptr();
+  a.grad_y = dense_y.const_data_ptr();
+  a.grad_h = dense_h.defined() ? dense_h.const_data_ptr() : nullptr;
+  a.grad_x = grad_x.mutable_data_ptr();
+  a.width = h.size(-1);
+  a.eps = static_cast<float>(ctx->saved_data["eps"].toDouble());
+  run_rows(row_kernels(h).rms_norm_backward, a, rows_of(h));
+  return grad_x;
+}
+
+struct RmsNormFunction : Function<RmsNormFunction> {
+  static Variable forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    at::Tensor y = at::empty_like(x);
+    kernels::RmsNormForward a;
+    a.x = x.const_data_ptr();
+    a.weight = weight.const_data_ptr();
+    a.y = y.mutable_data_ptr();
+    a.width = x.size(-1);
+    a.eps = static_cast<float>(eps);
+    run_rows(row_kernels(x).rms_norm_forward, a, rows_of(x));
+    ctx->save_for_backward({x, weight});
+    ctx->saved_data["eps"] = eps;
+    ctx->set_materialize_grads(false);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    if (!grads[0].defined()) return {Variable(), Variable(), Variable()};
+    return {rms_norm_gradient(ctx, grads[0], at::Tensor()), Variable(), Variable()};
+  }
+};
+
+struct AddRmsNormFunction : Function<AddRmsNormFunction> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
+                               double eps) {
+    at::Tensor h = at::empty_like(x), y = at::empty_like(x);
+    kernels::RmsNormForward a;
+    a.x = x.const_data_ptr();
+    a.delta = delta.const_data_ptr();
+    a.weight = weight.const_data_ptr();
+    a.h = h.mutable_data_ptr();
+    a.y = y.mutable_data_ptr();
+    a.width = x.size(-1);
+    a.eps = static_cast<float>(eps);
+    run_rows(row_kernels(x).rms_norm_forward, a, rows_of(x));
+    ctx->save_for_backward({h, weight});
+    ctx->saved_data["eps"] = eps;
+    ctx->set_materialize_grads(false);
+    return {h, y};
+  }
+
+  /// x and delta have the same gradient: what reaches h, directly and through the norm.
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const at::Tensor grad = grads[1].defined() ? rms_norm_gradient(ctx, grads[1], grads[0]) : grads[0];
+    return {grad, grad, Variable(), Variable()};
+  }
+};
+
+const kernels::GatedKernels* gated_kernels(const at::Tensor& x, Activation activation) {
+  const kernels::RowKernels& rows = row_kernels(x);
+  switch (activation) {
+    case Activation::silu: return &rows.silu;
+    case Activation::gelu_tanh: return &rows.gelu_tanh;
+    case Activation::relu: return &rows.relu;
+    case Activation::gelu: return nullptr;
+  }
+  return nullptr;
+}
+
+struct GatedFunction : Function<GatedFunction> {
+  static Variable forward(AutogradContext* ctx, const at::Tensor& gate_up, Activation activation) {
+    auto sizes = gate_up.sizes().vec();
+    sizes.back() /= 2;
+    at::Tensor y = gate_up.new_empty(sizes);
+    kernels::GatedForward a;
+    a.gate_up = gate_up.const_data_ptr();
+    a.y = y.mutable_data_ptr();
+    a.width = sizes.back();
+    run_rows(gated_kernels(gate_up, activation)->forward, a, rows_of(y));
+    ctx->save_for_backward({gate_up});
+    ctx->saved_data["activation"] = static_cast<std::int64_t>(activation);
+    ctx->set_materialize_grads(false);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    if (!grads[0].defined()) return {Variable(), Variable()};
+    const at::Tensor gate_up = ctx->get_saved_variables()[0], grad_y = grads[0].contiguous();
+    const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
+    at::Tensor grad = at::empty_like(gate_up);
+    kernels::GatedBackward a;
+    a.gate_up = gate_up.const_data_ptr();
+    a.grad_y = grad_y.const_data_ptr();
+    a.grad_gate_up = grad.mutable_data_ptr();
+    a.width = grad_y.size(-1);
+    run_rows(gated_kernels(gate_up, activation)->backward, a, rows_of(grad_y));
+    return {grad, Variable()};
+  }
+};
+
+}  // namespace
+
+at::Tensor FusedOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (!covered(x) || weight.scalar_type() != x.scalar_type()) return AtenOps::rms_norm(x, weight, eps);
+  return RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps);
+}
+
+std::pair<at::Tensor, at::Tensor> FusedOps::add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
+                                                         const at::Tensor& weight, double eps) {
+  if (!covered(x) || weight.scalar_type() != x.scalar_type() || delta.scalar_type() != x.scalar_type()) {
+    return AtenOps::add_rms_norm(x, delta, weight, eps);
+  }
+  variable_list results = AddRmsNormFunction::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
+  return {std::move(results[0]), std::move(results[1])};
+}
+
+at::Tensor FusedOps::gated_activation(const at::Tensor& gate_up, Activation activation) {
+  if (!covered(gate_up) || gated_kernels(gate_up, activation) == nullptr) {
+    return AtenOps::gated_activation(gate_up, activation);
+  }
+  return GatedFunction::apply(gate_up.contiguous(), activation);
+}
+
+}  // namespace autoround::model

@@ -1,0 +1,137 @@
+// Matrix products of bf16 by VDPBF16PS, and the re-laying of rows that it wants. The instruction multiplies pairs of
+// neighbouring bf16 and adds both products to a float lane, so a product C[m, n] += A[m, k] B[k, n] reads A as units of two
+// neighbours in k, broadcast, and B as [k / 2][n] units. Only for the AVX512-BF16 translation unit.
+#pragma once
+
+#include <immintrin.h>
+
+#include "model/kernels/kernels.hpp"
+
+namespace autoround::model::kernels {
+namespace {
+
+using Unit = std::uint32_t;  // two bf16: even k in the low half
+
+constexpr std::int64_t kLanes = 16;        // floats in a register
+constexpr std::int64_t kTileRows = 8;      // 8 x 32 accumulators are 16 registers: enough to hide the latency
+constexpr std::int64_t kTileColumns = 32;
+
+inline std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+inline __m512 bf16_to_float(__m256i bits) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline __m512 load_bf16(const Bf16* p) { return bf16_to_float(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline __m256i float_to_bf16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+inline void store_bf16(Bf16* p, __m512 x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), float_to_bf16(x)); }
+
+/// 16 units (even[i], odd[i]).
+inline __m512i interleave(__m256i even, __m256i odd) {
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16));
+}
+
+/// 2^x to 1.3e-7 of itself over the whole range of float.
+inline __m512 exp2(__m512 x) {
+  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 f = _mm512_sub_ps(x, whole);
+  __m512 p = _mm512_set1_ps(1.327647129e-3f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.675540961e-3f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.550713092e-2f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.402212024e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.931469440e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(p, whole);
+}
+
+/// One operand: unit (row, k) is data[row * row_step + k * k_step].
+struct Units {
+  const Unit* data;
+  std::int64_t row_step, k_step;
+};
+
+/// c[8, 32] (+)= a[8, pairs] b[pairs, 32]; b is [pairs][b_step].
+template <bool accumulate>
+inline void multiply_tile(Units a, const Unit* b, std::int64_t b_step, std::int64_t pairs, float* c, std::int64_t c_step) {
+  __m512 sum[kTileRows][2];
+#pragma GCC unroll 8
+  for (int row = 0; row < kTileRows; ++row) {
+    sum[row][0] = accumulate ? _mm512_loadu_ps(c + row * c_step) : _mm512_setzero_ps();
+    sum[row][1] = accumulate ? _mm512_loadu_ps(c + row * c_step + kLanes) : _mm512_setzero_ps();
+  }
+  for (std::int64_t k = 0; k < pairs; ++k) {
+    const __m512bh left = (__m512bh)_mm512_loadu_si512(b + k * b_step);
+    const __m512bh right = (__m512bh)_mm512_loadu_si512(b + k * b_step + kLanes);
+#pragma GCC unroll 8
+    for (int row = 0; row < kTileRows; ++row) {
+      const __m512bh x = (__m512bh)_mm512_set1_epi32(static_cast<int>(a.data[row * a.row_step + k * a.k_step]));
+      sum[row][0] = _mm512_dpbf16_ps(sum[row][0], x, left);
+      sum[row][1] = _mm512_dpbf16_ps(sum[row][1], x, right);
+    }
+  }
+#pragma GCC unroll 8
+  for (int row = 0; row < kTileRows; ++row) {
+    _mm512_storeu_ps(c + row * c_step, sum[row][0]);
+    _mm512_storeu_ps(c + row * c_step + kLanes, sum[row][1]);
+  }
+}
+
+/// c[8, columns] (+)= a[8, pairs] b[pairs, columns]; columns is a multiple of 32.
+template <bool accumulate>
+inline void multiply(Units a, const Unit* b, std::int64_t b_step, std::int64_t pairs, std::int64_t columns, float* c,
+                     std::int64_t c_step) {
+  for (std::int64_t n = 0; n < columns; n += kTileColumns) {
+    multiply_tile<accumulate>(a, b + n, b_step, pairs, c + n, c_step);
+  }
+}
+
+/// Rows [count, width] of bf16 as [count / 2][width] units of two rows: operand B when k runs over the rows.
+inline void pair_rows(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
+  for (std::int64_t r = 0; r < count; r += 2) {
+    for (std::int64_t c = 0; c < width; c += kLanes) {
+      const auto even = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + r * width + c));
+      const auto odd = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + (r + 1) * width + c));
+      _mm512_storeu_si512(out + r / 2 * width + c, interleave(even, odd));
+    }
+  }
+}
+
+/// 16 x 16 units transposed: out[j][i] = in[i][j].
+inline void transpose_16x16(const Unit* in, std::int64_t in_step, Unit* out, std::int64_t out_step) {
+  __m512i a[16], b[16];
+  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_si512(in + i * in_step);
+  for (int i = 0; i < 16; i += 2) {
+    b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+    b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {  // a[i + j]: column 4 * lane + j of rows i..i+3
+    a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+    a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+    a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+    a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+  }
+  for (int j = 0; j < 4; ++j) {  // gather the four row groups of each lane
+    const __m512i top_even = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88), top_odd = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
+    const __m512i low_even = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
+    const __m512i low_odd = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
+    _mm512_storeu_si512(out + j * out_step, _mm512_shuffle_i32x4(top_even, low_even, 0x88));
+    _mm512_storeu_si512(out + (4 + j) * out_step, _mm512_shuffle_i32x4(top_odd, low_odd, 0x88));
+    _mm512_storeu_si512(out + (8 + j) * out_step, _mm512_shuffle_i32x4(top_even, low_even, 0xdd));
+    _mm512_storeu_si512(out + (12 + j) * out_step, _mm512_shuffle_i32x4(top_odd, low_odd, 0xdd));
+  }
+}
+
+/// Rows [count, width] of bf16 as [width / 2][count] units: operand B when k runs along the rows and n over them.
+inline void transpose_rows(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
+  const auto* units = reinterpret_cast<const Unit*>(rows);
+  for (std::int64_t r = 0; r < count; r += 16) {
+    for (std::int64_t c = 0; c < width / 2; c += 16) {
+      transpose_16x16(units + r * (width / 2) + c, width / 2, out + c * count + r, count);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace autoround::model::kernels

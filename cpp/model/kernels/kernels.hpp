@@ -1,0 +1,95 @@
+// The fused CPU kernels of a decoder layer as one table of plain functions, chosen once for this CPU. They take raw
+// pointers and ranges and know no tensors, threads or gradient graphs: fused_ops.cpp allocates, splits the work and talks
+// to autograd. Each instruction set is compiled in translation units of its own that include nothing but intrinsics, so
+// that no inline function of a library header is ever compiled with wider flags and picked by the linker for all.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace autoround::model::kernels {
+
+using Bf16 = std::uint16_t;  // the upper half of a float
+
+/// Rows of RMSNorm, optionally of a sum. Forward: h = x + delta (when delta is given), y = norm(h) * weight.
+/// Backward: dx = grad_h (when given) + the gradient of y with respect to h.
+/// T is Bf16 or float; arithmetic is fp32; roundings as in transformers: norm to T, then times weight to T.
+struct RmsNormForward {
+  const void *x = nullptr, *delta = nullptr, *weight = nullptr;  // [rows, width] twice, [width]
+  void *h = nullptr, *y = nullptr;                               // h: only with delta
+  std::int64_t width = 0;
+  float eps = 0;
+};
+struct RmsNormBackward {
+  const void *h = nullptr, *weight = nullptr, *grad_y = nullptr, *grad_h = nullptr;
+  void* grad_x = nullptr;
+  std::int64_t width = 0;
+  float eps = 0;
+};
+
+/// Rows of act(gate) * up; gate_up is [rows, 2 * width].
+struct GatedForward {
+  const void* gate_up = nullptr;
+  void* y = nullptr;
+  std::int64_t width = 0;
+};
+struct GatedBackward {
+  const void *gate_up = nullptr, *grad_y = nullptr;
+  void* grad_gate_up = nullptr;
+  std::int64_t width = 0;
+};
+
+/// A function over rows [begin, end).
+template <typename Arguments>
+using RowFunction = void (*)(const Arguments&, std::int64_t begin, std::int64_t end);
+
+struct GatedKernels {
+  RowFunction<GatedForward> forward;
+  RowFunction<GatedBackward> backward;
+};
+
+/// The row functions for one element type.
+struct RowKernels {
+  RowFunction<RmsNormForward> rms_norm_forward;
+  RowFunction<RmsNormBackward> rms_norm_backward;
+  GatedKernels silu, gelu_tanh, relu;
+};
+
+/// Causal attention over a batch of sequences. Rows of qkv are tokens: query heads, then key heads, then value heads.
+/// Per-head RMSNorm (when q_norm is given) and rotation (when rotary_dim > 0) are applied inside and undone in the
+/// gradient. What is saved between forward and backward is qkv, out and lse.
+struct Attention {
+  std::int64_t sequence = 0, heads = 0, kv_heads = 0;
+  std::int64_t head_dim = 0;                           // multiple of 16
+  std::int64_t rotary_dim = 0;                         // even; 0: no rotation. Element i turns with i + rotary_dim / 2.
+  std::int64_t window = 0;                             // key k is visible to query q iff q - window < k <= q; 0: all k <= q
+  float scale = 1, norm_eps = 0;
+  const float *cos = nullptr, *sin = nullptr;          // [sequence, rotary_dim / 2]
+  const Bf16 *q_norm = nullptr, *k_norm = nullptr;     // [head_dim] or both null
+  const Bf16* qkv = nullptr;                           // [batch * sequence, (heads + 2 * kv_heads) * head_dim]
+  Bf16* out = nullptr;                                 // [batch * sequence, heads * head_dim]; read by the backward
+  float* lse = nullptr;                                // [batch * heads, sequence], log2 of the sum of exp; likewise
+  const Bf16* grad_out = nullptr;                      // as out
+  Bf16* grad_qkv = nullptr;                            // as qkv, wholly written
+};
+
+/// One task is one (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head.
+struct AttentionKernels {
+  std::int64_t max_head_dim;
+  std::size_t (*forward_workspace)(const Attention&);  // bytes for one thread; the workspace is 64-byte aligned
+  std::size_t (*backward_workspace)(const Attention&);
+  void (*forward)(const Attention&, std::int64_t task, void* workspace);
+  void (*backward)(const Attention&, std::int64_t task, void* workspace);
+};
+
+struct Kernels {
+  const char* name;                             // "avx512_bf16", "avx512", "avx2" or "portable"
+  const RowKernels *bf16, *fp32;
+  const AttentionKernels* attention;            // for Bf16; null where the CPU has no bf16 products
+};
+
+/// The table for this CPU. The environment variable ATEN_CPU_CAPABILITY (default, avx2, avx512), which LibTorch reads
+/// too, lowers the choice; it never raises it above what the CPU has.
+const Kernels& select_kernels();
+
+}  // namespace autoround::model::kernels

@@ -1,0 +1,205 @@
+// The row functions, written once over a vector policy V: 4, 8 or 16 floats with operators, fused multiply-add, loads and
+// stores. Each instruction set's translation unit includes its policy and this file; everything has internal linkage.
+// Sums run in one fixed order per row, so results depend neither on the thread count nor on how rows are split.
+#pragma once
+
+#include "model/kernels/kernels.hpp"
+
+namespace autoround::model::kernels {
+namespace {
+
+template <typename V, typename T>
+inline typename V::Float load(const T* p, std::int64_t count) {
+  if (count == V::lanes) return V::load(p);
+  T padded[V::lanes] = {};
+  for (std::int64_t i = 0; i < count; ++i) padded[i] = p[i];
+  return V::load(padded);
+}
+
+template <typename V, typename T>
+inline void store(T* p, typename V::Float x, std::int64_t count) {
+  if (count == V::lanes) return V::store(p, x);
+  T padded[V::lanes];
+  V::store(padded, x);
+  for (std::int64_t i = 0; i < count; ++i) p[i] = padded[i];
+}
+
+template <typename V>
+inline typename V::Float rounded(typename V::Float x, const Bf16*) {
+  return V::round_to_bf16(x);
+}
+template <typename V>
+inline typename V::Float rounded(typename V::Float x, const float*) {
+  return x;
+}
+/// What is left of x once it was stored as T.
+template <typename V, typename T>
+inline typename V::Float rounded(typename V::Float x) {
+  return rounded<V>(x, static_cast<const T*>(nullptr));
+}
+
+/// body(i, count) over [0, width) in vectors; only the last may be partial.
+template <typename V, typename Body>
+inline void each_vector(std::int64_t width, Body body) {
+  std::int64_t i = 0;
+  for (; i + V::lanes <= width; i += V::lanes) body(i, V::lanes);
+  if (i < width) body(i, width - i);
+}
+
+/// e^x to about 1e-7 of itself on [-88, 88], to which x is limited; NaN stays NaN.
+template <typename V>
+inline typename V::Float exp(typename V::Float x) {
+  using F = typename V::Float;
+  x = V::limit(x, -88.0f, 88.0f);
+  const F magic = V::all(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
+  const F whole = V::fma(x, V::all(1.44269504f), magic) - magic;
+  const F r = V::fma(whole, V::all(-1.42860677e-6f), V::fma(whole, V::all(-0.693145752f), x));  // x - whole * ln 2
+  F p = V::all(1.3836844e-3f);
+  p = V::fma(p, r, V::all(8.3748158e-3f));
+  p = V::fma(p, r, V::all(4.1668225e-2f));
+  p = V::fma(p, r, V::all(1.6666420e-1f));
+  p = V::fma(p, r, V::all(4.9999991e-1f));
+  p = V::fma(p, r, V::all(1.0f));
+  p = V::fma(p, r, V::all(1.0f));
+  return V::times_power_of_two(p, whole);
+}
+
+template <typename V>
+inline typename V::Float sigmoid(typename V::Float x) {
+  return V::all(1.0f) / (V::all(1.0f) + exp<V>(V::all(0.0f) - x));
+}
+
+template <typename V>
+struct ValueAndSlope {
+  typename V::Float value, slope;
+};
+
+/// x s(w) and its slope, where w(x) has slope `dw` and s is the sigmoid: the form of SiLU and of GELU's tanh formula.
+template <typename V>
+inline ValueAndSlope<V> gate_by_sigmoid(typename V::Float x, typename V::Float w, typename V::Float dw) {
+  const auto s = sigmoid<V>(w);
+  return {x * s, V::fma(x * dw, s * (V::all(1.0f) - s), s)};
+}
+
+template <typename V>
+struct Silu {
+  static ValueAndSlope<V> at(typename V::Float x) { return gate_by_sigmoid<V>(x, x, V::all(1.0f)); }
+};
+
+template <typename V>
+struct GeluTanh {  // 0.5 x (1 + tanh(u)) = x s(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+  static ValueAndSlope<V> at(typename V::Float x) {
+    const auto two_root = V::all(1.59576912f), cubic = V::all(0.044715f * 1.59576912f);
+    return gate_by_sigmoid<V>(x, x * V::fma(cubic * x, x, two_root), V::fma(V::all(3.0f) * cubic * x, x, two_root));
+  }
+};
+
+template <typename V>
+struct Relu {
+  static ValueAndSlope<V> at(typename V::Float x) {
+    const auto slope = V::above_zero(x);
+    return {V::relu(x), slope};
+  }
+};
+
+template <typename V, typename T, template <typename> class Act>
+struct Gated {
+  static void forward(const GatedForward& a, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T *gate = static_cast<const T*>(a.gate_up) + row * 2 * a.width, *up = gate + a.width;
+      T* y = static_cast<T*>(a.y) + row * a.width;
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        const auto act = rounded<V, T>(Act<V>::at(load<V>(gate + i, n)).value);
+        store<V>(y + i, act * load<V>(up + i, n), n);
+      });
+    }
+  }
+
+  static void backward(const GatedBackward& a, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T *gate = static_cast<const T*>(a.gate_up) + row * 2 * a.width, *up = gate + a.width;
+      const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
+      T *grad_gate = static_cast<T*>(a.grad_gate_up) + row * 2 * a.width, *grad_up = grad_gate + a.width;
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        const auto act = Act<V>::at(load<V>(gate + i, n));
+        const auto grad = load<V>(grad_y + i, n);
+        store<V>(grad_gate + i, grad * load<V>(up + i, n) * act.slope, n);
+        store<V>(grad_up + i, grad * rounded<V, T>(act.value), n);
+      });
+    }
+  }
+};
+
+template <typename V, typename T>
+struct RmsNorm {
+  static void forward(const RmsNormForward& a, std::int64_t begin, std::int64_t end) {
+    const auto* weight = static_cast<const T*>(a.weight);
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T* x = static_cast<const T*>(a.x) + row * a.width;
+      auto squares = V::all(0.0f);
+      if (a.delta != nullptr) {
+        const T* delta = static_cast<const T*>(a.delta) + row * a.width;
+        T* h = static_cast<T*>(a.h) + row * a.width;
+        each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+          const auto sum = rounded<V, T>(load<V>(x + i, n) + load<V>(delta + i, n));
+          store<V>(h + i, sum, n);
+          squares = V::fma(sum, sum, squares);
+        });
+        x = h;
+      } else {
+        each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+          const auto value = load<V>(x + i, n);
+          squares = V::fma(value, value, squares);
+        });
+      }
+      const auto rstd = V::all(inverse_rms(V::sum(squares), a.width, a.eps));
+      T* y = static_cast<T*>(a.y) + row * a.width;
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        store<V>(y + i, rounded<V, T>(load<V>(x + i, n) * rstd) * load<V>(weight + i, n), n);
+      });
+    }
+  }
+
+  /// dh = rstd (w g - h rstd^2 mean(w g h))
+  static void backward(const RmsNormBackward& a, std::int64_t begin, std::int64_t end) {
+    const auto* weight = static_cast<const T*>(a.weight);
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T *h = static_cast<const T*>(a.h) + row * a.width, *grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
+      auto squares = V::all(0.0f), dot = V::all(0.0f);
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        const auto value = load<V>(h + i, n);
+        squares = V::fma(value, value, squares);
+        dot = V::fma(load<V>(grad_y + i, n) * load<V>(weight + i, n), value, dot);
+      });
+      const float inverse = inverse_rms(V::sum(squares), a.width, a.eps);
+      const auto rstd = V::all(inverse);
+      const auto pull = V::all(-inverse * inverse * V::sum(dot) / static_cast<float>(a.width));
+      const T* grad_h = a.grad_h == nullptr ? nullptr : static_cast<const T*>(a.grad_h) + row * a.width;
+      T* grad_x = static_cast<T*>(a.grad_x) + row * a.width;
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        const auto own = V::fma(pull, load<V>(h + i, n), load<V>(grad_y + i, n) * load<V>(weight + i, n));
+        const auto passed = grad_h == nullptr ? V::all(0.0f) : load<V>(grad_h + i, n);
+        store<V>(grad_x + i, V::fma(own, rstd, passed), n);
+      });
+    }
+  }
+
+ private:
+  static float inverse_rms(float squares, std::int64_t width, float eps) {
+    return 1.0f / __builtin_sqrtf(squares / static_cast<float>(width) + eps);
+  }
+};
+
+template <typename V, typename T, template <typename> class Act>
+constexpr GatedKernels gated_kernels() {
+  return {Gated<V, T, Act>::forward, Gated<V, T, Act>::backward};
+}
+
+template <typename V, typename T>
+constexpr RowKernels row_kernels() {
+  return {RmsNorm<V, T>::forward, RmsNorm<V, T>::backward, gated_kernels<V, T, Silu>(), gated_kernels<V, T, GeluTanh>(),
+          gated_kernels<V, T, Relu>()};
+}
+
+}  // namespace
+}  // namespace autoround::model::kernels

@@ -1,0 +1,204 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "model/kernels/kernels.hpp"
+#include "model/ops.hpp"
+#include "reference.hpp"
+#include "support/catch.hpp"
+
+namespace autoround::model {
+namespace {
+
+struct Case {
+  const char* what;
+  std::int64_t sequence, batch, heads, kv_heads, head_dim, rotary_dim, window;
+  bool qk_norm;
+};
+
+/// Inputs of a case and their gradient, bf16, and the same as double.
+struct Problem {
+  explicit Problem(const Case& c) : batch(c.batch) {
+    spec.heads = c.heads;
+    spec.kv_heads = c.kv_heads;
+    spec.head_dim = c.head_dim;
+    spec.window = c.window;
+    spec.qk_norm = c.qk_norm;
+    spec.scale = 1.0 / std::sqrt(static_cast<double>(c.head_dim));
+    const std::int64_t rows = c.batch * c.sequence;
+    qkv = reference::random({rows, (c.heads + 2 * c.kv_heads) * c.head_dim}, at::kBFloat16, 1).requires_grad_(true);
+    grad = reference::random({rows, c.heads * c.head_dim}, at::kBFloat16, 2);
+    q_norm = 1.0 + 0.2 * reference::random({c.head_dim}, at::kBFloat16, 3);
+    k_norm = 1.0 + 0.2 * reference::random({c.head_dim}, at::kBFloat16, 4);
+    has_rope = c.rotary_dim > 0;
+    // One position more than there are tokens: tables are made for the longest sequence.
+    if (has_rope) rope = reference::rope_table(c.sequence + 1, c.rotary_dim);
+  }
+
+  AttentionInput input(const at::Tensor& rows, const RopeTable* table) const {
+    AttentionInput input;
+    input.qkv = rows;
+    input.batch = batch;
+    input.spec = &spec;
+    input.rope = table;
+    if (spec.qk_norm) {
+      input.q_norm = q_norm.to(rows.scalar_type());
+      input.k_norm = k_norm.to(rows.scalar_type());
+    }
+    return input;
+  }
+
+  at::Tensor fused() const {
+    FusedOps ops;
+    return ops.attention(input(qkv, has_rope ? &rope : nullptr));
+  }
+  at::Tensor gradient(const at::Tensor& out) const { return torch::autograd::grad({out}, {qkv}, {grad})[0]; }
+
+  std::int64_t batch;
+  AttentionSpec spec;
+  at::Tensor qkv, grad, q_norm, k_norm;
+  RopeTable rope;
+  bool has_rope = false;
+};
+
+bool same_bytes(const at::Tensor& a, const at::Tensor& b) { return at::equal(a.view(at::kShort), b.view(at::kShort)); }
+
+bool has_nan(const at::Tensor& x) { return x.isnan().any().item<bool>(); }
+
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace
+
+TEST_CASE("fused attention: output and gradient are the mathematical ones", "[attention]") {
+  const Case c = GENERATE(values<Case>({
+      {"one token", 1, 3, 4, 4, 64, 64, 0, false},
+      {"less than a strip", 7, 2, 3, 1, 64, 64, 0, false},
+      {"one block", 64, 2, 4, 4, 64, 64, 0, false},
+      {"a block and a part", 100, 2, 6, 2, 64, 64, 0, false},
+      {"SmolLM2", 256, 2, 9, 3, 64, 64, 0, false},
+      {"one query in the last block", 513, 1, 8, 1, 64, 64, 0, false},
+      {"no rope", 100, 2, 3, 3, 64, 0, 0, false},
+      {"half of each head rotated", 100, 1, 4, 2, 64, 32, 0, false},
+      {"a rotation that is no multiple of a vector", 70, 1, 2, 1, 80, 20, 0, false},
+      {"window smaller than a strip", 100, 1, 4, 2, 64, 64, 5, false},
+      {"window of one", 70, 1, 2, 2, 64, 64, 1, false},
+      {"window across blocks", 256, 1, 3, 1, 64, 64, 100, false},
+      {"window of a block", 200, 1, 2, 1, 64, 64, 64, false},
+      {"window longer than the sequence", 100, 1, 2, 1, 64, 64, 4096, false},
+      {"head dimension 128 with norms (Qwen3)", 130, 2, 4, 2, 128, 128, 0, true},
+      {"norms without rope", 65, 1, 2, 1, 64, 0, 0, true},
+      {"head dimension 16", 90, 1, 2, 1, 16, 16, 0, false},
+      {"head dimension 96", 90, 1, 2, 2, 96, 96, 0, false},
+      {"head dimension 256", 90, 1, 2, 1, 256, 64, 0, false},
+      {"a head dimension that no kernel covers", 40, 1, 2, 1, 24, 24, 0, false},
+  }));
+  CAPTURE(c.what);
+  const Problem problem(c);
+  const at::Tensor out = problem.fused();
+  const at::Tensor wide = reference::leaf(problem.qkv, at::kDouble);
+  const at::Tensor wanted = reference::attention(problem.input(wide, problem.has_rope ? &problem.rope : nullptr));
+  REQUIRE(out.scalar_type() == at::kBFloat16);
+  REQUIRE(out.sizes() == wanted.sizes());
+  CHECK(reference::relative_error(out, wanted) < 0.006);
+  CHECK(reference::worst_element(out, wanted) < 0.1);
+
+  const at::Tensor grad = problem.gradient(out);
+  const at::Tensor wanted_grad = torch::autograd::grad({wanted}, {wide}, {problem.grad.to(at::kDouble)})[0];
+  const std::int64_t kv = c.kv_heads * c.head_dim;
+  const auto check_part = [&](const char* part, std::int64_t first, std::int64_t columns) {
+    CAPTURE(part);
+    const at::Tensor wanted_part = wanted_grad.narrow(1, first, columns), got = grad.narrow(1, first, columns);
+    if (wanted_part.norm().item<double>() < 1e-6) {  // one visible key: nothing depends on q and k
+      CHECK(got.abs().max().item<double>() < 0.05);
+      return;
+    }
+    CHECK(reference::relative_error(got, wanted_part) < 0.01);
+    CHECK(reference::worst_element(got, wanted_part) < 0.2);
+  };
+  check_part("q", 0, c.heads * c.head_dim);
+  check_part("k", c.heads * c.head_dim, kv);
+  check_part("v", c.heads * c.head_dim + kv, kv);
+}
+
+TEST_CASE("fused attention: long sequences need no memory per pair of tokens and stay exact", "[attention]") {
+  const Problem problem({"long", 1500, 1, 2, 1, 64, 64, 0, false});
+  const at::Tensor out = problem.fused();
+  const at::Tensor wide = reference::leaf(problem.qkv, at::kDouble);
+  const at::Tensor wanted = reference::attention(problem.input(wide, &problem.rope));
+  CHECK(reference::relative_error(out, wanted) < 0.006);
+  const at::Tensor wanted_grad = torch::autograd::grad({wanted}, {wide}, {problem.grad.to(at::kDouble)})[0];
+  CHECK(reference::relative_error(problem.gradient(out), wanted_grad) < 0.01);
+  if (const kernels::AttentionKernels* kernel = kernels::select_kernels().attention) {
+    kernels::Attention shape;
+    shape.heads = shape.kv_heads = 1;
+    shape.head_dim = 64;
+    shape.sequence = 1024;
+    const std::size_t once = kernel->backward_workspace(shape);
+    shape.sequence = 4096;
+    CHECK(kernel->backward_workspace(shape) < 4 * once + 4096);
+  }
+}
+
+TEST_CASE("fused attention: large scores neither overflow nor lose the winner", "[attention]") {
+  Problem problem({"large", 100, 1, 2, 1, 64, 64, 0, false});
+  problem.qkv = (problem.qkv.detach() * 30).requires_grad_(true);
+  const at::Tensor out = problem.fused();
+  const at::Tensor wide = reference::leaf(problem.qkv, at::kDouble);
+  const at::Tensor wanted = reference::attention(problem.input(wide, &problem.rope));
+  CHECK(reference::relative_error(out, wanted) < 0.15);  // scores of a thousand, of which bf16 keeps eight bits
+  CHECK_FALSE(has_nan(problem.gradient(out)));
+}
+
+TEST_CASE("fused attention: the same bytes every time and with any number of threads", "[attention]") {
+  const Problem problem({"", 200, 3, 6, 2, 64, 64, 0, false});
+  at::Tensor first, first_grad;
+  for (const int threads : {2, 2, 1, 3}) {
+    const Threads guard(threads);
+    const at::Tensor out = problem.fused(), grad = problem.gradient(out);
+    if (!first.defined()) {
+      first = out;
+      first_grad = grad;
+    }
+    CHECK(same_bytes(out, first));
+    CHECK(same_bytes(grad, first_grad));
+  }
+}
+
+TEST_CASE("fused attention: a NaN reaches what depends on it and no other sample", "[attention]") {
+  Problem problem({"", 70, 3, 4, 2, 64, 64, 0, false});
+  const std::int64_t column = GENERATE(10, 4 * 64 + 10, 6 * 64 + 10);  // of head 0: q, k, v
+  problem.qkv = problem.qkv.detach().clone();
+  problem.qkv[70 + 66][column] = std::numeric_limits<float>::quiet_NaN();
+  problem.qkv.requires_grad_(true);
+  const at::Tensor out = problem.fused(), grad = problem.gradient(out);
+  CHECK(has_nan(out[70 + 66].narrow(0, 0, 64)));
+  CHECK(has_nan(grad.narrow(0, 70, 70)));
+  for (const std::int64_t sample : {0, 2}) {
+    CHECK_FALSE(has_nan(out.narrow(0, sample * 70, 70)));
+    CHECK_FALSE(has_nan(grad.narrow(0, sample * 70, 70)));
+  }
+  // Plain ops multiply what a query does not see by zero; the kernel leaves out the blocks after its own.
+  if (kernels::select_kernels().attention != nullptr) CHECK_FALSE(has_nan(out.narrow(0, 70, 64)));
+}
+
+TEST_CASE("fused attention: fp32 and inputs without gradient", "[attention]") {
+  const Problem problem({"", 40, 2, 4, 2, 64, 64, 0, false});
+  FusedOps ops;
+  const at::Tensor narrow = reference::leaf(problem.qkv, at::kFloat), wide = reference::leaf(problem.qkv, at::kDouble);
+  const at::Tensor out = ops.attention(problem.input(narrow, &problem.rope));
+  const at::Tensor wanted = reference::attention(problem.input(wide, &problem.rope));
+  CHECK(out.scalar_type() == at::kFloat);
+  CHECK(reference::relative_error(out, wanted) < 1e-5);
+  CHECK_FALSE(ops.attention(problem.input(problem.qkv.detach(), &problem.rope)).requires_grad());
+}
+
+}  // namespace autoround::model

@@ -1,0 +1,153 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "model/kernels/kernels.hpp"
+#include "model/ops.hpp"
+#include "reference.hpp"
+#include "support/catch.hpp"
+
+namespace autoround::model {
+namespace {
+
+constexpr double kEps = 1e-5;
+
+/// Relative error allowed after a few roundings to the type.
+double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-6 : 0.005; }
+
+at::ScalarType any_type() { return GENERATE(at::kBFloat16, at::kFloat); }
+
+/// Smaller and larger than a vector of every instruction set, and with a part left over.
+std::int64_t any_width() { return GENERATE(1, 3, 16, 37, 576); }
+
+at::Tensor grad_of(const at::Tensor& y, const at::Tensor& x, const at::Tensor& grad) {
+  return torch::autograd::grad({y}, {x}, {grad.to(y.scalar_type())}, /*retain_graph=*/true)[0];
+}
+
+}  // namespace
+
+TEST_CASE("kernels: the table follows ATEN_CPU_CAPABILITY", "[dispatch]") {
+  const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
+  const std::string limit = variable == nullptr ? "" : variable, name = kernels::select_kernels().name;
+  CAPTURE(limit, name);
+  if (limit == "default") CHECK(name == "portable");
+  if (limit == "avx2") CHECK((name == "avx2" || name == "portable"));
+  CHECK((kernels::select_kernels().attention != nullptr) == (name == "avx512_bf16"));
+#if defined(__x86_64__)
+  if (limit.empty() && __builtin_cpu_supports("avx512bf16")) CHECK(name == "avx512_bf16");
+  if (limit.empty() && __builtin_cpu_supports("avx2")) CHECK(name != "portable");
+#endif
+}
+
+TEST_CASE("fused rms_norm: output and gradient are the mathematical ones", "[rows]") {
+  const auto type = any_type();
+  const std::int64_t width = any_width();
+  CAPTURE(type, width);
+  const at::Tensor x = reference::random({50, width}, type, 1).requires_grad_(true), wide = reference::leaf(x, at::kDouble);
+  const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 2)).to(type);
+  const at::Tensor grad = reference::random({50, width}, type, 3);
+  FusedOps ops;
+  const at::Tensor y = ops.rms_norm(x, weight, kEps), wanted = reference::rms_norm(wide, weight.to(at::kDouble), kEps);
+  CHECK(y.scalar_type() == type);
+  CHECK(reference::relative_error(y, wanted) < tolerance(type));
+  if (width > 1) CHECK(reference::relative_error(grad_of(y, x, grad), grad_of(wanted, wide, grad)) < tolerance(type));
+}
+
+TEST_CASE("fused add_rms_norm: both results, and the gradient through either or both", "[rows]") {
+  const auto type = any_type();
+  const std::int64_t width = GENERATE(37, 576);
+  CAPTURE(type, width);
+  const at::Tensor x = reference::random({40, width}, type, 1).requires_grad_(true);
+  const at::Tensor delta = reference::random({40, width}, type, 2).requires_grad_(true);
+  const at::Tensor wide_x = reference::leaf(x, at::kDouble), wide_delta = reference::leaf(delta, at::kDouble);
+  const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 3)).to(type);
+  const at::Tensor grad_h = reference::random({40, width}, type, 4), grad_y = reference::random({40, width}, type, 5);
+  FusedOps ops;
+  const auto [h, y] = ops.add_rms_norm(x, delta, weight, kEps);
+  const at::Tensor wanted_h = wide_x + wide_delta, wanted_y = reference::rms_norm(wanted_h, weight.to(at::kDouble), kEps);
+  CHECK(at::equal(h, x + delta));
+  CHECK(reference::relative_error(y, wanted_y) < tolerance(type));
+
+  const auto gradients = [&](const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& inputs,
+                             std::vector<at::Tensor> grads) {
+    for (at::Tensor& grad : grads) grad = grad.to(outputs[0].scalar_type());
+    return torch::autograd::grad(outputs, inputs, grads, /*retain_graph=*/true);
+  };
+  const auto check_through = [&](std::vector<at::Tensor> outputs, std::vector<at::Tensor> wanted, std::vector<at::Tensor> grads) {
+    const auto got = gradients(outputs, {x, delta}, grads), expected = gradients(wanted, {wide_x, wide_delta}, grads);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(reference::relative_error(got[i], expected[i]) < tolerance(type));
+  };
+  check_through({h}, {wanted_h}, {grad_h});
+  check_through({y}, {wanted_y}, {grad_y});
+  check_through({h, y}, {wanted_h, wanted_y}, {grad_h, grad_y});
+}
+
+TEST_CASE("fused gated activation: output and gradient are the mathematical ones", "[rows]") {
+  const auto type = any_type();
+  const auto activation = GENERATE(Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu);
+  const std::int64_t width = any_width();
+  CAPTURE(type, static_cast<int>(activation), width);
+  const at::Tensor x = (3.0 * reference::random({50, 2 * width}, at::kFloat, 1)).to(type).requires_grad_(true);
+  const at::Tensor wide = reference::leaf(x, at::kDouble), grad = reference::random({50, width}, type, 3);
+  FusedOps ops;
+  const at::Tensor y = ops.gated_activation(x, activation), wanted = reference::gated(wide, activation);
+  CHECK(y.sizes() == wanted.sizes());
+  CHECK(reference::relative_error(y, wanted) < tolerance(type));
+  CHECK(reference::relative_error(grad_of(y, x, grad), grad_of(wanted, wide, grad)) < tolerance(type));
+}
+
+TEST_CASE("fused SiLU: the exponential is good to a few units in the last place", "[rows]") {
+  const at::Tensor gate = at::linspace(-80.0, 80.0, 20001, at::kFloat);
+  const at::Tensor gate_up = at::stack({gate, at::ones_like(gate)}, 1).contiguous();  // one column each
+  FusedOps ops;
+  const at::Tensor y = ops.gated_activation(gate_up, Activation::silu).flatten().to(at::kDouble);
+  const at::Tensor wanted = at::silu(gate.to(at::kDouble));
+  CHECK(((y - wanted).abs() / wanted.abs().clamp_min(1e-30)).max().item<double>() < 5e-7);
+}
+
+TEST_CASE("fused row ops: rounding to bf16 is to nearest even, as LibTorch's", "[rows]") {
+  const at::Tensor x = (reference::random({4000}, at::kFloat, 1) * at::pow(2.0, at::arange(4000) % 60 - 30)).to(at::kBFloat16);
+  const at::Tensor delta = reference::random({4000}, at::kBFloat16, 2);
+  const at::Tensor weight = at::ones({4000}, at::kBFloat16);
+  FusedOps ops;
+  CHECK(at::equal(ops.add_rms_norm(x.unsqueeze(0), delta.unsqueeze(0), weight, kEps).first[0], x + delta));
+}
+
+TEST_CASE("fused row ops: the same bytes with any number of threads; NaN and infinity are kept", "[rows]") {
+  const int before = at::get_num_threads();
+  const auto type = any_type();
+  at::Tensor x = reference::random({300, 576}, type, 1);
+  x[7][100] = std::numeric_limits<float>::quiet_NaN();
+  x[9][575] = std::numeric_limits<float>::infinity();
+  const at::Tensor weight = at::ones({576}, type);
+  FusedOps ops;
+  at::set_num_threads(1);
+  const at::Tensor norm = ops.rms_norm(x, weight, kEps), act = ops.gated_activation(x, Activation::silu);
+  at::set_num_threads(3);
+  const at::Tensor norm_again = ops.rms_norm(x, weight, kEps), act_again = ops.gated_activation(x, Activation::silu);
+  at::set_num_threads(before);
+  CHECK(at::equal(norm.nan_to_num(), norm_again.nan_to_num()));
+  CHECK(at::equal(act.nan_to_num(), act_again.nan_to_num()));
+  CHECK(norm[7].isnan().all().item<bool>());
+  CHECK(act[7][100].isnan().item<bool>());
+  CHECK(act.isnan().sum().item<std::int64_t>() == 1);
+  CHECK(act[9][287].isinf().item<bool>());
+  CHECK_FALSE(norm.narrow(0, 10, 290).isnan().any().item<bool>());
+}
+
+TEST_CASE("fused row ops: no rows, strided rows, weights of another type", "[rows]") {
+  FusedOps fused;
+  AtenOps plain;
+  const at::Tensor weight = at::ones({32}, at::kBFloat16);
+  CHECK(fused.rms_norm(at::empty({0, 32}, at::kBFloat16), weight, kEps).sizes() == at::IntArrayRef({0, 32}));
+  const at::Tensor strided = reference::random({32, 20}, at::kBFloat16, 1).t();
+  CHECK(at::equal(fused.rms_norm(strided, weight, kEps), fused.rms_norm(strided.contiguous(), weight, kEps)));
+  const at::Tensor wide_weight = at::ones({32}, at::kFloat);
+  CHECK(at::equal(fused.rms_norm(strided, wide_weight, kEps), plain.rms_norm(strided, wide_weight, kEps)));
+  CHECK_FALSE(fused.rms_norm(strided, weight, kEps).requires_grad());
+}
+
+}  // namespace autoround::model
