@@ -29,7 +29,8 @@ void set_type(QuantizationArgs& args, const Value& value, const std::string& key
 
 void set_group_size(QuantizationArgs& args, const Value& value, const std::string& key) {
   const auto* size = std::get_if<std::int64_t>(&value);
-  if (!size || (*size != -1 && (*size < 8 || *size > 1024))) reject(value, key, "an integer from 8 to 1024, or -1 for one scale a row");
+  if (!size || (*size != -1 && (*size < 8 || *size > 1024)))
+    reject(value, key, "an integer from 8 to 1024, or -1 for one scale a row");
   args.group_size = *size;
 }
 
@@ -74,7 +75,8 @@ void set_actorder(QuantizationArgs& args, const Value& value, const std::string&
   } else if (value == Value(false)) {
     args.actorder.clear();
   } else {
-    reject(value, key, "`weight` or `static`: other activation orderings would need a g_idx tensor, which readers no longer take");
+    reject(value, key,
+           "`weight` or `static`: other activation orderings would need a g_idx tensor, which readers no longer take");
   }
 }
 
@@ -98,29 +100,37 @@ std::vector<ArgsField> make_fields() {
   fields.push_back({"type", "kind of number: int or float; default int", set_type, [](const QuantizationArgs& args) {
                       return Value(std::string(args.type == NumberType::integer ? "int" : "float"));
                     }});
-  fields.push_back({"symmetric", "true: no zero point is stored; default true",
-                    [](QuantizationArgs& args, const Value& value, const std::string& key) { args.symmetric = to_bool(value, key); },
-                    [](const QuantizationArgs& args) { return Value(args.symmetric); }});
-  fields.push_back({"strategy",
-                    "what shares a scale: tensor, channel, group, block, tensor_group, token or attn_head; default by group_size",
-                    [](QuantizationArgs& args, const Value& value, const std::string& key) {
-                      args.strategy = parse_strategy(to_string(value, key), key);
-                    },
-                    [](const QuantizationArgs& args) { return Value(std::string(strategy_name(args.strategy))); }});
-  fields.push_back({"group_size", "input columns that share a scale, 8 to 1024, or -1 for one scale a row; default none",
+  fields.push_back(
+      {"symmetric", "true: no zero point is stored; default true",
+       [](QuantizationArgs& args, const Value& value, const std::string& key) { args.symmetric = to_bool(value, key); },
+       [](const QuantizationArgs& args) { return Value(args.symmetric); }});
+  fields.push_back(
+      {"strategy",
+       "what shares a scale: tensor, channel, group, block, tensor_group, token or attn_head; default by group_size",
+       [](QuantizationArgs& args, const Value& value, const std::string& key) {
+         args.strategy = parse_strategy(to_string(value, key), key);
+       },
+       [](const QuantizationArgs& args) { return Value(std::string(strategy_name(args.strategy))); }});
+  fields.push_back({"group_size",
+                    "input columns that share a scale, 8 to 1024, or -1 for one scale a row; default none",
                     set_group_size, [](const QuantizationArgs& args) {
                       return args.group_size ? std::optional<Value>(*args.group_size) : std::nullopt;
                     }});
-  fields.push_back({"block_structure", "rows and columns that share a scale with strategy block, as \"128x128\"; default none",
+  fields.push_back({"block_structure",
+                    "rows and columns that share a scale with strategy block, as \"128x128\"; default none",
                     set_block_structure, get_block_structure});
-  fields.push_back({"dynamic", "scales found at run time: true, false or local (groups only); default false", set_dynamic, get_dynamic});
+  fields.push_back({"dynamic", "scales found at run time: true, false or local (groups only); default false",
+                    set_dynamic, get_dynamic});
   fields.push_back({"actorder", "weight or static; changes nothing in the output; default none", set_actorder,
                     [](const QuantizationArgs& args) { return text_or_unset(args.actorder); }});
   fields.push_back(dtype_field("scale_dtype", "dtype of stored scales, for example float8_e4m3fn; default by format",
                                &QuantizationArgs::scale_dtype));
-  fields.push_back(dtype_field("zp_dtype", "dtype of stored zero points; default by num_bits", &QuantizationArgs::zp_dtype));
+  fields.push_back(
+      dtype_field("zp_dtype", "dtype of stored zero points; default by num_bits", &QuantizationArgs::zp_dtype));
   fields.push_back({"observer", "informational: AutoRound finds the ranges of weights itself; default none",
-                    [](QuantizationArgs& args, const Value& value, const std::string& key) { args.observer = to_string(value, key); },
+                    [](QuantizationArgs& args, const Value& value, const std::string& key) {
+                      args.observer = to_string(value, key);
+                    },
                     [](const QuantizationArgs& args) { return text_or_unset(args.observer); }});
   return fields;
 }
@@ -134,7 +144,8 @@ const std::vector<ArgsField>& args_fields() {
 
 const ArgsField& args_field(std::string_view name) {
   const auto& fields = args_fields();
-  const auto found = std::find_if(fields.begin(), fields.end(), [&](const ArgsField& field) { return field.name == name; });
+  const auto found =
+      std::find_if(fields.begin(), fields.end(), [&](const ArgsField& field) { return field.name == name; });
   Ensures(found != fields.end());
   return *found;
 }

@@ -1,4 +1,5 @@
-// The fields of QuantizationArgs as recipes name them. Reading a text, writing one and the keys "weights.*" walk this table.
+// The fields of QuantizationArgs as recipes name them. Reading a text, writing one and the keys "weights.*" walk this
+// table.
 #pragma once
 
 #include <functional>

@@ -30,7 +30,8 @@ std::vector<Rule> target_rules(const Groups& groups) {
     for (const auto& target : groups[i].second.targets) rules.push_back({Target(target), i});
   }
   // Patterns are tried in alphabetical order, so that the first that matches does not depend on the order of groups.
-  std::stable_sort(rules.begin(), rules.end(), [](const Rule& a, const Rule& b) { return a.target.text() < b.target.text(); });
+  std::stable_sort(rules.begin(), rules.end(),
+                   [](const Rule& a, const Rule& b) { return a.target.text() < b.target.text(); });
   return rules;
 }
 
@@ -84,7 +85,8 @@ Assignment::Entry entry_for(const ModuleInfo& module, const Rule* target, const 
 
 std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) {
   const std::string text = "target `" + rule.target.text() + "` matched no module that can be quantized";
-  const auto other = std::find_if(modules.begin(), modules.end(), [&](const ModuleInfo& m) { return rule.target.match(m).has_value(); });
+  const auto other = std::find_if(modules.begin(), modules.end(),
+                                  [&](const ModuleInfo& m) { return rule.target.match(m).has_value(); });
   if (other != modules.end()) {
     return text + (is_a(*other, "Embedding") ? ": name the embedding `" + other->name + "` to quantize it"
                                              : ": `" + other->name + "` is a " + other->class_name);

@@ -25,7 +25,8 @@ Key make_key(std::string name, std::string help, Setter set, Getter value, bool 
   return {std::move(name), std::move(help), std::move(set), std::move(text), std::move(value), nullable};
 }
 
-Key integer_key(const std::string& name, std::string help, std::int64_t Recipe::*field, std::int64_t min, std::int64_t max) {
+Key integer_key(const std::string& name, std::string help, std::int64_t Recipe::*field, std::int64_t min,
+                std::int64_t max) {
   return make_key(
       name, std::move(help),
       [=](Recipe& recipe, const Value& value) { recipe.*field = to_integer(value, name, min, max); },
@@ -75,7 +76,8 @@ Key momentum_key() {
 
 Key scale_dtype_key() {
   return make_key(
-      "scale_dtype", "dtype of scales while tuning: float16, bfloat16 or float32; default: the dtype that the format stores",
+      "scale_dtype",
+      "dtype of scales while tuning: float16, bfloat16 or float32; default: the dtype that the format stores",
       [](Recipe& recipe, const Value& value) {
         const std::string name = parse_dtype(value, "scale_dtype");
         if (name != "float16" && name != "bfloat16" && name != "float32") {
@@ -91,7 +93,8 @@ Key scale_dtype_key() {
 
 Key on_nan_key() {
   return make_key(
-      "on_nan", "a block whose loss is not finite: error stops the run, rtn rounds that block to nearest; default error",
+      "on_nan",
+      "a block whose loss is not finite: error stops the run, rtn rounds that block to nearest; default error",
       [](Recipe& recipe, const Value& value) {
         const std::string name = to_string(value, "on_nan");
         if (name != "error" && name != "rtn") reject(value, "on_nan", "`error` or `rtn`");
@@ -102,7 +105,8 @@ Key on_nan_key() {
 
 Key scheme_key() {
   return make_key(
-      "scheme", "one scheme for all targets: a preset name such as W4A16; default none, required unless config_groups is given",
+      "scheme",
+      "one scheme for all targets: a preset name such as W4A16; default none, required unless config_groups is given",
       [](Recipe& recipe, const Value& value) { recipe.scheme = preset_scheme(to_string(value, "scheme")); },
       [](const Recipe& recipe) {
         return recipe.scheme ? std::optional<Value>(describe(*recipe.scheme)) : std::nullopt;
@@ -136,7 +140,8 @@ Key weights_key(const std::string& field_name) {
       name, "of scheme's weights (int4 group 128 when there is no scheme): " + field.help,
       [&field, name](Recipe& recipe, const Value& value) {
         if (!recipe.config_groups.empty()) {
-          fail(Code::invalid_argument, name, "changes `scheme`, but this recipe has config_groups: set it in each group's weights");
+          fail(Code::invalid_argument, name,
+               "changes `scheme`, but this recipe has config_groups: set it in each group's weights");
         }
         QuantizationScheme scheme = recipe.scheme.value_or(QuantizationScheme{});
         QuantizationArgs weights = scheme.weights ? *scheme.weights : *preset_scheme("W4A16").weights;
@@ -154,29 +159,38 @@ Key weights_key(const std::string& field_name) {
 std::vector<Key> make_keys() {
   std::vector<Key> all;
   all.push_back(scheme_key());
-  all.push_back(patterns_key("targets", "with scheme: class names, module names or re: patterns; default Linear", &Recipe::targets));
-  all.push_back(patterns_key("ignore", "class names, module names or re: patterns left alone even when a target matches; default none",
-                             &Recipe::ignore));
-  for (const char* field : {"num_bits", "group_size", "symmetric", "strategy", "type"}) all.push_back(weights_key(field));
-  all.push_back(integer_key("iters", "tuning steps a block, 0 to 100000; 0 rounds to nearest; default 200", &Recipe::iters, 0, 100'000));
+  all.push_back(patterns_key("targets", "with scheme: class names, module names or re: patterns; default Linear",
+                             &Recipe::targets));
+  all.push_back(patterns_key(
+      "ignore", "class names, module names or re: patterns left alone even when a target matches; default none",
+      &Recipe::ignore));
+  for (const char* field : {"num_bits", "group_size", "symmetric", "strategy", "type"})
+    all.push_back(weights_key(field));
+  all.push_back(integer_key("iters", "tuning steps a block, 0 to 100000; 0 rounds to nearest; default 200",
+                            &Recipe::iters, 0, 100'000));
   all.push_back(integer_key("batch_size", "samples a step, at least 1; default 8", &Recipe::batch_size, 1, kMaxCount));
-  all.push_back(integer_key("nsamples", "calibration samples used, at least 1; default 128", &Recipe::nsamples, 1, kMaxCount));
+  all.push_back(
+      integer_key("nsamples", "calibration samples used, at least 1; default 128", &Recipe::nsamples, 1, kMaxCount));
   all.push_back(integer_key("seqlen", "tokens a sample, 1 to 131072; default 2048", &Recipe::seqlen, 1, 131'072));
   all.push_back(integer_key("seed", "start of the one random generator, at least 0; default 42", &Recipe::seed, 0,
                             std::numeric_limits<std::int64_t>::max()));
   all.push_back(rate_key("lr", "first step size of the rounding, above 0 and at most 1; default 1/iters", &Recipe::lr));
-  all.push_back(rate_key("minmax_lr", "first step size of the clip range, above 0 and at most 1; default lr", &Recipe::minmax_lr));
+  all.push_back(rate_key("minmax_lr", "first step size of the clip range, above 0 and at most 1; default lr",
+                         &Recipe::minmax_lr));
   all.push_back(momentum_key());
   all.push_back(integer_key("gradient_accumulate_steps", "batches whose gradients make one step, at least 1; default 1",
                             &Recipe::gradient_accumulate_steps, 1, kMaxCount));
-  all.push_back(integer_key("nblocks", "decoder layers tuned together, at least 1; default 1", &Recipe::nblocks, 1, 4096));
+  all.push_back(
+      integer_key("nblocks", "decoder layers tuned together, at least 1; default 1", &Recipe::nblocks, 1, 4096));
   all.push_back(integer_key("dynamic_max_gap", "steps without a better loss before a block stops, -1 never; default -1",
                             &Recipe::dynamic_max_gap, -1, 100'000));
-  all.push_back(bool_key("enable_torch_compile", "true: fused kernels, false: plain LibTorch operations; same integers; default true",
+  all.push_back(bool_key("enable_torch_compile",
+                         "true: fused kernels, false: plain LibTorch operations; same integers; default true",
                          &Recipe::enable_torch_compile));
   all.push_back(bool_key("enable_minmax_tuning", "tune the clip range as well as the rounding; default true",
                          &Recipe::enable_minmax_tuning));
-  all.push_back(bool_key("enable_quanted_input", "feed a block the output of the quantized blocks before it; default true",
+  all.push_back(bool_key("enable_quanted_input",
+                         "feed a block the output of the quantized blocks before it; default true",
                          &Recipe::enable_quanted_input));
   all.push_back(bool_key("not_use_best_mse", "keep the last step's parameters instead of the best's; default false",
                          &Recipe::not_use_best_mse));
@@ -186,7 +200,9 @@ std::vector<Key> make_keys() {
 }
 
 bool is_anything(const Value*) { return true; }
-bool is_null_or_minus_one(const Value* value) { return !value || *value == Value(std::int64_t{-1}) || *value == Value(-1.0); }
+bool is_null_or_minus_one(const Value* value) {
+  return !value || *value == Value(std::int64_t{-1}) || *value == Value(-1.0);
+}
 bool is_null_or_false(const Value* value) { return !value || *value == Value(false); }
 
 }  // namespace
@@ -197,7 +213,8 @@ const std::vector<Key>& keys() {
 }
 
 const std::vector<InformationalKey>& informational_keys() {
-  static const std::string ranges = "AutoRound finds the ranges of weights itself; activation ranges come from the scheme";
+  static const std::string ranges =
+      "AutoRound finds the ranges of weights itself; activation ranges come from the scheme";
   static const std::vector<InformationalKey> all = {
       {"index", "place of the modifier in a recipe of several; there is one here", is_anything},
       {"group", "name of the stage; the stage's key says it", is_anything},
@@ -222,7 +239,8 @@ const Key& find_key(std::string_view name) {
   if (found != all.end()) return *found;
   std::vector<std::string> names;
   for (const auto& key : all) names.push_back(key.name);
-  fail(Code::invalid_argument, std::string(name), "no recipe key has this name;" + hint(name, names) + " keys: " + join(names, ", "));
+  fail(Code::invalid_argument, std::string(name),
+       "no recipe key has this name;" + hint(name, names) + " keys: " + join(names, ", "));
 }
 
 void set_value(Recipe& recipe, std::string_view key, const Value& value) { find_key(key).set(recipe, value); }

@@ -1,5 +1,5 @@
-// The one table of recipe keys: name, type, help, how to read and how to set. Parsers, autoround_recipe_set_*, dump, the
-// command line's help and the docs all walk this table.
+// The one table of recipe keys: name, type, help, how to read and how to set. Parsers, autoround_recipe_set_*, dump,
+// the command line's help and the docs all walk this table.
 #pragma once
 
 #include <functional>
@@ -14,22 +14,22 @@
 namespace autoround::recipe {
 
 struct Key {
-  std::string name;  // "iters", "scheme", "weights.group_size" ...
-  std::string help;  // one line: meaning, unit, range, default
+  std::string name;                                // "iters", "scheme", "weights.group_size" ...
+  std::string help;                                // one line: meaning, unit, range, default
   std::function<void(Recipe&, const Value&)> set;  // @throws Error invalid_argument: wrong type or out of range
   std::function<std::string(const Recipe&)> get;   // text form; "" when unset; a list has one element a line
   std::function<std::optional<Value>(const Recipe&)> value;  // typed form of get; nullopt when unset
   bool nullable = false;                                     // a recipe text may say null, which means unset
 };
 
-/// Keys that a recipe text and the setters share. Those with a dot, "weights.group_size", change one argument of `scheme`
-/// and exist for setters and command lines; a text writes them inside `scheme`.
+/// Keys that a recipe text and the setters share. Those with a dot, "weights.group_size", change one argument of
+/// `scheme` and exist for setters and command lines; a text writes them inside `scheme`.
 const std::vector<Key>& keys();
 
 /// Fields of Python recipes that change nothing here and are accepted so that those recipes run unmodified.
 struct InformationalKey {
   std::string name;
-  std::string reason;                           // why nothing is lost, in one line
+  std::string reason;                            // why nothing is lost, in one line
   std::function<bool(const Value*)> is_neutral;  // nullptr stands for null; false makes the recipe an error
 };
 const std::vector<InformationalKey>& informational_keys();

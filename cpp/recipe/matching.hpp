@@ -14,13 +14,13 @@ namespace autoround::recipe {
 
 /// A module of the model as names see it, in named_modules order. Filled by model/.
 struct ModuleInfo {
-  std::string name;                  // "model.layers.0.self_attn.q_proj"
-  std::string class_name;            // "Linear", "LlamaDecoderLayer", "LlamaRMSNorm"
-  std::vector<std::string> bases;    // other classes that a target may name
-  std::int64_t block = -1;           // index of its decoder layer, -1 outside
-  std::vector<std::int64_t> shape;   // of its weight: [out_features, in_features] for Linear; empty without one
-  std::string weight;                // name of its weight tensor in the checkpoint, "" without one
-  std::string fused_with;            // modules that readers fuse share this tag within a block: "qkv", "gate_up"; else ""
+  std::string name;                 // "model.layers.0.self_attn.q_proj"
+  std::string class_name;           // "Linear", "LlamaDecoderLayer", "LlamaRMSNorm"
+  std::vector<std::string> bases;   // other classes that a target may name
+  std::int64_t block = -1;          // index of its decoder layer, -1 outside
+  std::vector<std::int64_t> shape;  // of its weight: [out_features, in_features] for Linear; empty without one
+  std::string weight;               // name of its weight tensor in the checkpoint, "" without one
+  std::string fused_with;  // modules that readers fuse share this tag within a block: "qkv", "gate_up"; else ""
 };
 
 /// Refuses targets that can match nothing in any model: empty ones and invalid patterns.
@@ -35,11 +35,12 @@ struct Assignment {
     std::optional<std::size_t> group;  // index into Recipe::groups()
     std::string reason;                // why it is not quantized: "ignored by `lm_head`", "no group matches"
   };
-  std::vector<Entry> linears;          // every module with a 2-D weight that a scheme could go to, in module order
+  std::vector<Entry> linears;  // every module with a 2-D weight that a scheme could go to, in module order
 };
 
 /// Gives each Linear (and each Embedding that is targeted) its scheme: exact name, then regex, then class when several
-/// groups match (compressed-tensors order). A target that matches nothing is an error; an ignore that matches nothing warns.
+/// groups match (compressed-tensors order). A target that matches nothing is an error; an ignore that matches nothing
+/// warns.
 /// @throws Error invalid_argument listing all offenders: unmatched targets, in_features not divisible by group_size.
 Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, const Logger& log);
 

@@ -1,5 +1,5 @@
-// The neutral tree that both syntaxes parse into and are written from: what TOML and YAML have in common, with the place
-// of each part in the text. One reader and one writer know what a recipe means; the syntaxes do not.
+// The neutral tree that both syntaxes parse into and are written from: what TOML and YAML have in common, with the
+// place of each part in the text. One reader and one writer know what a recipe means; the syntaxes do not.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,8 @@ struct Entry {
 /// Texts nest this deep at most.
 inline constexpr int kMaxDepth = 32;
 
-[[noreturn]] inline void fail_at(Place place, const std::string& file, const std::string& message, Code code = Code::parse) {
+[[noreturn]] inline void fail_at(Place place, const std::string& file, const std::string& message,
+                                 Code code = Code::parse) {
   throw Error(code, file, message, place.line, place.column);
 }
 

@@ -42,17 +42,22 @@ struct Pattern::Compiled {
   MatchContext context;
 };
 
-Pattern::Pattern(const std::string& expression, std::string target) : compiled_(new Compiled), target_(std::move(target)) {
+Pattern::Pattern(const std::string& expression, std::string target)
+    : compiled_(new Compiled), target_(std::move(target)) {
   if (expression.size() > kMaxLength) {
-    fail(Code::parse, target_, "the pattern has " + std::to_string(expression.size()) + " bytes, at most " + std::to_string(kMaxLength) + " are taken");
+    fail(Code::parse, target_,
+         "the pattern has " + std::to_string(expression.size()) + " bytes, at most " + std::to_string(kMaxLength) +
+             " are taken");
   }
   int error = 0;
   PCRE2_SIZE offset = 0;
   // UCP: classes such as \w know Unicode, as those of Python do.
   compiled_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(),
-                                      PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr));
+                                      PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
+                                      nullptr));
   if (!compiled_->code) {
-    fail(Code::parse, target_, "not a regular expression: " + error_text(error) + " at offset " + std::to_string(offset) + " of the pattern");
+    fail(Code::parse, target_,
+         "not a regular expression: " + error_text(error) + " at offset " + std::to_string(offset) + " of the pattern");
   }
   compiled_->data.reset(pcre2_match_data_create(1, nullptr));
   compiled_->context.reset(pcre2_match_context_create(nullptr));

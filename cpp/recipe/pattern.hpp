@@ -1,5 +1,5 @@
-// One regular expression, anchored at the start of the text and not at its end, as Python's re.match. Bounded in steps and
-// memory: patterns come from recipes, and a hostile one must end in an error and not hang its host.
+// One regular expression, anchored at the start of the text and not at its end, as Python's re.match. Bounded in steps
+// and memory: patterns come from recipes, and a hostile one must end in an error and not hang its host.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ class Pattern {
   Pattern& operator=(Pattern&&) noexcept;
   ~Pattern();
 
-  /// Not for two threads at once. @throws Error parse, subject = the target: the match took too many steps or too much memory.
+  /// Not for two threads at once. @throws Error parse, subject = the target: the match took too many steps or too much
+  /// memory.
   bool matches_start_of(const std::string& text) const;
 
  private:

@@ -34,13 +34,21 @@ Args fp8_group() {
   return args;
 }
 Args nvfp4(Dynamic dynamic = Dynamic::no) {
-  return {.num_bits = 4, .type = NumberType::floating, .strategy = Strategy::tensor_group, .group_size = 16,
-          .dynamic = dynamic, .scale_dtype = "torch.float8_e4m3fn",
+  return {.num_bits = 4,
+          .type = NumberType::floating,
+          .strategy = Strategy::tensor_group,
+          .group_size = 16,
+          .dynamic = dynamic,
+          .scale_dtype = "torch.float8_e4m3fn",
           .observer = dynamic == Dynamic::local ? "static_minmax" : ""};
 }
 Args mx(int bits, Dynamic dynamic = Dynamic::no) {
-  return {.num_bits = bits, .type = NumberType::floating, .strategy = Strategy::group, .group_size = 32,
-          .dynamic = dynamic, .scale_dtype = "torch.uint8"};
+  return {.num_bits = bits,
+          .type = NumberType::floating,
+          .strategy = Strategy::group,
+          .group_size = 32,
+          .dynamic = dynamic,
+          .scale_dtype = "torch.uint8"};
 }
 
 struct Preset {
@@ -53,10 +61,12 @@ std::vector<Preset> make_presets() {
   std::vector<Preset> all;
   for (int bits = 2; bits <= 8; ++bits) all.push_back({"W" + std::to_string(bits) + "A16", int_group(bits), {}});
   all.push_back({"W4A16_ASYM", int_group(4, false), {}});
-  for (int bits = 2; bits <= 7; ++bits) all.push_back({"W" + std::to_string(bits) + "A8", int_group(bits), int_token(8)});
+  for (int bits = 2; bits <= 7; ++bits)
+    all.push_back({"W" + std::to_string(bits) + "A8", int_group(bits), int_token(8)});
   all.push_back({"W8A8", int8_channel(), int_token(8)});
   all.push_back({"INT8", int8_channel(), int_token(8)});
-  for (int bits = 2; bits <= 4; ++bits) all.push_back({"W" + std::to_string(bits) + "A4", int_group(bits), int_token(4)});
+  for (int bits = 2; bits <= 4; ++bits)
+    all.push_back({"W" + std::to_string(bits) + "A4", int_group(bits), int_token(4)});
   all.push_back({"W4AFP8", int_group(4), fp8(Strategy::token, Dynamic::yes)});
   all.push_back({"FP8", fp8(Strategy::tensor), fp8_static()});
   all.push_back({"FP8_DYNAMIC", fp8(Strategy::channel), fp8(Strategy::token, Dynamic::yes)});

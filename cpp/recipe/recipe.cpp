@@ -24,7 +24,9 @@ Place place_of(std::string_view text, std::size_t offset) {
 
 void check_text(std::string_view text, const std::string& file) {
   if (text.size() > kMaxBytes) {
-    fail(Code::parse, file, "the recipe has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(kMaxBytes) + " are read");
+    fail(
+        Code::parse, file,
+        "the recipe has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(kMaxBytes) + " are read");
   }
   if (const auto at = invalid_utf8(text)) fail_at(place_of(text, *at), file, "a byte that is not UTF-8");
   if (const auto at = text.find('\0'); at != std::string_view::npos) fail_at(place_of(text, at), file, "a NUL byte");
@@ -67,9 +69,11 @@ std::vector<std::pair<std::string, QuantizationScheme>> Recipe::groups() const {
 }
 
 void Recipe::validate() const {
-  if (scheme && !config_groups.empty()) fail(Code::invalid_argument, "scheme", "both `scheme` and `config_groups` are given, wanted one");
+  if (scheme && !config_groups.empty())
+    fail(Code::invalid_argument, "scheme", "both `scheme` and `config_groups` are given, wanted one");
   if (!scheme && config_groups.empty()) {
-    fail(Code::invalid_argument, "scheme", "neither `scheme` nor `config_groups` is given, wanted one; for example scheme W4A16");
+    fail(Code::invalid_argument, "scheme",
+         "neither `scheme` nor `config_groups` is given, wanted one; for example scheme W4A16");
   }
   if (!config_groups.empty() && targets != Recipe{}.targets) {
     fail(Code::invalid_argument, "targets", "goes with `scheme`; each config group has its own targets");
@@ -78,12 +82,14 @@ void Recipe::validate() const {
   std::set<std::string> seen;
   for (const auto& [name, group] : groups()) {
     const std::string key = scheme ? "scheme" : "config_groups." + name;
-    if (name.empty() || !names.insert(name).second) fail(Code::invalid_argument, key, "each config group needs a name of its own");
+    if (name.empty() || !names.insert(name).second)
+      fail(Code::invalid_argument, key, "each config group needs a name of its own");
     recipe::validate(group, key);
     check_targets(group.targets, scheme ? "targets" : key + ".targets");
     for (const auto& target : group.targets) {
       if (!seen.insert(target).second) {
-        fail(Code::invalid_argument, scheme ? "targets" : key + ".targets", "`" + target + "` is a target twice, so its scheme is not clear");
+        fail(Code::invalid_argument, scheme ? "targets" : key + ".targets",
+             "`" + target + "` is a target twice, so its scheme is not clear");
       }
     }
   }

@@ -1,5 +1,5 @@
-// A recipe: what is to be computed. Typed fields, one table of keys (keys.hpp) that parsing, setters, help, dump and docs
-// share, and two syntaxes, TOML and YAML. Travels with the output as recipe.yaml.
+// A recipe: what is to be computed. Typed fields, one table of keys (keys.hpp) that parsing, setters, help, dump and
+// docs share, and two syntaxes, TOML and YAML. Travels with the output as recipe.yaml.
 #pragma once
 
 #include <cstdint>

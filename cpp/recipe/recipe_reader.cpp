@@ -25,10 +25,13 @@ struct Found {
 
 void take_modifier(const Entry& entry, const Where& where, Found& found) {
   if (entry.key != kModifier) {
-    fail_at(entry.place, where.file, "`" + where.path + "`: no modifier of type `" + entry.key + "`; there is " + kModifier, Code::unsupported);
+    fail_at(entry.place, where.file,
+            "`" + where.path + "`: no modifier of type `" + entry.key + "`; there is " + kModifier, Code::unsupported);
   }
-  if (found.modifier) where.fail(entry.place, "a second " + kModifier + "; a recipe has one, and config_groups for layers that differ");
-  if (!entry.value.is_table() && !entry.value.is_null()) where.fail(entry.value.place, "wanted a table of the modifier's fields");
+  if (found.modifier)
+    where.fail(entry.place, "a second " + kModifier + "; a recipe has one, and config_groups for layers that differ");
+  if (!entry.value.is_table() && !entry.value.is_null())
+    where.fail(entry.value.place, "wanted a table of the modifier's fields");
   found = {&entry.value, where.path};
 }
 
@@ -47,8 +50,9 @@ Found find_modifier(const Node& document, const std::string& file) {
   Found found;
   const Where top{file, ""};
   if (!document.is_table()) {
-    fail_at(document.place, file, document.is_null() ? "an empty recipe; wanted a table with " + kModifier
-                                                     : "wanted a table at the top, with " + kModifier + " in it");
+    fail_at(document.place, file,
+            document.is_null() ? "an empty recipe; wanted a table with " + kModifier
+                               : "wanted a table at the top, with " + kModifier + " in it");
   }
   for (const auto& entry : document.entries) {
     const Where where = top.at(entry.key);
@@ -57,7 +61,9 @@ Found find_modifier(const Node& document, const std::string& file) {
     } else if (ends_with(entry.key, "Modifier")) {
       take_modifier(entry, where, found);
     } else {
-      where.fail(entry.place, "does not belong at the top of a recipe: wanted `<name>_stage` with `modifiers` in it, or `" + kModifier + "`");
+      where.fail(entry.place,
+                 "does not belong at the top of a recipe: wanted `<name>_stage` with `modifiers` in it, or `" +
+                     kModifier + "`");
     }
   }
   if (!found.modifier) fail_at(document.place, file, "no modifier in this recipe; wanted " + kModifier);
@@ -127,8 +133,9 @@ class ModifierReader {
   }
 
   void read_scheme_table(const Node& table, const Where& where) {
-    const bool by_field = table.entries.empty() || std::any_of(table.entries.begin(), table.entries.end(),
-                                      [](const Entry& entry) { return is_scheme_field(entry.key); });
+    const bool by_field =
+        table.entries.empty() || std::any_of(table.entries.begin(), table.entries.end(),
+                                             [](const Entry& entry) { return is_scheme_field(entry.key); });
     if (by_field) {
       recipe_.scheme = read_scheme(table, Targets::forbidden, where);
     } else {
@@ -153,14 +160,16 @@ class ModifierReader {
   void add_preset_group(const Entry& entry, const Where& where) {
     QuantizationScheme scheme;
     set_at(Node{.place = entry.place}, where, [&] { scheme = preset_scheme(entry.key); });
-    if (entry.value.is_null() || entry.value.is_table()) where.fail(entry.value.place, "wanted the list of the preset's targets");
+    if (entry.value.is_null() || entry.value.is_table())
+      where.fail(entry.value.place, "wanted the list of the preset's targets");
     scheme.targets = read_targets(entry.value, where);
     add_group(entry, std::move(scheme), where);
   }
 
   void add_group(const Entry& entry, QuantizationScheme scheme, const Where& where) {
     const auto same = [&](const auto& group) { return group.first == entry.key; };
-    if (std::any_of(recipe_.config_groups.begin(), recipe_.config_groups.end(), same)) where.fail(entry.place, "is given twice");
+    if (std::any_of(recipe_.config_groups.begin(), recipe_.config_groups.end(), same))
+      where.fail(entry.place, "is given twice");
     recipe_.config_groups.emplace_back(entry.key, std::move(scheme));
   }
 

@@ -1,5 +1,5 @@
-// From a Recipe to the neutral tree, in the shape that llm-compressor writes: default_stage, default_modifiers. Every field
-// is written, defaults too, so that the recipe beside an output says all that made it.
+// From a Recipe to the neutral tree, in the shape that llm-compressor writes: default_stage, default_modifiers. Every
+// field is written, defaults too, so that the recipe beside an output says all that made it.
 #include <algorithm>
 
 #include "recipe/keys.hpp"
@@ -31,16 +31,16 @@ bool is_preset(const QuantizationScheme& scheme) {
 
 /// A group that is called as its preset is written `W4A16: [targets]`.
 bool same_name(const std::string& group, const std::string& preset) {
-  return std::equal(group.begin(), group.end(), preset.begin(), preset.end(), [](char a, char b) {
-    return a == b || (a >= 'a' && a <= 'z' && a - 'a' + 'A' == b);
-  });
+  return std::equal(group.begin(), group.end(), preset.begin(), preset.end(),
+                    [](char a, char b) { return a == b || (a >= 'a' && a <= 'z' && a - 'a' + 'A' == b); });
 }
 
 Node write_groups(const Recipe& recipe) {
   Node groups = table();
   for (const auto& [name, scheme] : recipe.config_groups) {
     const bool by_name = is_preset(scheme) && same_name(name, scheme.preset);
-    groups.entries.push_back({name, {}, by_name ? to_node(Value(scheme.targets)) : write_scheme(scheme, Targets::required)});
+    groups.entries.push_back(
+        {name, {}, by_name ? to_node(Value(scheme.targets)) : write_scheme(scheme, Targets::required)});
   }
   return groups;
 }

@@ -23,12 +23,14 @@ bool has_groups(Strategy strategy) { return strategy == Strategy::group || strat
 void check_bits(const QuantizationArgs& args, const std::string& key) {
   if (args.type == NumberType::integer) {
     if (args.num_bits < 2 || args.num_bits > 8) {
-      fail(Code::invalid_argument, key, "found num_bits " + std::to_string(args.num_bits) + ", wanted 2 to 8 for type `int`");
+      fail(Code::invalid_argument, key,
+           "found num_bits " + std::to_string(args.num_bits) + ", wanted 2 to 8 for type `int`");
     }
     return;
   }
   if (args.num_bits != 4 && args.num_bits != 6 && args.num_bits != 8) {
-    fail(Code::invalid_argument, key, "found num_bits " + std::to_string(args.num_bits) + ", wanted 4, 6 or 8 for type `float`");
+    fail(Code::invalid_argument, key,
+         "found num_bits " + std::to_string(args.num_bits) + ", wanted 4, 6 or 8 for type `float`");
   }
   if (!args.symmetric) {
     fail(Code::invalid_argument, key, "found symmetric false, wanted true: floating-point formats have no zero point");
@@ -47,7 +49,8 @@ void check_shape(const QuantizationArgs& args, const std::string& key) {
   }
   if (!has_groups(args.strategy) && positive) {
     fail(Code::invalid_argument, key,
-         "found group_size " + std::to_string(*args.group_size) + " with strategy `" + strategy + "`, wanted strategy `group`");
+         "found group_size " + std::to_string(*args.group_size) + " with strategy `" + strategy +
+             "`, wanted strategy `group`");
   }
   if ((args.strategy == Strategy::block) != args.block_structure.has_value()) {
     fail(Code::invalid_argument, key,
@@ -62,10 +65,12 @@ void check_shape(const QuantizationArgs& args, const std::string& key) {
 void check_dynamic(const QuantizationArgs& args, Role role, const std::string& key) {
   const std::string strategy(strategy_name(args.strategy));
   if (args.strategy == Strategy::token && args.dynamic == Dynamic::no) {
-    fail(Code::invalid_argument, key, "strategy `token` has a scale for each token as it comes, so it needs dynamic true");
+    fail(Code::invalid_argument, key,
+         "strategy `token` has a scale for each token as it comes, so it needs dynamic true");
   }
   if (args.dynamic == Dynamic::no) return;
-  if (role == Role::weights) fail(Code::invalid_argument, key, "weights do not change at run time: dynamic must be false");
+  if (role == Role::weights)
+    fail(Code::invalid_argument, key, "weights do not change at run time: dynamic must be false");
   if (args.strategy != Strategy::token && args.strategy != Strategy::tensor && !has_groups(args.strategy)) {
     fail(Code::invalid_argument, key,
          "found dynamic true with strategy `" + strategy + "`, wanted token, tensor, tensor_group or group");
@@ -125,7 +130,8 @@ void validate(const QuantizationScheme& scheme, const std::string& key) {
   if (scheme.input_activations) validate(*scheme.input_activations, Role::activations, key + ".input_activations");
   if (scheme.output_activations) validate(*scheme.output_activations, Role::activations, key + ".output_activations");
   if (!scheme.weights && (scheme.input_activations || scheme.output_activations)) {
-    fail(Code::invalid_argument, key, "activations are quantized but no weights are: AutoRound needs `weights` to tune");
+    fail(Code::invalid_argument, key,
+         "activations are quantized but no weights are: AutoRound needs `weights` to tune");
   }
 }
 
@@ -138,7 +144,8 @@ std::string describe(const QuantizationScheme& scheme) {
   if (has_groups(args.strategy) && args.group_size) text += " " + std::to_string(*args.group_size);
   if (args.type == NumberType::integer) text += args.symmetric ? " sym" : " asym";
   if (const auto& input = scheme.input_activations) {
-    text += ", inputs " + std::string(input->type == NumberType::integer ? "int" : "float") + std::to_string(input->num_bits);
+    text += ", inputs " + std::string(input->type == NumberType::integer ? "int" : "float") +
+            std::to_string(input->num_bits);
   }
   return text;
 }

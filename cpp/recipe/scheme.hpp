@@ -1,6 +1,6 @@
-// Quantization schemes in the vocabulary of compressed-tensors: arguments of one tensor kind, and a scheme that says what
-// happens to the weights and activations of the modules it is given to. Plain data with its rules.
-// Source: compressed-tensors 0.20 QuantizationArgs / QuantizationScheme (docs/formats).
+// Quantization schemes in the vocabulary of compressed-tensors: arguments of one tensor kind, and a scheme that says
+// what happens to the weights and activations of the modules it is given to. Plain data with its rules. Source:
+// compressed-tensors 0.20 QuantizationArgs / QuantizationScheme (docs/formats).
 #pragma once
 
 #include <array>
@@ -49,7 +49,8 @@ Strategy parse_strategy(std::string_view name, const std::string& key);
 /// The strategy of arguments that name none: absent -> tensor, -1 -> channel, positive -> group.
 Strategy infer_strategy(std::optional<std::int64_t> group_size) noexcept;
 
-/// What a set of arguments is for: weights are quantized once, activations at run time, the cache as attention writes it.
+/// What a set of arguments is for: weights are quantized once, activations at run time, the cache as attention writes
+/// it.
 enum class Role { weights, activations, kv_cache };
 /// The one place that says which arguments fit together. @throws Error invalid_argument, subject = `key`.
 void validate(const QuantizationArgs& args, Role role, const std::string& key);

@@ -9,14 +9,15 @@ namespace autoround::recipe {
 namespace {
 
 const std::vector<std::string>& scheme_fields() {
-  static const std::vector<std::string> names = {"targets", "weights", "input_activations", "output_activations", "format"};
+  static const std::vector<std::string> names = {"targets", "weights", "input_activations", "output_activations",
+                                                 "format"};
   return names;
 }
 
 const std::vector<std::string>& formats() {
-  static const std::vector<std::string> names = {
-      "pack-quantized",       "int-quantized",        "float-quantized", "naive-quantized",
-      "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized", "mxfp6-pack-quantized", "dense"};
+  static const std::vector<std::string> names = {"pack-quantized",  "int-quantized",        "float-quantized",
+                                                 "naive-quantized", "nvfp4-pack-quantized", "mxfp4-pack-quantized",
+                                                 "mxfp8-quantized", "mxfp6-pack-quantized", "dense"};
   return names;
 }
 
@@ -35,17 +36,20 @@ std::string read_format(const Node& node, const Where& where) {
 std::optional<Value> read_block_structure(const Node& node, const Where& where) {
   if (node.kind != Node::Kind::sequence) return read_value(node, where);
   const auto side = [&](std::size_t i) { return std::get_if<std::int64_t>(&node.items[i].scalar); };
-  if (node.items.size() != 2 || !side(0) || !side(1)) where.fail(node.place, "wanted two positive integers, [rows, columns]");
+  if (node.items.size() != 2 || !side(0) || !side(1))
+    where.fail(node.place, "wanted two positive integers, [rows, columns]");
   return std::to_string(*side(0)) + "x" + std::to_string(*side(1));
 }
 
 void read_args_field(const Entry& entry, QuantizationArgs& args, const Where& where) {
   if (entry.key == "observer_kwargs") {
     if (entry.value.is_null() || (entry.value.is_table() && entry.value.entries.empty())) return;
-    where.fail(entry.place, "arguments of an observer change nothing here: AutoRound finds the ranges of weights itself");
+    where.fail(entry.place,
+               "arguments of an observer change nothing here: AutoRound finds the ranges of weights itself");
   }
   const auto& fields = args_fields();
-  const auto field = std::find_if(fields.begin(), fields.end(), [&](const ArgsField& f) { return f.name == entry.key; });
+  const auto field =
+      std::find_if(fields.begin(), fields.end(), [&](const ArgsField& f) { return f.name == entry.key; });
   if (field == fields.end()) {
     std::vector<std::string> names;
     for (const auto& known : fields) names.push_back(known.name);
@@ -133,7 +137,8 @@ QuantizationScheme read_scheme(const Node& table, Targets targets, const Where& 
     } else if (entry.key == "format") {
       scheme.format = read_format(entry.value, field);
     } else {
-      field.fail(entry.place, "unknown key;" + hint(entry.key, scheme_fields()) + " keys: " + join(scheme_fields(), ", "));
+      field.fail(entry.place,
+                 "unknown key;" + hint(entry.key, scheme_fields()) + " keys: " + join(scheme_fields(), ", "));
     }
   }
   if (targets == Targets::required && scheme.targets.empty()) where.fail(table.place, "a config group needs `targets`");

@@ -12,8 +12,8 @@ Place place_of(const toml::source_region& region) {
   return {static_cast<int>(region.begin.line), static_cast<int>(region.begin.column)};
 }
 
-/// The parser nests one table for each part of a dotted key and frees them recursively, so a key of a million parts would
-/// exhaust the stack. Walks over strings and comments, and counts the dots of each key.
+/// The parser nests one table for each part of a dotted key and frees them recursively, so a key of a million parts
+/// would exhaust the stack. Walks over strings and comments, and counts the dots of each key.
 class DottedKeyGuard {
  public:
   DottedKeyGuard(std::string_view text, const std::string& file) : text_(text), file_(file) {}
@@ -61,7 +61,8 @@ class DottedKeyGuard {
   Place place() const {
     const auto before = text_.substr(0, at_);
     const auto line_start = before.rfind('\n') + 1;  // npos + 1 is 0
-    return {static_cast<int>(std::count(before.begin(), before.end(), '\n')) + 1, static_cast<int>(at_ - line_start) + 1};
+    return {static_cast<int>(std::count(before.begin(), before.end(), '\n')) + 1,
+            static_cast<int>(at_ - line_start) + 1};
   }
 
   std::string_view text_;

@@ -29,7 +29,8 @@ std::string shown(const Value& value) {
 
 void check_utf8(const std::string& text, const std::string& key) {
   if (const auto at = invalid_utf8(text)) {
-    fail(Code::invalid_argument, key, "found a byte that is not UTF-8 at offset " + std::to_string(*at) + ", wanted UTF-8 text");
+    fail(Code::invalid_argument, key,
+         "found a byte that is not UTF-8 at offset " + std::to_string(*at) + ", wanted UTF-8 text");
   }
 }
 

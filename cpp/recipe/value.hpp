@@ -18,7 +18,7 @@ std::string to_text(const Value& value);
 std::int64_t to_integer(const Value& value, const std::string& key, std::int64_t min, std::int64_t max);
 double to_finite(const Value& value, const std::string& key);  // integers are numbers too
 bool to_bool(const Value& value, const std::string& key);
-std::string to_string(const Value& value, const std::string& key);  // valid UTF-8
+std::string to_string(const Value& value, const std::string& key);                // valid UTF-8
 std::vector<std::string> to_strings(const Value& value, const std::string& key);  // one string is a list of one
 
 /// Throws Error invalid_argument, subject = `key`: "found <value>, wanted <wanted>".

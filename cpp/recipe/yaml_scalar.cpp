@@ -106,8 +106,8 @@ bool is_safe_plain(const std::string& text) {
 /// readers fold or drop them.
 std::string quoted(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kSpecial = {{
-      {"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}, {"\xEF\xBB\xBF", "\\ufeff"}}};
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kSpecial = {
+      {{"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}, {"\xEF\xBB\xBF", "\\ufeff"}}};
   std::string out = "\"";
   for (std::size_t at = 0; at < text.size();) {
     const auto special = std::find_if(kSpecial.begin(), kSpecial.end(), [&](const auto& pair) {

@@ -1,5 +1,5 @@
-// YAML as recipes need it: mappings, sequences and the scalars of the 1.2 core schema. Anchors, aliases, tags, merge keys
-// and further documents are refused as they come by, so nothing is ever expanded.
+// YAML as recipes need it: mappings, sequences and the scalars of the 1.2 core schema. Anchors, aliases, tags, merge
+// keys and further documents are refused as they come by, so nothing is ever expanded.
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
@@ -53,7 +53,8 @@ class TreeBuilder final : public YAML::EventHandler {
     node.scalar = plain ? scalar(mark, text) : Node::Scalar(text);
     add(std::move(node));
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
     open(mark, tag, Node::Kind::sequence);
   }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, YAML::EmitterStyle::value) override {
@@ -72,7 +73,8 @@ class TreeBuilder final : public YAML::EventHandler {
   bool expects_key() const { return !open_.empty() && open_.back().node.is_table() && !open_.back().key_pending; }
 
   [[noreturn]] void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
-    fail_at(place_of(mark), file_, "a tag, `" + tag + "`; values have the types of YAML's core schema", Code::unsupported);
+    fail_at(place_of(mark), file_, "a tag, `" + tag + "`; values have the types of YAML's core schema",
+            Code::unsupported);
   }
 
   Node::Scalar scalar(const YAML::Mark& mark, const std::string& text) const {
@@ -82,7 +84,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void begin_entry(const YAML::Mark& mark, const std::string& key, bool plain) {
-    if (plain && key == "<<") fail_at(place_of(mark), file_, "a merge key, `<<`; recipes are written out in full", Code::unsupported);
+    if (plain && key == "<<")
+      fail_at(place_of(mark), file_, "a merge key, `<<`; recipes are written out in full", Code::unsupported);
     Level& level = open_.back();
     if (!level.keys_seen.insert(key).second) fail_at(place_of(mark), file_, "`" + key + "` is given twice");
     level.node.entries.push_back({key, place_of(mark), Node{}});

@@ -5,18 +5,21 @@
 #include "recipe/matching.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
-using autoround::Code;
-using autoround::Logger;
-using autoround::test::error_of;
-using autoround::test::says;
+namespace autoround::recipe {
+
+using test::error_of;
+using test::says;
 
 namespace {
 
 std::vector<ModuleInfo> model() {
   std::vector<ModuleInfo> modules;
   const auto add = [&](std::string name, std::string type, std::int64_t block, std::vector<std::int64_t> shape) {
-    modules.push_back({.name = std::move(name), .class_name = std::move(type), .bases = {"Module"}, .block = block, .shape = std::move(shape)});
+    modules.push_back({.name = std::move(name),
+                       .class_name = std::move(type),
+                       .bases = {"Module"},
+                       .block = block,
+                       .shape = std::move(shape)});
   };
   add("model.embed_tokens", "Embedding", -1, {1000, 256});
   for (std::int64_t i = 0; i < 2; ++i) {
@@ -84,12 +87,15 @@ TEST_CASE("assign: embeddings by name or class, never by a pattern", "[recipe]")
 }
 
 TEST_CASE("assign: targets that match nothing are all listed", "[recipe]") {
-  const auto error = error_of([] { assigned(recipe_of("{scheme: W4A16, targets: [Linar, LlamaRMSNorm, 're:x', lm_head]}")); });
+  const auto error =
+      error_of([] { assigned(recipe_of("{scheme: W4A16, targets: [Linar, LlamaRMSNorm, 're:x', lm_head]}")); });
   CHECK(error.code() == Code::invalid_argument);
   CHECK(error.subject() == "targets");
   CHECK(says(error, "`Linar` matched no module"));
   CHECK(says(error, "did you mean `Linear`?"));
-  CHECK(says(error, "`LlamaRMSNorm` matched no module that can be quantized: `model.layers.0.input_layernorm` is a LlamaRMSNorm"));
+  CHECK(says(
+      error,
+      "`LlamaRMSNorm` matched no module that can be quantized: `model.layers.0.input_layernorm` is a LlamaRMSNorm"));
   CHECK(says(error, "`re:x` matched no module"));
   CHECK(!says(error, "`lm_head`"));
 }
@@ -110,7 +116,7 @@ TEST_CASE("assign: all modules that group_size does not divide are listed", "[re
 
 TEST_CASE("assign: an ignore that matches nothing warns", "[recipe]") {
   std::vector<std::string> lines;
-  const Logger log(autoround::LogLevel::warn, [&](autoround::LogLevel, std::string_view text) { lines.emplace_back(text); });
+  const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { lines.emplace_back(text); });
   assigned(recipe_of("{scheme: W4A16, ignore: [lm_head, visual]}"), log);
   REQUIRE(lines.size() == 1);
   CHECK(lines[0] == "ignore `visual` matched no module");
@@ -121,3 +127,5 @@ TEST_CASE("assign: entries come in module order", "[recipe]") {
   const auto entries = assign(recipe_of("{scheme: W4A16}"), modules, {}).linears;
   for (std::size_t i = 1; i < entries.size(); ++i) CHECK(entries[i - 1].module < entries[i].module);
 }
+
+}  // namespace autoround::recipe

@@ -5,10 +5,10 @@
 #include "recipe/recipe.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
-using autoround::Code;
-using autoround::test::error_of;
-using autoround::test::says;
+namespace autoround::recipe {
+
+using test::error_of;
+using test::says;
 
 namespace {
 
@@ -45,7 +45,8 @@ std::chrono::milliseconds time_of(Call&& call) {
 }  // namespace
 
 TEST_CASE("bad recipes: unknown keys carry the nearest name and their place", "[recipe]") {
-  check({{weights("num_bits: 4, group_sze: 64"), 3, 28, "`AutoRoundModifier.scheme.weights.group_sze`: unknown key; did you mean `group_size`?"},
+  check({{weights("num_bits: 4, group_sze: 64"), 3, 28,
+          "`AutoRoundModifier.scheme.weights.group_sze`: unknown key; did you mean `group_size`?"},
          {"AutoRoundModifier:\n  iter: 5\n", 2, 3, "did you mean `iters`?"},
          {"AutoRoundModifier: {scheme: {weight: {num_bits: 4}, format: dense}}", 1, 30, "did you mean `weights`?"},
          {"AutoRoundModifier: {scheme: {W4A61: [Linear]}}", 1, 30, "did you mean `W4A16`?"},
@@ -100,12 +101,13 @@ TEST_CASE("bad recipes: shapes that are not a recipe name the place", "[recipe]"
          {"a_stage:\n  run: 1\n", 2, 3, "`a_stage.run`: a stage holds"},
          {"a_stage:\n  modifiers: [AutoRoundModifier]\n", 2, 14, "wanted a table of modifiers"},
          {"a_stage: {modifiers: {}}\n", 1, 1, "no modifier in this recipe"},
-         {"a_stage: {modifiers: {GPTQModifier: {}}}\n", 1, 23, "no modifier of type `GPTQModifier`; there is AutoRoundModifier",
-          Code::unsupported},
+         {"a_stage: {modifiers: {GPTQModifier: {}}}\n", 1, 23,
+          "no modifier of type `GPTQModifier`; there is AutoRoundModifier", Code::unsupported},
          {"GPTQModifier: {}\n", 1, 1, "no modifier of type `GPTQModifier`", Code::unsupported},
          {"a_stage: {modifiers: {AutoRoundModifier: {}}}\nAutoRoundModifier: {}\n", 2, 1, "a second AutoRoundModifier"},
          {"AutoRoundModifier: 5\n", 1, 20, "wanted a table"},
-         {"AutoRoundModifier: {scheme: W4A16, config_groups: {W4A16: [Linear]}}", 1, 20, "both `scheme` and `config_groups`"},
+         {"AutoRoundModifier: {scheme: W4A16, config_groups: {W4A16: [Linear]}}", 1, 20,
+          "both `scheme` and `config_groups`"},
          {"AutoRoundModifier: {scheme: {weights: {num_bits: 4}, targets: [Linear]}}", 1, 54, "go beside it"},
          {"AutoRoundModifier: {config_groups: {a: {weights: {num_bits: 4}}}}", 1, 40, "needs `targets`"},
          {"AutoRoundModifier: {config_groups: {a: [Linear]}}", 1, 37, "no preset scheme"},
@@ -138,30 +140,36 @@ TEST_CASE("bad recipes: bombs end at once", "[recipe]") {
     for (int i = 0; i < 9; ++i) laughs += std::string(i ? ", *" : "*") + static_cast<char>(c - 1);
     laughs += "]\n";
   }
-  CHECK(time_of([&] { CHECK(error_of([&] { Recipe::parse(laughs, Syntax::yaml); }).code() == Code::unsupported); }).count() < 10);
+  CHECK(time_of([&] {
+          CHECK(error_of([&] { Recipe::parse(laughs, Syntax::yaml); }).code() == Code::unsupported);
+        }).count() < 10);
 
   const std::string nested = "AutoRoundModifier: " + std::string(100'000, '[');
-  CHECK(time_of([&] { CHECK(error_of([&] { Recipe::parse(nested, Syntax::yaml); }).code() == Code::parse); }).count() < 1000);
+  CHECK(time_of([&] { CHECK(error_of([&] { Recipe::parse(nested, Syntax::yaml); }).code() == Code::parse); }).count() <
+        1000);
   const std::string closed = "AutoRoundModifier: " + std::string(40, '[') + std::string(40, ']');
   CHECK(says(error_of([&] { Recipe::parse(closed, Syntax::yaml); }), "nested deeper than 32"));
 
   const std::string big = "AutoRoundModifier: {} #" + std::string(1 << 20, 'x');
-  for (const auto syntax : {Syntax::toml, Syntax::yaml}) CHECK(says(error_of([&] { Recipe::parse(big, syntax); }), "at most 1048576"));
+  for (const auto syntax : {Syntax::toml, Syntax::yaml})
+    CHECK(says(error_of([&] { Recipe::parse(big, syntax); }), "at most 1048576"));
 
   std::string dotted = "[a";
   for (int i = 0; i < 400'000; ++i) dotted += ".a";
   const auto long_key = error_of([&] { Recipe::parse("\n" + dotted + "]\n", Syntax::toml); });
   CHECK(says(long_key, "a key of more than 32 parts"));
   CHECK(long_key.line() == 2);
-  CHECK(error_of([&] { Recipe::parse("a = " + std::string(300, '[') + std::string(300, ']'), Syntax::toml); }).code() == Code::parse);
+  CHECK(error_of([&] { Recipe::parse("a = " + std::string(300, '[') + std::string(300, ']'), Syntax::toml); }).code() ==
+        Code::parse);
   CHECK(error_of([&] { Recipe::parse("a = " + std::string(100'000, '['), Syntax::toml); }).code() == Code::parse);
-  CHECK(says(error_of([&] { Recipe::parse("a = " + std::string(40, '[') + std::string(40, ']'), Syntax::toml); }), "nested deeper than 32"));
+  CHECK(says(error_of([&] { Recipe::parse("a = " + std::string(40, '[') + std::string(40, ']'), Syntax::toml); }),
+             "nested deeper than 32"));
 }
 
 TEST_CASE("bad recipes: dots in strings and comments are no keys", "[recipe]") {
   const std::string dots(100, '.');
-  CHECK_NOTHROW(Recipe::parse("# " + dots + "\n[AutoRoundModifier]\nignore = ['re:" + dots + "', \"a\\\"" + dots + "\", '''\n" + dots +
-                                  "''']  # " + dots + "\n",
+  CHECK_NOTHROW(Recipe::parse("# " + dots + "\n[AutoRoundModifier]\nignore = ['re:" + dots + "', \"a\\\"" + dots +
+                                  "\", '''\n" + dots + "''']  # " + dots + "\n",
                               Syntax::toml));
 }
 
@@ -169,3 +177,5 @@ TEST_CASE("bad recipes: load looks at the suffix", "[recipe]") {
   CHECK(error_of([] { Recipe::load("recipe.json"); }).code() == Code::invalid_argument);
   CHECK(error_of([] { Recipe::load("/nonexistent/recipe.yaml"); }).code() == Code::not_found);
 }
+
+}  // namespace autoround::recipe

@@ -19,6 +19,8 @@ Error error_of(Call&& call) {
   throw std::logic_error("unreachable");
 }
 
-inline bool says(const Error& error, const std::string& words) { return std::string(error.what()).find(words) != std::string::npos; }
+inline bool says(const Error& error, const std::string& words) {
+  return std::string(error.what()).find(words) != std::string::npos;
+}
 
 }  // namespace autoround::test

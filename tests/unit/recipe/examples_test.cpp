@@ -3,17 +3,17 @@
 #include "recipe/recipe.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
+namespace autoround::recipe {
 
 namespace {
 
-Recipe example(const std::string& name) { return Recipe::load(autoround::join_path(AUTOROUND_EXAMPLE_RECIPES, name)); }
+Recipe example(const std::string& name) { return Recipe::load(join_path(AUTOROUND_EXAMPLE_RECIPES, name)); }
 
 }  // namespace
 
 TEST_CASE("examples: all load and are valid", "[recipe]") {
   std::size_t count = 0;
-  for (const auto& entry : autoround::list_directory(AUTOROUND_EXAMPLE_RECIPES)) {
+  for (const auto& entry : list_directory(AUTOROUND_EXAMPLE_RECIPES)) {
     INFO(entry.name);
     CHECK_NOTHROW(example(entry.name).validate());
     ++count;
@@ -34,3 +34,5 @@ TEST_CASE("examples: content", "[recipe]") {
   CHECK(groups[0].second.targets == std::vector<std::string>{R"(re:.*\.down_proj$)"});
   CHECK(groups[1].second.weights->num_bits == 4);
 }
+
+}  // namespace autoround::recipe

@@ -6,10 +6,10 @@
 #include "error_of.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
-using autoround::Code;
-using autoround::test::error_of;
-using autoround::test::says;
+namespace autoround::recipe {
+
+using test::error_of;
+using test::says;
 
 namespace {
 
@@ -87,7 +87,7 @@ TEST_CASE("keys: an unknown one finds the nearest", "[recipe]") {
   CHECK(error.code() == Code::invalid_argument);
   CHECK(error.subject() == "weights.group_sze");
   CHECK(says(error, "did you mean `weights.group_size`?"));
-  CHECK_THROWS_AS(get_value(recipe, ""), autoround::Error);
+  CHECK_THROWS_AS(get_value(recipe, ""), Error);
 }
 
 TEST_CASE("keys: lists grow", "[recipe]") {
@@ -130,3 +130,5 @@ TEST_CASE("keys: informational ones say why nothing is lost", "[recipe]") {
     CHECK(key.is_neutral(nullptr));
   }
 }
+
+}  // namespace autoround::recipe

@@ -4,10 +4,10 @@
 #include "recipe/matching.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
-using autoround::Code;
-using autoround::test::error_of;
-using autoround::test::says;
+namespace autoround::recipe {
+
+using test::error_of;
+using test::says;
 
 namespace {
 
@@ -76,7 +76,7 @@ TEST_CASE("patterns: invalid ones are refused", "[recipe]") {
     CHECK(error.subject() == bad);
   }
   CHECK(says(error_of([] { check_target("re:ab("); }), "at offset 3"));
-  CHECK_THROWS_AS(check_target("re:" + std::string(5000, 'a')), autoround::Error);
+  CHECK_THROWS_AS(check_target("re:" + std::string(5000, 'a')), Error);
 }
 
 TEST_CASE("patterns: catastrophic backtracking ends in an error, soon", "[recipe]") {
@@ -87,7 +87,7 @@ TEST_CASE("patterns: catastrophic backtracking ends in an error, soon", "[recipe
     bool found = false;  // the matcher may see through some of them and say so
     try {
       found = matches(hostile, module);
-    } catch (const autoround::Error& error) {
+    } catch (const Error& error) {
       CHECK(error.code() == Code::parse);
       CHECK(error.subject() == hostile);
       CHECK(says(error, "match limit"));
@@ -97,3 +97,5 @@ TEST_CASE("patterns: catastrophic backtracking ends in an error, soon", "[recipe
   }
   CHECK(error_of([&] { matches("re:(a|a)*$", module); }).code() == Code::parse);
 }
+
+}  // namespace autoround::recipe

@@ -5,16 +5,53 @@
 #include "recipe/recipe.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
+namespace autoround::recipe {
 
 namespace {
 
 const std::vector<std::string>& strange_strings() {
-  static const std::vector<std::string> all = {
-      "lm_head", "re:.*\\.down_proj$", "a \"quoted\" 'name'", "line\nbreak\r\n\ttab", "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80",
-      "null", "~", "true", "No", "123", "0x1F", "1e5", ".inf", "<<", "=", "- dash", "# comment", "a: b", "a #b", "{x}", "[y]",
-      "&anchor", "*alias", "!tag", "%dir", "@at", "`tick`", " leading", "trailing ", "\\", "\x01\x1f\x7f", "\xC2\x85\xE2\x80\xA8",
-      "\xEF\xBB\xBF" "bom", "?", "-", "'", "\"", "key.with.dots", "---", "...", std::string("nul\0inside", 10)};
+  static const std::vector<std::string> all = {"lm_head",
+                                               "re:.*\\.down_proj$",
+                                               "a \"quoted\" 'name'",
+                                               "line\nbreak\r\n\ttab",
+                                               "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80",
+                                               "null",
+                                               "~",
+                                               "true",
+                                               "No",
+                                               "123",
+                                               "0x1F",
+                                               "1e5",
+                                               ".inf",
+                                               "<<",
+                                               "=",
+                                               "- dash",
+                                               "# comment",
+                                               "a: b",
+                                               "a #b",
+                                               "{x}",
+                                               "[y]",
+                                               "&anchor",
+                                               "*alias",
+                                               "!tag",
+                                               "%dir",
+                                               "@at",
+                                               "`tick`",
+                                               " leading",
+                                               "trailing ",
+                                               "\\",
+                                               "\x01\x1f\x7f",
+                                               "\xC2\x85\xE2\x80\xA8",
+                                               "\xEF\xBB\xBF"
+                                               "bom",
+                                               "?",
+                                               "-",
+                                               "'",
+                                               "\"",
+                                               "key.with.dots",
+                                               "---",
+                                               "...",
+                                               std::string("nul\0inside", 10)};
   return all;
 }
 
@@ -56,7 +93,9 @@ class RandomRecipe {
   std::int64_t below(std::int64_t n) { return std::uniform_int_distribution<std::int64_t>(0, n - 1)(random_); }
   bool flip() { return below(2) == 0; }
 
-  std::string string() { return strange_strings()[static_cast<std::size_t>(below(static_cast<std::int64_t>(strange_strings().size())))]; }
+  std::string string() {
+    return strange_strings()[static_cast<std::size_t>(below(static_cast<std::int64_t>(strange_strings().size())))];
+  }
 
   std::vector<std::string> strings(bool some) {
     std::vector<std::string> out;
@@ -114,7 +153,11 @@ TEST_CASE("round trip: the YAML has the shape that llm-compressor writes", "[rec
   set_value(recipe, "scheme", std::string("W4A16"));
   set_value(recipe, "ignore", std::string("lm_head"));
   const std::string text = recipe.dump(Syntax::yaml);
-  CHECK(text.rfind("default_stage:\n  default_modifiers:\n    AutoRoundModifier:\n      scheme: W4A16\n      targets: [Linear]\n      "
-                   "ignore: [lm_head]\n", 0) == 0);
+  CHECK(text.rfind("default_stage:\n  default_modifiers:\n    AutoRoundModifier:\n      scheme: W4A16\n      targets: "
+                   "[Linear]\n      "
+                   "ignore: [lm_head]\n",
+                   0) == 0);
   CHECK(text.find("      iters: 200\n") != std::string::npos);
 }
+
+}  // namespace autoround::recipe

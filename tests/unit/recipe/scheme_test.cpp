@@ -6,10 +6,10 @@
 #include "recipe/args_fields.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
-using autoround::Code;
-using autoround::test::error_of;
-using autoround::test::says;
+namespace autoround::recipe {
+
+using test::error_of;
+using test::says;
 
 namespace {
 
@@ -19,7 +19,8 @@ std::string line(const std::optional<QuantizationArgs>& args) {
   std::string text = (args->type == NumberType::integer ? "int" : "float") + std::to_string(args->num_bits);
   text += " " + std::string(strategy_name(args->strategy));
   if (args->group_size) text += " " + std::to_string(*args->group_size);
-  if (args->block_structure) text += " " + std::to_string((*args->block_structure)[0]) + "x" + std::to_string((*args->block_structure)[1]);
+  if (args->block_structure)
+    text += " " + std::to_string((*args->block_structure)[0]) + "x" + std::to_string((*args->block_structure)[1]);
   if (!args->symmetric) text += " asym";
   if (args->dynamic == Dynamic::yes) text += " dynamic";
   if (args->dynamic == Dynamic::local) text += " local";
@@ -120,20 +121,32 @@ TEST_CASE("arguments: which do not fit together", "[recipe]") {
   const std::vector<Case> cases = {
       {"bits 1", with(group, [](auto& a) { a.num_bits = 1; }), Role::weights, "found num_bits 1, wanted 2 to 8"},
       {"bits 9", with(group, [](auto& a) { a.num_bits = 9; }), Role::weights, "found num_bits 9"},
-      {"float 5", with(group, [](auto& a) { a.num_bits = 5, a.type = NumberType::floating; }), Role::weights, "wanted 4, 6 or 8"},
-      {"float asym", with(group, [](auto& a) { a.type = NumberType::floating, a.symmetric = false; }), Role::weights, "no zero point"},
-      {"group without size", with(group, [](auto& a) { a.group_size.reset(); }), Role::weights, "needs a positive group_size"},
+      {"float 5", with(group, [](auto& a) { a.num_bits = 5, a.type = NumberType::floating; }), Role::weights,
+       "wanted 4, 6 or 8"},
+      {"float asym", with(group, [](auto& a) { a.type = NumberType::floating, a.symmetric = false; }), Role::weights,
+       "no zero point"},
+      {"group without size", with(group, [](auto& a) { a.group_size.reset(); }), Role::weights,
+       "needs a positive group_size"},
       {"group of -1", with(group, [](auto& a) { a.group_size = -1; }), Role::weights, "needs a positive group_size"},
       {"size 0", with(group, [](auto& a) { a.group_size = 0; }), Role::weights, "found group_size 0"},
       {"size 2048", with(group, [](auto& a) { a.group_size = 2048; }), Role::weights, "found group_size 2048"},
-      {"channel with size", with(group, [](auto& a) { a.strategy = Strategy::channel; }), Role::weights, "wanted strategy `group`"},
-      {"block without structure", with(group, [](auto& a) { a.strategy = Strategy::block, a.group_size.reset(); }), Role::weights,
-       "needs block_structure"},
-      {"structure without block", with(group, [](auto& a) { a.block_structure = {128, 128}; }), Role::weights, "goes with strategy `block`"},
+      {"channel with size", with(group, [](auto& a) { a.strategy = Strategy::channel; }), Role::weights,
+       "wanted strategy `group`"},
+      {"block without structure", with(group, [](auto& a) { a.strategy = Strategy::block, a.group_size.reset(); }),
+       Role::weights, "needs block_structure"},
+      {"structure without block", with(group, [](auto& a) { a.block_structure = {128, 128}; }), Role::weights,
+       "goes with strategy `block`"},
       {"static token", {.strategy = Strategy::token}, Role::activations, "needs dynamic true"},
-      {"dynamic weights", with(group, [](auto& a) { a.dynamic = Dynamic::yes; }), Role::weights, "dynamic must be false"},
-      {"dynamic attn_head", {.strategy = Strategy::attn_head, .dynamic = Dynamic::yes}, Role::activations, "wanted token, tensor"},
-      {"local group", {.strategy = Strategy::group, .group_size = 16, .dynamic = Dynamic::local}, Role::activations, "wanted tensor_group"},
+      {"dynamic weights", with(group, [](auto& a) { a.dynamic = Dynamic::yes; }), Role::weights,
+       "dynamic must be false"},
+      {"dynamic attn_head",
+       {.strategy = Strategy::attn_head, .dynamic = Dynamic::yes},
+       Role::activations,
+       "wanted token, tensor"},
+      {"local group",
+       {.strategy = Strategy::group, .group_size = 16, .dynamic = Dynamic::local},
+       Role::activations,
+       "wanted tensor_group"},
       {"channel activations", {.strategy = Strategy::channel}, Role::activations, "is not one for activations"},
       {"attn_head weights", {.strategy = Strategy::attn_head}, Role::weights, "is not one for weights"},
       {"actorder of activations", {.actorder = "weight"}, Role::activations, "weights only"},
@@ -156,3 +169,5 @@ TEST_CASE("scheme: activations alone are refused", "[recipe]") {
   scheme.weights.reset();
   CHECK(says(error_of([&] { validate(scheme, "scheme"); }), "no weights"));
 }
+
+}  // namespace autoround::recipe

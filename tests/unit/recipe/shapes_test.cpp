@@ -3,10 +3,10 @@
 #include "recipe/recipe.hpp"
 #include "support/catch.hpp"
 
-using namespace autoround::recipe;  // the tests of one folder speak its language
-using autoround::Code;
-using autoround::test::error_of;
-using autoround::test::says;
+namespace autoround::recipe {
+
+using test::error_of;
+using test::says;
 
 namespace {
 
@@ -55,7 +55,8 @@ W4A16 = ["Linear"]
 }
 
 TEST_CASE("shapes: scheme by name, by table, by preset and targets", "[recipe]") {
-  const Recipe table = yaml("AutoRoundModifier: {scheme: {weights: {num_bits: 3, group_size: -1, symmetric: false}}, targets: lm_head}");
+  const Recipe table =
+      yaml("AutoRoundModifier: {scheme: {weights: {num_bits: 3, group_size: -1, symmetric: false}}, targets: lm_head}");
   CHECK(describe(*table.scheme) == "int3 channel asym");
   CHECK(table.targets == std::vector<std::string>{"lm_head"});
   const Recipe by_preset = yaml("AutoRoundModifier: {scheme: {W4A16: [Linear], w8a16: ['re:.*down_proj']}}");
@@ -63,9 +64,9 @@ TEST_CASE("shapes: scheme by name, by table, by preset and targets", "[recipe]")
   REQUIRE(by_preset.groups().size() == 2);
   CHECK(by_preset.groups()[1].second.weights->num_bits == 8);
   CHECK(yaml("AutoRoundModifier: {scheme: {weights: {}}}").scheme->weights->strategy == Strategy::tensor);
-  CHECK(yaml("AutoRoundModifier: {scheme: FP8_BLOCK}") ==
-        yaml("AutoRoundModifier: {scheme: fp8_block}"));
-  const Recipe block = yaml("AutoRoundModifier: {scheme: {weights: {type: float, strategy: block, block_structure: [64, 128]}}}");
+  CHECK(yaml("AutoRoundModifier: {scheme: FP8_BLOCK}") == yaml("AutoRoundModifier: {scheme: fp8_block}"));
+  const Recipe block =
+      yaml("AutoRoundModifier: {scheme: {weights: {type: float, strategy: block, block_structure: [64, 128]}}}");
   CHECK((*block.scheme->weights->block_structure)[0] == 64);
 }
 
@@ -87,7 +88,8 @@ TEST_CASE("shapes: YAML types are those of the core schema", "[recipe]") {
 TEST_CASE("shapes: fields of Python recipes that change nothing are accepted at their neutral values", "[recipe]") {
   const Recipe plain = yaml("AutoRoundModifier: {scheme: W4A16}");
   CHECK(yaml("AutoRoundModifier: {scheme: W4A16, index: null, group: null, start: null, end: null, update: null, "
-             "requires_calibration_data: true, device_ids: null, disable_opt_rtn: false, bypass_divisibility_checks: false, "
+             "requires_calibration_data: true, device_ids: null, disable_opt_rtn: false, bypass_divisibility_checks: "
+             "false, "
              "observer: {weights: minmax}, weight_observer: minmax, input_observer: null, output_observer: null, "
              "config_groups: null, kv_cache_scheme: null}") == plain);
   CHECK(says(error_of([] { yaml("AutoRoundModifier: {bypass_divisibility_checks: true}"); }), "cannot be honoured"));
@@ -121,9 +123,14 @@ TEST_CASE("shapes: validate needs exactly one of scheme and config_groups", "[re
 }
 
 TEST_CASE("shapes: validate refuses overrides that conflict", "[recipe]") {
-  const auto error = error_of([] { yaml("AutoRoundModifier: {config_groups: {W4A16: [lm_head], W8A16: [lm_head]}}").validate(); });
+  const auto error =
+      error_of([] { yaml("AutoRoundModifier: {config_groups: {W4A16: [lm_head], W8A16: [lm_head]}}").validate(); });
   CHECK(error.code() == Code::invalid_argument);
   CHECK(error.subject() == "config_groups.W8A16.targets");
   CHECK(says(error, "`lm_head` is a target twice"));
-  CHECK(error_of([] { yaml("AutoRoundModifier: {targets: [lm_head], config_groups: {W4A16: [Linear]}}").validate(); }).subject() == "targets");
+  CHECK(error_of([] {
+          yaml("AutoRoundModifier: {targets: [lm_head], config_groups: {W4A16: [Linear]}}").validate();
+        }).subject() == "targets");
 }
+
+}  // namespace autoround::recipe
