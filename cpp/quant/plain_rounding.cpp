@@ -64,7 +64,7 @@ struct Groups {
 Groups groups_of(const RoundingState& state, const Scales& scales) {
   Groups result;
   result.scale = scales.scale.unsqueeze(-1);
-  result.low = -scales.zero.unsqueeze(-1);
+  result.low = 0 - scales.zero.unsqueeze(-1);  // +0 where the zero point is the first code
   result.high = result.low + (state.format.levels() - 1);
   result.quotient = grouped(state.format, state.weight).to(at::kFloat) / result.scale;
   const at::Tensor moved =

@@ -194,7 +194,7 @@ struct Group {
 
 Group group_of(const Row& row, std::int64_t index) {
   const float zero = row.zero[index];
-  return {row.scale[index], -zero, row.levels - 1.f - zero};
+  return {row.scale[index], 0.f - zero, row.levels - 1.f - zero};  // a code of zero is +0, whatever the zero point
 }
 
 struct Code {

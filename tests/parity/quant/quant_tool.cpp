@@ -1,0 +1,129 @@
+// Runs quant/ on arrays in files, for compare_quant.py. Each line of standard input is one case:
+//
+//   kernels                                            prints the names of the paths that run here
+//   qdq <folder> <path> <bits> <sym|asym> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
+//   pack <folder> <bits> <rows> <columns> <dimension>
+//
+// qdq reads weight, value, min_scale, max_scale and gradient, and writes <path>.output (W'), .codes, .scales, .zeros, and
+// after one step .value, .min, .max, .best_codes. pack reads codes and writes packed and unpacked. Files are raw arrays.
+#include <ATen/ATen.h>
+
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+
+#include "quant/fused_rounding.hpp"
+#include "quant/packing.hpp"
+#include "quant/plain_rounding.hpp"
+
+namespace {
+
+using namespace autoround;
+
+at::ScalarType dtype_named(const std::string& name) {
+  if (name == "float16") return at::kHalf;
+  if (name == "bfloat16") return at::kBFloat16;
+  if (name == "float32") return at::kFloat;
+  throw std::runtime_error("unknown dtype " + name);
+}
+
+at::Tensor read(const std::string& path, at::IntArrayRef shape, at::ScalarType dtype) {
+  at::Tensor tensor = at::empty(shape, dtype);
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(tensor.nbytes()))) {
+    throw std::runtime_error("cannot read " + path);
+  }
+  return tensor;
+}
+
+void write(const std::string& path, const at::Tensor& tensor) {
+  const at::Tensor whole = tensor.contiguous();
+  std::ofstream file(path, std::ios::binary);
+  file.write(static_cast<const char*>(whole.data_ptr()), static_cast<std::streamsize>(whole.nbytes()));
+  if (!file.flush()) throw std::runtime_error("cannot write " + path);
+}
+
+void qdq(std::istringstream& line) {
+  std::string folder, path, symmetry, scale_type, dtype;
+  quant::WeightFormat format;
+  std::int64_t out = 0, in = 0;
+  quant::StepRates rates;
+  line >> folder >> path >> format.bits >> symmetry >> format.group >> scale_type >> dtype >> out >> in >> rates.value >>
+      rates.minmax;
+  if (!line) throw std::runtime_error("malformed qdq line");
+  format.symmetric = symmetry == "sym";
+  format.scale_type = dtype_named(scale_type);
+
+  const auto at = [&](const char* name) { return folder + "/" + name; };
+  quant::RoundingState state = make_rounding_state(format, read(at("weight"), {out, in}, dtype_named(dtype)), true, true);
+  state.value = read(at("value"), {out, in}, at::kFloat);
+  state.min_scale = read(at("min_scale"), state.min_scale.sizes(), at::kFloat);
+  state.max_scale = read(at("max_scale"), state.max_scale.sizes(), at::kFloat);
+  const at::Tensor gradient = read(at("gradient"), {out, in}, dtype_named(dtype));
+  at::Tensor output = at::empty_like(state.weight);
+
+  quant::QuantizedWeight weight;
+  if (path == "plain") {
+    quant::plain::forward(state, output);
+    weight = quant::plain::quantize(state);
+    quant::plain::keep_best(state);
+    quant::plain::update(state, gradient, rates);
+  } else {
+    const quant::Kernels* kernels = quant::find_kernels(path);
+    if (!kernels) throw std::runtime_error("no kernels " + path);
+    quant::fused::forward(state, output, *kernels);
+    weight = quant::fused::quantize(state, *kernels);
+    quant::fused::update(state, gradient, rates, true, *kernels);
+  }
+  const auto save = [&](const char* name, const at::Tensor& tensor) { write(folder + "/" + path + "." + name, tensor); };
+  save("output", output);
+  save("codes", weight.codes);
+  save("scales", weight.scales);
+  if (weight.zero_points.defined()) save("zeros", weight.zero_points);
+  save("value", state.value);
+  save("min", state.min_scale);
+  save("max", state.max_scale);
+  save("best_codes", state.best_codes);
+}
+
+void pack(std::istringstream& line) {
+  std::string folder;
+  int bits = 0, dimension = 0;
+  std::int64_t rows = 0, columns = 0;
+  line >> folder >> bits >> rows >> columns >> dimension;
+  if (!line) throw std::runtime_error("malformed pack line");
+  const at::Tensor codes = read(folder + "/codes", {rows, columns}, at::kByte);
+  const at::Tensor packed = dimension == 1 ? quant::pack_rows(codes, bits) : quant::pack_columns(codes, bits);
+  write(folder + "/packed", packed);
+  write(folder + "/unpacked",
+        dimension == 1 ? quant::unpack_rows(packed, bits, columns) : quant::unpack_columns(packed, bits, rows));
+}
+
+}  // namespace
+
+int main() {
+  try {
+    for (std::string text; std::getline(std::cin, text);) {
+      std::istringstream line(text);
+      std::string command;
+      line >> command;
+      if (command == "qdq") {
+        qdq(line);
+      } else if (command == "pack") {
+        pack(line);
+      } else if (command == "kernels") {
+        std::cout << "plain";
+        for (const char* name : {"portable", "avx2", "avx512"}) {
+          if (quant::find_kernels(name)) std::cout << ' ' << name;
+        }
+        std::cout << '\n';
+      } else {
+        throw std::runtime_error("unknown command " + command);
+      }
+    }
+  } catch (const std::exception& error) {
+    std::cerr << "quant_tool: " << error.what() << '\n';
+    return 1;
+  }
+}
