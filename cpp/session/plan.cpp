@@ -1,7 +1,4 @@
 // What a run would do, before anything is done.
-#include <algorithm>
-#include <map>
-
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "exporter/exporter.hpp"
@@ -10,31 +7,6 @@
 #include "session/session.hpp"
 
 namespace autoround::session {
-namespace {
-
-RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe, const calibration::SampleSet* data) {
-  RunShape shape;
-  if (data) {
-    shape.samples = std::min<std::int64_t>(static_cast<std::int64_t>(data->size()), recipe.nsamples);
-    shape.length = data->sequence_length();
-  } else if (recipe.iters > 0) {  // no data yet: what the recipe asks for
-    shape.samples = recipe.nsamples;
-    shape.length = recipe.seqlen;
-  }
-  shape.element_bytes = static_cast<std::int64_t>(c10::elementSize(model::preferred_compute_type()));
-  std::map<std::int64_t, std::int64_t> by_block;
-  for (const auto& entry : assignment.linears)
-    if (entry.group && entry.module->block >= 0 && entry.module->shape.size() == 2)
-      by_block[entry.module->block] += entry.module->shape[0] * entry.module->shape[1];
-  for (const auto& [block, weights] : by_block) {
-    shape.tuned_weights = std::max(shape.tuned_weights, weights);
-    shape.tuned_weights_total += weights;
-  }
-  return shape;
-}
-
-}  // namespace
-
 std::string plan(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
                  const Options& options) {
   recipe.validate();
@@ -59,15 +31,15 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   }
   const auto exporter = exporter::make_exporter(format);
   exporter->check(export_plan);
-  const Prediction prediction = predict(model.spec(), recipe, run_shape(assignment, recipe, data));
+  const RunShape shape = run_shape(assignment, recipe, data, model::preferred_compute_type());
 
   Json out = {{"architecture", model.spec().architecture},
               {"parameters", model.parameter_count()},
               {"bytes", model.checkpoint().byte_size()},
               {"format", format},
-              {"memory_bytes", prediction.memory_bytes},
+              {"memory_bytes", predict_memory(model.spec(), recipe, shape)},
               {"disk_bytes", exporter->disk_bytes(export_plan)},
-              {"seconds", prediction.seconds}};
+              {"seconds", predict_seconds(model.spec(), recipe, shape)}};
   if (!options.outputs.empty()) out["disk_free_bytes"] = free_disk_bytes(options.outputs.front().directory);
   out["layers"] = std::move(layers);
   return out.dump(2);

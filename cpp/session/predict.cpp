@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 
 namespace autoround::session {
 namespace {
@@ -31,7 +32,35 @@ std::int64_t activation_width(const model::DecoderSpec& spec) {
   return widest;
 }
 
+bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
+
+std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
+  return std::min(shape.samples, recipe.batch_size) * shape.length;
+}
+
 }  // namespace
+
+RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe, const calibration::SampleSet* data,
+                   at::ScalarType compute_type) {
+  RunShape shape;
+  if (data) {
+    shape.samples = std::min<std::int64_t>(static_cast<std::int64_t>(data->size()), recipe.nsamples);
+    shape.length = data->sequence_length();
+  } else if (recipe.iters > 0) {
+    shape.samples = recipe.nsamples;
+    shape.length = recipe.seqlen;
+  }
+  shape.element_bytes = static_cast<std::int64_t>(c10::elementSize(compute_type));
+  std::map<std::int64_t, std::int64_t> by_block;
+  for (const auto& entry : assignment.linears)
+    if (entry.group && entry.module->block >= 0 && entry.module->shape.size() == 2)
+      by_block[entry.module->block] += entry.module->shape[0] * entry.module->shape[1];
+  for (const auto& [block, weights] : by_block) {
+    shape.tuned_weights = std::max(shape.tuned_weights, weights);
+    shape.tuned_weights_total += weights;
+  }
+  return shape;
+}
 
 double measured_flops(std::int64_t width, std::int64_t element_bytes) {
   const at::NoGradGuard no_grad;
@@ -49,28 +78,24 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes) {
   return 2.0 * 1024.0 * static_cast<double>(n) * static_cast<double>(n) / best;
 }
 
-Prediction predict(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
+std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
   const std::int64_t tokens = shape.samples * shape.length;
-  const std::int64_t batch_tokens = std::min(shape.samples, recipe.batch_size) * shape.length;
-  const bool tunes = recipe.iters > 0 && shape.samples > 0;
-
   // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte), the gradient scratch (a third of it,
   // the largest projection). Streams: input, target, output and the normed input of every sample.
-  const std::int64_t weight_bytes =
-      shape.tuned_weights * (tunes ? 2 * shape.element_bytes + 4 + 1 + shape.element_bytes / 2 : 2 * shape.element_bytes + 1);
-  const std::int64_t stream_bytes = 4 * tokens * spec.hidden_size * shape.element_bytes;
-  const std::int64_t batch_bytes = batch_tokens * activation_width(spec) * shape.element_bytes;
+  const std::int64_t per_weight =
+      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + shape.element_bytes / 2 : 2 * shape.element_bytes + 1;
+  const std::int64_t streams = 4 * tokens * spec.hidden_size * shape.element_bytes;
+  const std::int64_t activations = batch_tokens(recipe, shape) * activation_width(spec) * shape.element_bytes;
+  return resident_bytes() + static_cast<std::uint64_t>(shape.tuned_weights * per_weight + streams + activations);
+}
 
-  Prediction out;
-  out.memory_bytes = resident_bytes() + static_cast<std::uint64_t>(weight_bytes + stream_bytes + batch_bytes);
-
+double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
   // 2 operations a weight and token forward, 4 backward; a reference pass, a round-to-nearest pass and an output pass.
   const double weights = static_cast<double>(shape.tuned_weights_total);
-  const double tuning = tunes ? 6.0 * weights * static_cast<double>(batch_tokens) * static_cast<double>(recipe.iters) : 0.0;
-  const double passes = 3.0 * 2.0 * weights * static_cast<double>(tokens);
+  const double tuning = tunes(recipe, shape) ? 6.0 * weights * static_cast<double>(batch_tokens(recipe, shape) * recipe.iters) : 0.0;
+  const double passes = 3.0 * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
   constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding
-  out.seconds = (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes) * share_of_products);
-  return out;
+  return (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes) * share_of_products);
 }
 
 }  // namespace autoround::session

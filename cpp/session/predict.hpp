@@ -4,8 +4,9 @@
 
 #include <cstdint>
 
-#include "model/spec.hpp"
-#include "recipe/recipe.hpp"
+#include "calibration/sample_set.hpp"
+#include "model/causal_lm.hpp"
+#include "recipe/matching.hpp"
 
 namespace autoround::session {
 
@@ -16,12 +17,14 @@ struct RunShape {
   std::int64_t tuned_weights_total = 0;  // of all blocks
 };
 
-struct Prediction {
-  std::uint64_t memory_bytes = 0;  // high-water mark of the process
-  double seconds = 0.0;
-};
+/// @param data null: the samples that the recipe asks for
+RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe, const calibration::SampleSet* data,
+                   at::ScalarType compute_type);
 
-Prediction predict(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
+/// High-water mark of the process in bytes: what it holds now plus what the run keeps alive together at its peak.
+std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
+/// Wall-clock seconds of the run.
+double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
 
 /// Multiply-adds per second x 2 of a matrix product of this model's width, measured in about a tenth of a second.
 double measured_flops(std::int64_t width, std::int64_t element_bytes);

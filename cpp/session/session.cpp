@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "modifier/autoround_modifier.hpp"
 #include "modifier/lifecycle.hpp"
 #include "session/data.hpp"
 #include "session/outputs.hpp"
 #include "session/pipeline.hpp"
+#include "session/predict.hpp"
 #include "session/report.hpp"
 
 namespace autoround::session {
@@ -93,6 +95,7 @@ struct Session::Impl {
     if (!options.on_event(event)) fail(Code::cancelled, name, "stopped by the event callback");
   }
 
+  void check_memory_limit() const;
   void on_weight(quant::QuantizedWeight&& weight);
   void initialize();
   void start();
@@ -128,6 +131,17 @@ void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
     outputs->write(weight);
 }
 
+void Session::Impl::check_memory_limit() const {
+  const auto limit = options.memory_limit.find(options.device);
+  if (limit == options.memory_limit.end() || limit->second == 0) return;
+  const RunShape shape = run_shape(modifier->assignment(), recipe, data.get(), lm->dtype());
+  const std::uint64_t needed = predict_memory(model->spec(), recipe, shape);
+  if (needed > static_cast<std::uint64_t>(limit->second))
+    fail(Code::invalid_argument, "memory_limit",
+         "the run is predicted to need " + format_bytes(needed) + ", the limit is " +
+             format_bytes(static_cast<std::uint64_t>(limit->second)) + "; fewer or shorter samples or a smaller batch need less");
+}
+
 void Session::Impl::initialize() {
   if (options.device != "cpu")
     fail(Code::unsupported, "device", "device " + options.device + " is not built in; this build knows: cpu");
@@ -148,6 +162,7 @@ void Session::Impl::initialize() {
         emit(EventKind::iteration, static_cast<std::int64_t>(block), model->spec().layer_name(block), done, it.index, it.loss);
       }});
   modifier->on_initialize(*run);
+  check_memory_limit();
   plan.emplace(export_plan());
   outputs.emplace(options.outputs, *plan);
   result->layers = layer_stats(modifier->assignment(), recipe);
