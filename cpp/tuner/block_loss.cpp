@@ -1,0 +1,87 @@
+// Compiled with OpenMP (at::parallel_for is serial without it) and therefore without the precompiled header.
+#include "tuner/block_loss.hpp"
+
+#include <ATen/Parallel.h>
+#include <c10/util/BFloat16.h>
+
+#include <algorithm>
+#include <array>
+#include <gsl/assert>
+#include <numeric>
+#include <vector>
+
+namespace autoround::tuner {
+namespace {
+
+constexpr std::int64_t lanes = 16;  // independent partial sums, so that the compiler may use vector registers
+
+struct NoGradient {
+  void store(std::int64_t, float) const {}
+};
+
+template <typename T>
+struct StoreGradient {
+  T* out;
+  float scale;
+  void store(std::int64_t i, float difference) const { out[i] = static_cast<T>(2.0f * difference * scale); }
+};
+
+template <typename T, typename Gradient>
+double row_error(const T* prediction, const T* target, std::int64_t n, Gradient gradient) {
+  std::array<float, lanes> sums{};
+  const auto add = [&](std::int64_t i, std::size_t lane) {
+    const float difference = static_cast<float>(prediction[i]) - static_cast<float>(target[i]);
+    sums[lane] += difference * difference;
+    gradient.store(i, difference);
+  };
+  const std::int64_t whole = n - n % lanes;
+  for (std::int64_t i = 0; i < whole; i += lanes) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) add(i + lane, static_cast<std::size_t>(lane));
+  }
+  for (std::int64_t i = whole; i < n; ++i) add(i, static_cast<std::size_t>(i - whole));
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+template <typename T>
+double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
+                std::int64_t length, at::Tensor* gradient, float scale) {
+  const std::int64_t rows = prediction.size(0), width = prediction.size(1);
+  const T* predicted = prediction.const_data_ptr<T>();
+  const T* wanted = target.const_data_ptr<T>();
+  T* out = gradient != nullptr ? gradient->mutable_data_ptr<T>() : nullptr;
+  std::vector<double> errors(static_cast<std::size_t>(rows), 0.0);
+
+  at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t at = row * width;
+      const bool padding = row % length >= lengths[static_cast<std::size_t>(row / length)];
+      if (padding) {
+        if (out != nullptr) std::fill_n(out + at, width, T(0.0f));
+        continue;
+      }
+      auto& error = errors[static_cast<std::size_t>(row)];
+      error = out != nullptr ? row_error(predicted + at, wanted + at, width, StoreGradient<T>{out + at, scale})
+                             : row_error(predicted + at, wanted + at, width, NoGradient{});
+    }
+  });
+  return std::accumulate(errors.begin(), errors.end(), 0.0);
+}
+
+}  // namespace
+
+double squared_error(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
+                     std::int64_t length, at::Tensor* gradient, float scale) {
+  Expects(prediction.dim() == 2 && prediction.sizes() == target.sizes());
+  Expects(prediction.scalar_type() == target.scalar_type());
+  Expects(prediction.is_contiguous() && target.is_contiguous());
+  Expects(prediction.size(0) == static_cast<std::int64_t>(lengths.size()) * length);
+  Expects(gradient == nullptr || (gradient->is_contiguous() && gradient->sizes() == prediction.sizes() &&
+                                  gradient->scalar_type() == prediction.scalar_type()));
+  if (prediction.scalar_type() == at::kBFloat16) {
+    return sum_rows<at::BFloat16>(prediction, target, lengths, length, gradient, scale);
+  }
+  Expects(prediction.scalar_type() == at::kFloat);
+  return sum_rows<float>(prediction, target, lengths, length, gradient, scale);
+}
+
+}  // namespace autoround::tuner

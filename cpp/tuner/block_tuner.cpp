@@ -1,0 +1,130 @@
+#include "tuner/block_tuner.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <gsl/assert>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "tuner/block_loss.hpp"
+#include "tuner/optimize.hpp"
+#include "tuner/rounding_states.hpp"
+
+namespace autoround::tuner {
+namespace {
+
+void check(const TuneOptions& options) {
+  const auto want = [](bool holds, const char* key, const char* sentence) {
+    if (!holds) fail(Code::invalid_argument, key, sentence);
+  };
+  want(options.iters >= 0, "iters", "is negative; 0 means round-to-nearest");
+  want(options.batch_size > 0, "batch_size", "must be at least 1");
+  want(options.gradient_accumulate_steps > 0, "gradient_accumulate_steps", "must be at least 1");
+  want(options.lr >= 0.0 && options.minmax_lr >= 0.0, "lr", "a learning rate is negative; 0 means 1/iters");
+  if (options.momentum != 0.0) {
+    fail(Code::unsupported, "momentum", "is " + format_number(options.momentum) + "; signed steps are taken without (0)");
+  }
+}
+
+void check(const BlockData& data) {
+  Expects(data.length > 0 && data.input.dim() == 2 && data.input.sizes() == data.target.sizes());
+  Expects(data.input.size(0) == static_cast<std::int64_t>(data.lengths.size()) * data.length);
+}
+
+/// Mean squared error of a whole stream on its real tokens.
+double mean_error(const at::Tensor& output, const BlockData& data) {
+  const auto tokens = std::accumulate(data.lengths.begin(), data.lengths.end(), std::int64_t{0});
+  const auto elements = std::max<std::int64_t>(tokens, 1) * output.size(1);
+  return squared_error(output, data.target, data.lengths, data.length) / static_cast<double>(elements);
+}
+
+/// Weights to choose from, with what the layer makes of them.
+struct Candidate {
+  std::vector<quant::QuantizedWeight> weights;
+  at::Tensor output;
+  double loss = 0.0;
+};
+
+std::string divergence(const Optimization& run, double rtn_loss) {
+  return "loss is " + format_number(run.losses.back()) + " at iteration " + std::to_string(run.losses.size() - 1) +
+         ", round-to-nearest has " + format_number(rtn_loss) + ": tuning diverged";
+}
+
+}  // namespace
+
+BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
+                       const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options,
+                       const CancelToken& cancel, const std::function<void(const Iteration&)>& on_iteration,
+                       const Logger& log) {
+  check(options);
+  check(data);
+  const auto started = std::chrono::steady_clock::now();
+  const at::NoGradGuard no_grad;  // only the forward passes of the loop record
+  model::AtenOps plain;
+  model::FusedOps fused;
+  model::Ops& ops = options.fused ? fused : plain;
+
+  RoundingStates states(layer, formats, options);
+  const auto evaluate = [&](std::vector<quant::QuantizedWeight> weights) {
+    states.write_weights(weights);
+    at::Tensor output = run_layer(layer, data.input, data.length, options.batch_size, data.rope, ops, cancel);
+    const double loss = mean_error(output, data);
+    return Candidate{std::move(weights), std::move(output), loss};
+  };
+  BlockResult result;
+  const auto give_up = [&](const std::string& reason) {
+    if (!options.rtn_on_nan) fail(Code::numeric, layer.name(), reason);
+    log.warn(layer.name() + ": " + reason + "; kept round-to-nearest");
+    result.fell_back = true;
+  };
+
+  Candidate chosen = evaluate(states.nearest());
+  result.rtn_loss = chosen.loss;
+  if (!std::isfinite(result.rtn_loss)) {
+    give_up("loss of round-to-nearest is " + format_number(result.rtn_loss) +
+            ": the layer's weights, inputs or targets are not finite, or its activations overflow");
+  } else if (options.iters > 0 && !states.empty()) {
+    chosen = {};  // cheaper to compute again in the rare case than to hold beside the loop's activations
+    const Optimization run = optimize(layer, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
+    result.losses = run.losses;
+    if (run.diverged) {
+      give_up(divergence(run, result.rtn_loss));
+    } else {
+      chosen = evaluate(states.best());
+      result.best_iteration = run.best_iteration;
+    }
+    // The best minibatch says little about all samples; what is worse than doing nothing on all of them is not kept.
+    if (!run.diverged && !(chosen.loss <= result.rtn_loss)) {
+      log.warn(layer.name() + ": tuned weights have loss " + format_number(chosen.loss) + " over all samples, round-to-nearest " +
+               format_number(result.rtn_loss) + "; kept round-to-nearest");
+      result.best_iteration = -1;
+    }
+    if (result.best_iteration < 0) chosen = evaluate(states.nearest());
+  }
+
+  result.weights = std::move(chosen.weights);
+  result.output = std::move(chosen.output);
+  result.loss = chosen.loss;
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return result;
+}
+
+at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,
+                     const model::RopeTable* rope, model::Ops& ops, const CancelToken& cancel) {
+  const at::NoGradGuard no_grad;
+  at::Tensor output = at::empty_like(input);
+  const std::int64_t rows = input.size(0), chunk = batch * length;
+  for (std::int64_t row = 0; row < rows; row += chunk) {
+    cancel.throw_if_requested();
+    const auto count = std::min(chunk, rows - row);
+    output.narrow(0, row, count).copy_(layer.forward(input.narrow(0, row, count), count / length, rope, ops));
+  }
+  return output;
+}
+
+}  // namespace autoround::tuner

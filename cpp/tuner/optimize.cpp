@@ -1,0 +1,123 @@
+#include "tuner/optimize.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tuner/block_loss.hpp"
+#include "tuner/minibatch.hpp"
+#include "tuner/quant_ops.hpp"
+#include "tuner/sampler.hpp"
+
+namespace autoround::tuner {
+namespace {
+
+constexpr double divergence_factor = 1e4;
+constexpr double gradient_scale = 1000.0;  // auto-round's; keeps gradients of small losses away from the subnormals
+
+bool diverged(double loss, double rtn_loss) {
+  return !std::isfinite(loss) || (rtn_loss > 0.0 && loss > divergence_factor * rtn_loss);
+}
+
+/// Elements that count in the loss of a batch.
+double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch) {
+  const auto tokens = std::accumulate(batch.begin(), batch.end(), std::int64_t{0}, [&](std::int64_t sum, std::int64_t sample) {
+    return sum + data.lengths[static_cast<std::size_t>(sample)];
+  });
+  return static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.input.size(1));
+}
+
+/// Which iteration's parameters to keep: those of the lowest minibatch loss so far, or just the last.
+class BestIteration {
+ public:
+  explicit BestIteration(const TuneOptions& options) : options_(options) {}
+
+  /// True when iteration `index` is the one to keep so far.
+  bool observe(std::int64_t index, double loss) {
+    const bool lower = loss < loss_;
+    if (lower) loss_ = loss;
+    const bool keep = options_.not_use_best_mse ? index == options_.iters - 1 : lower;
+    if (keep) index_ = index;
+    return keep;
+  }
+  /// True when the loss has not fallen for so long that the rest is not worth running.
+  bool stale(std::int64_t index) const {
+    const auto gap = options_.dynamic_max_gap;
+    return !options_.not_use_best_mse && gap > 0 && index - index_ >= gap;
+  }
+  double loss() const { return loss_; }
+  std::int64_t index() const { return index_; }
+
+ private:
+  const TuneOptions& options_;
+  double loss_ = std::numeric_limits<float>::max();
+  std::int64_t index_ = -1;
+};
+
+}  // namespace
+
+Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, const BlockData& data,
+                      const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
+                      const std::function<void(const Iteration&)>& on_iteration) {
+  const auto samples = static_cast<std::int64_t>(data.lengths.size());
+  const auto step_samples = std::min(samples, options.batch_size * options.gradient_accumulate_steps);
+  const auto micro_samples = std::min(step_samples, options.batch_size);
+  // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the same
+  // signs, from numbers that can leave the range of fp16 where scales are tuned.
+  const auto step_elements = static_cast<double>(step_samples * data.length * data.input.size(1));
+  const auto loss_scale = static_cast<float>(gradient_scale / step_elements);
+
+  IndexSampler sampler(samples, step_samples, options.seed);
+  MinibatchReader reader(data, layer.input_norm(data.input, ops), micro_samples);
+  QuantOps quant_ops(states, ops);
+  BufferPool gradients;
+  BestIteration best(options);
+  Optimization result;
+
+  for (std::int64_t index = 0; index < options.iters; ++index) {
+    cancel.throw_if_requested();
+    const auto batch = sampler.next();
+    states.write_weights();
+
+    double error = 0.0;
+    for (std::size_t first = 0; first < batch.size();) {
+      const auto count = std::min(batch.size() - first, static_cast<std::size_t>(micro_samples));
+      BackwardPass pass{.first = first == 0, .last = first + count == batch.size(), .is_best = false};
+      const Minibatch minibatch = reader.read(batch.subspan(first, count));
+      first += count;
+
+      at::Tensor output;
+      {
+        const at::AutoGradMode record(true);
+        output = layer.forward_normed(minibatch.input, minibatch.normed, minibatch.samples(), data.rope, quant_ops);
+      }
+      at::Tensor gradient = gradients.take(output.sizes(), output.scalar_type());
+      error += squared_error(output, minibatch.target, minibatch.lengths, data.length, &gradient, loss_scale);
+
+      if (pass.last) {
+        // The loss is known before the step, so the update itself can keep the codes of the best parameters: no copy of V.
+        const double loss = error / real_elements(data, batch);
+        result.losses.push_back(static_cast<float>(loss));
+        result.diverged = diverged(loss, rtn_loss);
+        if (result.diverged) return result;
+        pass.is_best = best.observe(index, loss);
+        if (best.stale(index)) break;
+      }
+      states.begin(pass);
+      output.backward(gradient);
+    }
+
+    result.best_loss = best.loss();
+    result.best_iteration = best.index();
+    if (on_iteration) on_iteration({index, result.losses.back(), best.loss(), best.index()});
+    if (best.stale(index)) break;
+    states.advance();
+  }
+  return result;
+}
+
+}  // namespace autoround::tuner

@@ -1,0 +1,61 @@
+#include "tuner/quant_ops.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/mm.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+
+namespace autoround::tuner {
+namespace {
+
+/// Backward of y = x W'ᵀ. A node of its own rather than an autograd::Function, which is not recorded when x needs no
+/// gradient, as it is for q, k and v: their input is data, yet W' must learn.
+struct QuantLinearBackward final : torch::autograd::Node {
+  QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& tuned_projection, BufferPool& buffers, at::Tensor x)
+      : Node(torch::autograd::collect_next_edges(x)),
+        states(rounding_states), tuned(tuned_projection), pool(buffers), input(std::move(x)) {}
+
+  std::string name() const override { return "QuantLinearBackward"; }
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    const at::Tensor& output_gradient = gradients.front();
+    at::Tensor input_gradient;
+    if (task_should_compute_output(0)) {
+      input_gradient = pool.take(input.sizes(), input.scalar_type());
+      at::mm_out(input_gradient, output_gradient, tuned.projection->weight);
+    }
+    states.apply_gradient(tuned, output_gradient, input);
+    return {input_gradient};
+  }
+
+  void release_variables() override { input.reset(); }
+
+  RoundingStates& states;
+  TunedProjection& tuned;
+  BufferPool& pool;
+  at::Tensor input;
+};
+
+}  // namespace
+
+at::Tensor QuantOps::linear(const model::Projection& projection, const at::Tensor& x) {
+  TunedProjection* tuned = states_.find(projection);
+  if (tuned == nullptr) return inner_.linear(projection, x);
+
+  at::Tensor y = pool_.take({x.size(0), projection.weight.size(0)}, x.scalar_type());
+  {
+    const at::NoGradGuard no_grad;  // operations that write into given memory refuse tensors that need a gradient
+    if (projection.bias.defined()) {
+      at::addmm_out(y, projection.bias, x, projection.weight.t());
+    } else {
+      at::mm_out(y, x, projection.weight.t());
+    }
+  }
+  if (at::GradMode::is_enabled()) {
+    torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, pool_, x));
+  }
+  return y;
+}
+
+}  // namespace autoround::tuner

@@ -1,0 +1,79 @@
+// The trainable state of all quantized linears of one layer, and their quantized-dequantized weights W', which live in
+// the layer's own projections: while these states exist the layer computes with W', and they hold the original weights.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/decoder_layer.hpp"
+#include "quant/rounding.hpp"
+#include "tuner/schedule.hpp"
+
+namespace autoround::tuner {
+
+struct TuneOptions;
+
+/// One quantized linear: rows [row, row + rows) of a projection.
+struct TunedPart {
+  std::string name;
+  std::int64_t row = 0, rows = 0;
+  quant::RoundingState state;
+  LayerRates rates;
+};
+
+/// A projection with at least one quantized part.
+struct TunedProjection {
+  model::Projection* projection = nullptr;  // its weight is W'
+  std::vector<TunedPart> parts;
+  at::Tensor gradient_sum;  // fp32, like the weight; undefined unless gradients are accumulated
+};
+
+/// What a backward pass does with the gradients of W'. An optimizer step is one pass, or several whose gradients add up.
+struct BackwardPass {
+  bool first = true;     // of its step
+  bool last = true;      // of its step: the signed step is taken here
+  bool is_best = false;  // the parameters of this step's forward are the best so far: keep their codes
+};
+
+class RoundingStates {
+ public:
+  /// Takes over the weights of the linears of `layer` that `formats` names; other names in it are of other layers. With
+  /// options.iters == 0 nothing is trainable. Call write_weights before the layer is used.
+  RoundingStates(model::DecoderLayer& layer, const std::map<std::string, quant::WeightFormat>& formats,
+                 const TuneOptions& options);
+  RoundingStates(const RoundingStates&) = delete;
+  RoundingStates& operator=(const RoundingStates&) = delete;
+
+  /// Null when no part of `projection` is quantized.
+  TunedProjection* find(const model::Projection& projection) noexcept;
+  bool empty() const noexcept { return projections_.empty(); }
+
+  /// W' = qdq(W; V, scales) at the current parameters: round-to-nearest before the first step.
+  void write_weights();
+  /// W' = what a loader will compute from these codes.
+  void write_weights(const std::vector<quant::QuantizedWeight>& weights);
+
+  /// Says what the gradients that follow are for.
+  void begin(BackwardPass pass) { pass_ = pass; }
+  /// Takes dW' = gradientᵀ · input of one projection and steps its parts, or adds it up until the last pass of the step.
+  void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input);
+  /// Learning rates of the next iteration.
+  void advance();
+
+  std::vector<quant::QuantizedWeight> nearest() const;  // round-to-nearest, whatever was tuned
+  std::vector<quant::QuantizedWeight> best() const;     // of the step that was last begun as the best
+
+ private:
+  at::Tensor scratch_like(const at::Tensor& weight);
+
+  bool fused_;
+  BackwardPass pass_;
+  std::vector<TunedProjection> projections_;
+  at::Tensor scratch_;  // dW' of one projection at a time: it is consumed before the next one is computed
+};
+
+}  // namespace autoround::tuner

@@ -1,0 +1,31 @@
+#include "tuner/buffer_pool.hpp"
+
+#include "support/catch.hpp"
+
+namespace autoround::tuner {
+
+TEST_CASE("buffer pool: memory comes back when its last tensor is gone, not before", "[tuner]") {
+  BufferPool pool;
+  auto first = pool.take({4, 8}, at::kFloat);
+  const void* memory = first.const_data_ptr();
+  auto view = first.narrow(0, 2, 1);
+  first.reset();
+  CHECK(pool.take({4, 8}, at::kFloat).const_data_ptr() != memory);
+  view.reset();
+  const auto again = pool.take({2, 16}, at::kFloat);
+  CHECK(again.const_data_ptr() == memory);
+  CHECK(again.sizes() == at::IntArrayRef({2, 16}));
+  CHECK(again.is_contiguous());
+}
+
+TEST_CASE("buffer pool: another type or size is other memory", "[tuner]") {
+  BufferPool pool;
+  const void* memory = pool.take({8}, at::kFloat).const_data_ptr();
+  const auto longer = pool.take({9}, at::kFloat);
+  CHECK(longer.const_data_ptr() != memory);
+  const auto halves = pool.take({16}, at::kBFloat16);
+  CHECK(halves.scalar_type() == at::kBFloat16);
+  CHECK(halves.size(0) == 16);
+}
+
+}  // namespace autoround::tuner

@@ -1,0 +1,74 @@
+// A small random decoder layer with data for it, made in memory.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "model/causal_lm.hpp"
+#include "tuner/block_tuner.hpp"
+
+namespace autoround::tuner::test {
+
+/// Tensors by name, as a checkpoint would give them.
+class MapWeights final : public model::WeightSource {
+ public:
+  std::map<std::string, at::Tensor> tensors;
+
+  bool has(const std::string& name) const override { return tensors.count(name) != 0; }
+  at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
+    return find(name).to(dtype, /*non_blocking=*/false, /*copy=*/true);
+  }
+  void load_into(const std::string& name, at::Tensor out) const override { out.copy_(find(name).view(out.sizes())); }
+  at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const override {
+    return find(name).index_select(0, ids).to(dtype);
+  }
+
+ private:
+  const at::Tensor& find(const std::string& name) const {
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) fail(Code::not_found, name, "no such tensor");
+    return found->second;
+  }
+};
+
+struct BlockShape {
+  std::int64_t hidden = 64, heads = 4, kv_heads = 2, head_dim = 16, intermediate = 96;
+  std::int64_t samples = 12, length = 16;
+};
+
+/// One layer named model.layers.0 and both streams of calibration data. The target is what the full-precision layer makes
+/// of the input. Bit for bit the same for the same arguments.
+struct TinyBlock {
+  explicit TinyBlock(at::ScalarType dtype = at::kFloat, BlockShape shape = {}, std::uint64_t seed = 1);
+  TinyBlock(const TinyBlock&) = delete;  // data.rope points to rope
+  TinyBlock& operator=(const TinyBlock&) = delete;
+
+  /// A fresh layer with the original weights.
+  std::unique_ptr<model::DecoderLayer> layer() const;
+  /// Every linear of the layer in one format.
+  std::map<std::string, quant::WeightFormat> formats(const quant::WeightFormat& format) const;
+  /// Output of the original layer on data.input.
+  at::Tensor reference() const;
+
+  at::ScalarType dtype;
+  model::DecoderSpec spec;
+  MapWeights weights;
+  model::RopeTable rope;
+  BlockData data;
+};
+
+inline const char* const linear_names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+                                           "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+inline std::string linear_name(const std::string& suffix) { return "model.layers.0." + suffix; }
+
+quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric = true);
+/// The part of a projection of `layer` that holds the linear's weight.
+at::Tensor weight_of(model::DecoderLayer& layer, const std::string& name);
+bool same_codes(const BlockResult& a, const BlockResult& b);
+
+}  // namespace autoround::tuner::test
