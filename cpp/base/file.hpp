@@ -76,8 +76,8 @@ class StagingDirectory {
   void commit();
 
  private:
-  std::string parent_;
   std::string target_;
+  std::string parent_;
   std::string staging_;
   std::string lock_path_;
   Descriptor lock_;

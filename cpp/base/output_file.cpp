@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <gsl/narrow>
+#include <limits>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -12,13 +12,15 @@ namespace autoround {
 namespace {
 
 constexpr std::size_t copy_chunk = std::size_t{1} << 20;
+constexpr std::uint64_t largest_file = std::numeric_limits<off_t>::max();
 
 // Reserved blocks read back as zeros, so a byte that nobody wrote can never be old disk or memory contents.
 int reserve_space(int fd, std::uint64_t bytes) {
   if (bytes == 0) return 0;
+  if (bytes > largest_file) return EFBIG;
   int error = 0;
   do {
-    error = ::posix_fallocate(fd, 0, gsl::narrow<off_t>(bytes));
+    error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
   } while (error == EINTR);
   return error;
 }
@@ -38,9 +40,10 @@ OutputFile OutputFile::create(const std::string& path, std::uint64_t reserve) {
 
 void OutputFile::write(std::uint64_t offset, gsl::span<const std::byte> bytes) {
   if (!descriptor_.valid()) fail(Code::internal, path_, "a write after the file was closed");
+  if (bytes.size() > largest_file || offset > largest_file - bytes.size()) fail_errno(path_, "write so far into the file", EFBIG);
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const auto at = gsl::narrow<off_t>(offset + done);
+    const auto at = static_cast<off_t>(offset + done);
     const ssize_t count = ::pwrite(descriptor_.get(), bytes.data() + done, bytes.size() - done, at);
     if (count > 0) {
       done += static_cast<std::size_t>(count);

@@ -64,7 +64,11 @@ struct Checkpoint::Impl {
 
   Impl(const std::string& directory, const OpenOptions& options) : folder(directory, options.strict_paths) {}
 
-  void load_config() { config = HfConfig::parse(read_text_file(folder.open(config_name), max_config_bytes), folder.path_of(config_name)); }
+  void load_config(const Logger& log) {
+    const std::string path = folder.path_of(config_name);
+    config = HfConfig::parse(read_text_file(folder.open(config_name), max_config_bytes), path);
+    if (config.view().has("auto_map")) log.info(path + ": `auto_map` is ignored; code of a checkpoint is never run");
+  }
 
   void load_weights(const Logger& log, bool strict_index) {
     if (folder.contains(single_shard_name)) {
@@ -155,7 +159,7 @@ struct Checkpoint::Impl {
 std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& directory, const Logger& log,
                                                    const OpenOptions& options) {
   auto impl = std::make_unique<Impl>(directory, options);
-  impl->load_config();
+  impl->load_config(log);
   impl->load_weights(log, options.strict_index);
   impl->companions = find_companions(impl->folder, log);
   return std::shared_ptr<const Checkpoint>(new Checkpoint(std::move(impl)));

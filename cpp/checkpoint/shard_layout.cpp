@@ -1,6 +1,7 @@
 #include "checkpoint/shard_layout.hpp"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
@@ -29,7 +30,10 @@ std::uint64_t require_storable(const TensorInfo& info) {
     bits = dimension < 0 ? std::nullopt : checked_multiply(*bits, static_cast<std::uint64_t>(dimension));
     if (!bits) break;
   }
-  if (info.name.empty() || info.name.size() > max_name_bytes || info.shape.size() > max_rank || !bits || *bits % 8 != 0) {
+  if (info.name.empty() || info.name == "__metadata__" || invalid_utf8(info.name)) {
+    fail(Code::invalid_argument, info.name, quote(info.name) + " cannot be the name of a tensor in a safetensors file");
+  }
+  if (info.name.size() > max_name_bytes || info.shape.size() > max_rank || !bits || *bits % 8 != 0) {
     fail(Code::invalid_argument, info.name, "a tensor " + std::string(dtype_name(info.dtype)) + " of shape " +
                                                 shape_text(info.shape) + " cannot be stored in a safetensors file");
   }
@@ -56,17 +60,21 @@ std::vector<Module> group_by_module(const std::vector<PlannedTensor>& plan) {
   return modules;
 }
 
+std::string json_string(std::string_view text) { return Json(text).dump(); }
+
+// Written as text and not through a tree of Json: a model has as many entries as tensors.
 std::string header_text(const std::vector<LaidTensor>& tensors) {
-  Json header = Json::object();
-  auto& members = header.get_ref<Json::object_t&>();  // appended to directly: its own insertion looks through all of them
-  members.emplace_back("__metadata__", Json{{"format", "pt"}});
+  std::string text = R"({"__metadata__":{"format":"pt"})";
   for (const LaidTensor& tensor : tensors) {
-    const std::uint64_t end = tensor.begin + tensor.info.byte_size();
-    Json entry{{"dtype", dtype_name(tensor.info.dtype)}, {"shape", tensor.info.shape}};
-    entry["data_offsets"] = {tensor.begin, end};
-    members.emplace_back(tensor.info.name, std::move(entry));
+    text.append(",").append(json_string(tensor.info.name));
+    text.append(R"(:{"dtype":")").append(dtype_name(tensor.info.dtype)).append(R"(","shape":[)");
+    for (std::size_t i = 0; i < tensor.info.shape.size(); ++i) {
+      text.append(i == 0 ? "" : ",").append(std::to_string(tensor.info.shape[i]));
+    }
+    text.append(R"(],"data_offsets":[)").append(std::to_string(tensor.begin)).append(",");
+    text.append(std::to_string(tensor.begin + tensor.info.byte_size())).append("]}");
   }
-  std::string text = header.dump();
+  text.append("}");
   text.append((prefix_bytes - text.size() % prefix_bytes) % prefix_bytes, ' ');
   std::string prefix;
   for (std::size_t i = 0; i < prefix_bytes; ++i) prefix += static_cast<char>(text.size() >> (8 * i) & 0xFF);
@@ -129,17 +137,22 @@ std::vector<ShardLayout> lay_out_shards(const std::vector<PlannedTensor>& plan, 
 std::string index_text(const std::vector<ShardLayout>& shards) {
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;
-  nlohmann::json weight_map = nlohmann::json::object();  // sorts its keys
+  std::map<std::string_view, std::string_view> file_of;  // sorted, as json.dumps(sort_keys=True) does
   for (const ShardLayout& shard : shards) {
     for (const LaidTensor& tensor : shard.tensors) {
       parameters += static_cast<std::uint64_t>(tensor.info.element_count());
       bytes += tensor.info.byte_size();
-      weight_map[tensor.info.name] = shard.file_name;
+      file_of.emplace(tensor.info.name, shard.file_name);
     }
   }
-  const nlohmann::json index{{"metadata", {{"total_parameters", parameters}, {"total_size", bytes}}},
-                             {"weight_map", std::move(weight_map)}};
-  return index.dump(2) + "\n";
+  std::string text = "{\n  \"metadata\": {\n    \"total_parameters\": " + std::to_string(parameters) +
+                     ",\n    \"total_size\": " + std::to_string(bytes) + "\n  },\n  \"weight_map\": {";
+  std::string_view separator = "\n";
+  for (const auto& [tensor, file] : file_of) {
+    text.append(separator).append("    ").append(json_string(tensor)).append(": ").append(json_string(file));
+    separator = ",\n";
+  }
+  return text + "\n  }\n}\n";
 }
 
 }  // namespace autoround::checkpoint

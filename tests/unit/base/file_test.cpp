@@ -143,6 +143,7 @@ TEST_CASE("output file: reserved, written in any order, zero where nothing was w
   CHECK(fs::file_size(dir / "f") == 10);
   file.write(6, bytes_of("6789"));
   file.write(0, bytes_of("012"));
+  CHECK(error_of([&] { file.write(~std::uint64_t{0} - 1, bytes_of("012")); }).code() == Code::io);
   file.close();
   CHECK(dir.read("f") == "012\0\0\0"s + "6789");
   CHECK(error_of([&] { file.write(0, bytes_of("x")); }).code() == Code::internal);
@@ -155,6 +156,7 @@ TEST_CASE("output file: space that is not there is missed at once", "[base]") {
   const Error error = error_of([&] { OutputFile::create(dir / "f", std::uint64_t{1} << 60); });
   CHECK(error.code() == Code::io);
   CHECK(mentions(error, "1.15 EB"));
+  CHECK(error_of([&] { OutputFile::create(dir / "f", ~std::uint64_t{0}); }).code() == Code::io);
   CHECK_FALSE(fs::exists(dir / "f"));
 }
 

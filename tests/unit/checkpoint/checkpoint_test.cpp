@@ -204,6 +204,15 @@ TEST_CASE("checkpoint: config.json can be many things", "[checkpoint]") {
   CHECK(mentions(error, mention));
 }
 
+TEST_CASE("checkpoint: code that comes with a model is not run", "[checkpoint]") {
+  const TemporaryDirectory dir;
+  dir.write("config.json", R"({"model_type": "x", "auto_map": {"AutoModel": "modeling_x.X"}})");
+  dir.write("model.safetensors", u8_tensors({"x"}));
+  LogLines log;
+  Checkpoint::open(dir.path(), log.logger);
+  CHECK(log.mention("`auto_map` is ignored"));
+}
+
 TEST_CASE("checkpoint: folders without safetensors", "[checkpoint]") {
   const TemporaryDirectory dir;
   dir.write("config.json", small_config);

@@ -120,7 +120,9 @@ TEST_CASE("shard writer: misuse is told apart", "[checkpoint]") {
   CHECK(error_of(plan({"a", DType::u8, {-1}})).code() == Code::invalid_argument);
   CHECK(error_of(plan({"a", DType::f4, {3}})).code() == Code::invalid_argument);
   CHECK(error_of(plan({"a", DType::u8, {std::int64_t{1} << 40, std::int64_t{1} << 40}})).code() == Code::invalid_argument);
-  CHECK(error_of(plan({"", DType::u8, {1}})).code() == Code::invalid_argument);
+  for (const char* name : {"", "__metadata__", "\xFF"}) {
+    CHECK(error_of(plan({name, DType::u8, {1}})).code() == Code::invalid_argument);
+  }
   CHECK(error_of([&] {
           ShardWriter(dir / "x", {{{"a", DType::u8, {1}}, "m"}, {{"a", DType::u8, {1}}, "n"}});
         }).code() == Code::invalid_argument);
