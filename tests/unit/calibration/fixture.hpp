@@ -1,0 +1,41 @@
+// A scratch folder, the tiny tokenizer, and a check for errors.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "calibration/tokenizer.hpp"
+
+namespace autoround::calibration::test {
+
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ~ScratchFolder();
+
+  /// Writes a file and returns its path.
+  std::string write(const std::string& name, std::string_view contents) const;
+
+ private:
+  std::string path_;
+};
+
+std::string source_path(const std::string& relative);  // of this project
+std::string read_file(const std::string& path);
+Json tiny_tokenizer_json();  // tests/support/tiny_tokenizer/tokenizer.json
+
+/// The tiny tokenizer after `edit` changed its JSON, with `config` (when not empty) as tokenizer_config.json.
+std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>& edit = {}, const std::string& config = "");
+
+/// Runs `work`, which must fail; returns its error.
+Error error_of(const std::function<void()>& work);
+
+inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+}  // namespace autoround::calibration::test

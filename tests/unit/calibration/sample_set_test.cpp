@@ -1,0 +1,113 @@
+#include <string>
+
+#include "calibration/sample_set.hpp"
+#include "fixture.hpp"
+#include "support/catch.hpp"
+
+namespace autoround::calibration::test {
+
+using std::string_literals::operator""s;
+using Ids = std::vector<std::int64_t>;
+
+namespace {
+
+std::shared_ptr<const Tokenizer> bos_tokenizer() {
+  return tiny_tokenizer([](Json& json) {
+    json["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "<bos>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
+      "special_tokens": {"<bos>": {"id": "<bos>", "ids": [0], "tokens": ["<bos>"]}}})");
+  });
+}
+
+SampleSet sample_set(std::int64_t length, std::shared_ptr<const Tokenizer> tokenizer = tiny_tokenizer()) {
+  SampleSet set(length, Logger());
+  set.set_tokenizer(std::move(tokenizer));
+  return set;
+}
+
+const std::string five = "the the the the the";  // 261 262 262 262 262
+
+}  // namespace
+
+TEST_CASE("sample set: the sequence length has bounds", "[calibration]") {
+  for (const std::int64_t length : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{131073}}) {
+    CHECK(error_of([&] { SampleSet(length, Logger()); }).code() == Code::invalid_argument);
+  }
+  CHECK(SampleSet(131072, Logger()).size() == 0);
+}
+
+TEST_CASE("sample set: token samples are padded or cut", "[calibration]") {
+  SampleSet set(3, Logger());
+  set.add_tokens(Ids{5});
+  set.add_tokens(Ids{6, 7, 8, 9});
+  CHECK(set.ids() == Ids{5, 0, 0, 6, 7, 8});
+  CHECK(set.lengths() == Ids{1, 3});
+  CHECK(set.token_count() == 4);
+}
+
+TEST_CASE("sample set: bad token samples change nothing", "[calibration]") {
+  SampleSet set(3, Logger());
+  for (const Ids& bad : {Ids{}, Ids{1, -1}, Ids{std::int64_t{1} << 22}}) {
+    CHECK(error_of([&] { set.add_tokens(bad); }).code() == Code::invalid_argument);
+  }
+  CHECK(set.size() == 0);
+  CHECK(set.ids().empty());
+}
+
+TEST_CASE("sample set: text gets the tokenizer's special tokens", "[calibration]") {
+  SampleSet set = sample_set(4, bos_tokenizer());
+  set.add_text("the");
+  CHECK(set.ids() == Ids{0, 261, 0, 0});
+  CHECK(set.lengths() == Ids{2});
+  CHECK(error_of([&] { set.add_text("\xc0"); }).code() == Code::parse);
+  CHECK(error_of([] { SampleSet(4, Logger()).add_text("a"); }).code() == Code::invalid_state);
+}
+
+TEST_CASE("sample set: windows follow each other and the last is padded or dropped", "[calibration]") {
+  SampleSet padded = sample_set(2);
+  CHECK(padded.add_windows(five, 0, false) == 3);
+  CHECK(padded.ids() == Ids{261, 262, 262, 262, 262, 0});
+  CHECK(padded.lengths() == Ids{2, 2, 1});
+
+  SampleSet dropped = sample_set(2);
+  CHECK(dropped.add_windows(five, 0, true) == 2);
+  SampleSet limited = sample_set(2);
+  CHECK(limited.add_windows(five, 1, false) == 1);
+  CHECK(limited.ids() == Ids{261, 262});
+}
+
+TEST_CASE("sample set: special tokens are part of a window's length", "[calibration]") {
+  SampleSet set = sample_set(3, bos_tokenizer());
+  CHECK(set.add_windows(five, 0, false) == 3);
+  CHECK(set.ids() == Ids{0, 261, 262, 0, 262, 262, 0, 262, 0});
+  CHECK(set.lengths() == Ids{3, 3, 2});
+  SampleSet too_short = sample_set(1, bos_tokenizer());
+  CHECK(error_of([&] { too_short.add_windows(five, 0, false); }).code() == Code::invalid_argument);
+}
+
+TEST_CASE("sample set: a file is read by its content", "[calibration]") {
+  const ScratchFolder folder;
+  SampleSet set = sample_set(2);
+  CHECK(set.add_file(folder.write("a.txt", "\xef\xbb\xbf \n{\"input_ids\": [4]}\n{\"input_ids\": [5]}"), 1) == 1);
+  CHECK(set.add_file(folder.write("b.jsonl", "\xef\xbb\xbfthe"), 0) == 1);
+  CHECK(set.ids() == Ids{4, 0, 261, 0});
+  CHECK(set.add_file(folder.write("c", five), 0, true) == 2);
+}
+
+TEST_CASE("sample set: text files that are none", "[calibration]") {
+  const ScratchFolder folder;
+  SampleSet set = sample_set(4);
+  const auto error = [&](const std::string& contents) { return error_of([&] { set.add_file(folder.write("f", contents), 0); }); };
+  CHECK(contains(error("").what(), "0 usable samples"));
+  CHECK(contains(error("\x1f\x8b").what(), "gzip"));
+  const Error nul = error("one\ntwo\0"s);
+  CHECK(contains(nul.what(), "NUL"));
+  CHECK(nul.line() == 2);
+  CHECK(nul.column() == 4);
+  CHECK(contains(error("\xff\xfe").what(), "UTF-8"));
+  CHECK(error_of([&] { set.add_file(folder.write("g", "the"), 0, true); }).code() == Code::parse);
+  CHECK(error_of([&] { set.add_file("/nonexistent", 0); }).code() == Code::not_found);
+  CHECK(set.size() == 0);
+}
+
+}  // namespace autoround::calibration::test
