@@ -1,0 +1,12 @@
+# SONAME, nodelete, immediate binding, no executable stack, and nothing needed that a host would not have.
+execute_process(COMMAND "${readelf}" -d -l -W "${library}" OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+foreach(pattern "SONAME[^\n]*libautoround\\.so\\.0" "NODELETE" "NOW" "RUNPATH" "GNU_STACK[^\n]* RW " "libtorch_cpu\\.so" "libc10\\.so")
+  if(NOT text MATCHES "${pattern}")
+    message(SEND_ERROR "no ${pattern} in ${library}")
+  endif()
+endforeach()
+foreach(pattern "NEEDED[^\n]*cuda" "NEEDED[^\n]*python" "NEEDED[^\n]*libspdlog" "NEEDED[^\n]*libfmt" "TEXTREL")
+  if(text MATCHES "${pattern}")
+    message(SEND_ERROR "${pattern} in ${library}")
+  endif()
+endforeach()

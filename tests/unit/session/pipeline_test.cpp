@@ -1,0 +1,47 @@
+#include <ATen/ATen.h>
+
+#include "session/pipeline.hpp"
+#include "support/catch.hpp"
+#include "toy.hpp"
+
+using namespace autoround;
+using modifier::HookPoint;
+
+TEST_CASE("pipeline: one full-precision pass a layer; its output is the next layer's input", "[session]") {
+  const test::ToyModel toy;
+  const model::CausalLm lm = toy.model->causal_lm(at::kFloat);
+  modifier::HookRegistry hooks;
+  const CancelToken cancel;
+  std::vector<at::Tensor> inputs, outputs;
+  std::vector<modifier::HookRegistry::Handle> handles;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string name = toy.model->spec().layer_name(i);
+    handles.push_back(hooks.add(HookPoint::pre_forward, name, [&](const std::string&, const at::Tensor& x) { inputs.push_back(x); }));
+    handles.push_back(hooks.add(HookPoint::post_forward, name, [&](const std::string&, const at::Tensor& y) { outputs.push_back(y); }));
+  }
+  const at::Tensor ids = at::arange(24, at::kLong).view({3, 8});
+  session::SequentialPipeline pipeline(lm, ids, 2, true, hooks, cancel);
+  CHECK(pipeline.advance() == 0u);
+  CHECK(pipeline.subgraph(toy.model->modules()).layer->name() == "model.layers.0");
+  CHECK(pipeline.advance() == 1u);
+  CHECK_FALSE(pipeline.advance().has_value());
+  REQUIRE(inputs.size() == 2);
+  REQUIRE(outputs.size() == 2);
+  CHECK(inputs[1].is_same(outputs[0]));
+  CHECK(inputs[0].sizes() == at::IntArrayRef({24, 64}));
+}
+
+TEST_CASE("pipeline: without ids layers are loaded and nothing runs", "[session]") {
+  const test::ToyModel toy;
+  const model::CausalLm lm = toy.model->causal_lm(at::kFloat);
+  modifier::HookRegistry hooks;
+  const CancelToken cancel;
+  int fired = 0;
+  const auto handle = hooks.add(HookPoint::pre_forward, "model.layers.0", [&](const std::string&, const at::Tensor&) { ++fired; });
+  session::SequentialPipeline pipeline(lm, {}, 2, true, hooks, cancel);
+  CHECK(pipeline.advance() == 0u);
+  const modifier::Subgraph subgraph = pipeline.subgraph(toy.model->modules());
+  CHECK(subgraph.layer != nullptr);
+  CHECK(std::find(subgraph.modules.begin(), subgraph.modules.end(), "model.layers.0.mlp.up_proj") != subgraph.modules.end());
+  CHECK(fired == 0);
+}
