@@ -1,5 +1,5 @@
-// A causal language model over a weight source: embeddings, layers loaded one at a time, head. Never holds more than one
-// layer; perplexity streams.
+// A causal language model over a weight source: embeddings, layers loaded one at a time, head. Never holds more than
+// one layer; perplexity streams.
 #pragma once
 
 #include <functional>
@@ -7,18 +7,13 @@
 #include <vector>
 
 #include "base/cancel.hpp"
+#include "model/compute_type.hpp"
 #include "model/decoder_layer.hpp"
-#include "recipe/matching.hpp"
+#include "model/modules.hpp"
 
 namespace autoround::model {
 
-/// bf16 where the CPU multiplies bf16 in hardware, fp32 elsewhere (bf16 without it is 4 to 80 times slower).
-at::ScalarType preferred_compute_type();
-
-/// Named modules of the whole model in named_modules order, shapes from the checkpoint.
-/// @throws Error parse: a tensor that the config implies is missing or has another shape.
-std::vector<recipe::ModuleInfo> list_modules(const DecoderSpec& spec, const checkpoint::Checkpoint& checkpoint);
-
+/// One thread at a time: rope tables and the head are loaded on first use and kept.
 class CausalLm {
  public:
   CausalLm(DecoderSpec spec, std::shared_ptr<WeightSource> weights, at::ScalarType dtype);
@@ -27,7 +22,8 @@ class CausalLm {
   at::ScalarType dtype() const noexcept { return dtype_; }
   const WeightSource& weights() const noexcept { return *weights_; }
 
-  /// ids: int64 [n, S], each < vocab_size -> [n*S, H]. @throws invalid_argument on an id out of range
+  /// ids: int64 [n, S], each < vocab_size -> [n*S, H]. Reads only the rows that occur, each once.
+  /// @throws invalid_argument on an id out of range
   at::Tensor embed(const at::Tensor& ids) const;
   std::unique_ptr<DecoderLayer> load_layer(std::size_t index) const;
   /// Table for `length` positions of layer `index`; null when the layer has none. Cached by length.
@@ -39,8 +35,14 @@ class CausalLm {
   DecoderSpec spec_;
   std::shared_ptr<WeightSource> weights_;
   at::ScalarType dtype_;
-  mutable std::vector<std::pair<std::int64_t, std::unique_ptr<RopeTable>>> ropes_;
-  mutable at::Tensor head_, final_norm_;
+  struct CachedRope {
+    RopeSpec spec;
+    std::int64_t length;
+    std::unique_ptr<RopeTable> table;  // on the heap: callers keep pointers to it while the cache grows
+  };
+  mutable std::vector<CachedRope> ropes_;
+  mutable Projection head_;
+  mutable at::Tensor final_norm_;
 };
 
 struct Perplexity {
@@ -49,9 +51,12 @@ struct Perplexity {
 };
 
 /// ids: int64 [windows, S]; lengths: valid tokens of each window. `on_layer(done, total)` after each layer.
+/// In memory at a time: the hidden states of all windows, one layer, and the logits of a few hundred tokens.
+/// @throws Error invalid_argument: nothing to predict; numeric: the logits are not finite; cancelled
 Perplexity perplexity(const CausalLm& model, const at::Tensor& ids, const std::vector<std::int64_t>& lengths, Ops& ops,
                       const CancelToken& cancel, const std::function<void(std::size_t, std::size_t)>& on_layer = {});
 
+/// Rotation table for positions 0..length-1; dynamic and longrope choose their frequencies by `length`.
 RopeTable make_rope_table(const RopeSpec& spec, std::int64_t length);
 
 }  // namespace autoround::model

@@ -15,7 +15,8 @@ namespace autoround::model {
 
 class DecoderLayer {
  public:
-  /// Loads the weights of layer `index` in `dtype`. @throws Error not_found / parse (shape) naming the tensor.
+  /// Loads the weights of layer `index` in `dtype`, each straight into its rows of a projection.
+  /// @throws Error not_found / parse (shape) naming the tensor.
   static std::unique_ptr<DecoderLayer> load(const DecoderSpec& spec, std::size_t index, const WeightSource& weights,
                                             at::ScalarType dtype);
 
@@ -35,7 +36,7 @@ class DecoderLayer {
  private:
   std::string name_;
   std::size_t index_ = 0;
-  const LayerSpec* spec_ = nullptr;
+  LayerSpec spec_;
   double norm_eps_ = 1e-6;
   Projection qkv_, out_, gate_up_, down_;
   at::Tensor input_norm_, post_attention_norm_, q_norm_, k_norm_;

@@ -1,5 +1,5 @@
-// A decoder model as plain data. A family file (model/families/) maps config.json to it; the forward code exists once and
-// reads only this. A new family is a new mapping, not new arithmetic.
+// A decoder model as plain data. A family file (model/families/) maps config.json to it; the forward code exists once
+// and reads only this. A new family is a new mapping, not new arithmetic.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/checkpoint.hpp"
 #include "checkpoint/hf_config.hpp"
 
 namespace autoround::model {
@@ -17,13 +18,17 @@ enum class RopeType { standard, linear, dynamic, llama3, yarn, longrope };
 struct RopeSpec {
   RopeType type = RopeType::standard;
   double theta = 10000.0;
-  std::int64_t rotary_dim = 0;  // leading part of each head that is rotated
+  std::int64_t rotary_dim = 0;  // leading part of each head that is rotated; even
   double factor = 1.0;
   double low_freq_factor = 1.0, high_freq_factor = 4.0;        // llama3
-  double original_max_position = 0.0, max_position = 0.0;      // llama3, yarn, dynamic
+  double original_max_position = 0.0, max_position = 0.0;      // llama3, yarn, longrope; dynamic
   double beta_fast = 32.0, beta_slow = 1.0;                    // yarn
-  std::optional<double> attention_factor, mscale, mscale_all_dim;
-  bool truncate = true;
+  std::optional<double> attention_factor;                      // yarn, longrope
+  std::optional<double> mscale, mscale_all_dim;                // yarn
+  bool truncate = true;                                        // yarn
+  std::vector<double> short_factor, long_factor;               // longrope: [rotary_dim / 2]
+
+  bool operator==(const RopeSpec&) const = default;
 };
 
 struct AttentionSpec {
@@ -38,6 +43,7 @@ struct AttentionSpec {
 struct MlpSpec {
   std::int64_t intermediate = 0;
   Activation activation = Activation::silu;
+  std::string activation_class;   // "SiLUActivation"
   bool bias = false;
 };
 
@@ -50,7 +56,7 @@ struct DecoderSpec {
   std::string model_type;         // "llama"
   std::string architecture;       // "LlamaForCausalLM"
   std::string layer_class;        // "LlamaDecoderLayer", the sequential target
-  std::string attention_class, mlp_class, norm_class;
+  std::string model_class, pretrained_class, attention_class, mlp_class, norm_class, rotary_class;
   std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
   double norm_eps = 1e-6;
   bool tie_word_embeddings = false;
@@ -65,6 +71,9 @@ struct DecoderSpec {
 
 /// @throws Error unsupported: model_type is not known (the message lists those that are); parse: a value out of range.
 DecoderSpec read_spec(const checkpoint::HfConfig& config);
+/// The same, with the name prefixes under which this checkpoint stores the language model ("model." for text models,
+/// "model.language_model." or "language_model.model." inside multimodal ones).
+DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint);
 std::vector<std::string> supported_families();
 
 }  // namespace autoround::model

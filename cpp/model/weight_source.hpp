@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.hpp"
 
@@ -14,18 +15,26 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   virtual bool has(const std::string& name) const = 0;
-  /// A fresh tensor in `dtype` with the tensor's own shape. @throws Error not_found, io, parse (NaN or Inf, with the offset)
+  /// A fresh tensor in `dtype` with the tensor's own shape.
+  /// @throws Error not_found, io, unsupported (element type), parse (NaN or Inf, with the element)
   virtual at::Tensor load(const std::string& name, at::ScalarType dtype) const = 0;
-  /// Loads straight into `out`, rows of a larger tensor (contiguous, same element count).
+  /// Loads straight into `out`, a whole tensor or rows of a larger one: contiguous, of the tensor's own shape.
+  /// @throws Error as load; parse: the tensor has another shape.
   virtual void load_into(const std::string& name, at::Tensor out) const = 0;
   /// Rows `ids` of a 2-D tensor, read from the file without loading the rest. -> [ids.numel(), columns] in `dtype`
+  /// Neighbouring ids are one read, so sorted ids are read fastest.
+  /// @throws Error as load; invalid_argument: no such row
   virtual at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const = 0;
 };
 
 /// Full-precision weights of a checkpoint: F32, F16, BF16.
 std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const checkpoint::Checkpoint> checkpoint);
 
+/// @throws Error parse, with both shapes, when a tensor of the checkpoint has not the shape that config.json implies.
+void require_shape(const std::string& name, const std::vector<std::int64_t>& found,
+                   const std::vector<std::int64_t>& wanted);
+
 at::ScalarType torch_type(checkpoint::DType type);  // @throws unsupported
-checkpoint::DType disk_type(at::ScalarType type);
+checkpoint::DType disk_type(at::ScalarType type);   // @throws unsupported
 
 }  // namespace autoround::model

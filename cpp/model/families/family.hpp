@@ -1,0 +1,24 @@
+// The families of decoder models that are known: one function each, from config.json to a DecoderSpec. A new family is
+// a new file beside this one and a line in registry.cpp.
+#pragma once
+
+#include <gsl/span>
+#include <string_view>
+
+#include "model/spec.hpp"
+
+namespace autoround::model {
+
+struct Family {
+  std::string_view model_type;  // as config.json spells it
+  DecoderSpec (*read)(const checkpoint::HfConfig&);
+};
+
+gsl::span<const Family> families();
+
+DecoderSpec read_llama(const checkpoint::HfConfig& config);
+DecoderSpec read_mistral(const checkpoint::HfConfig& config);
+DecoderSpec read_qwen2(const checkpoint::HfConfig& config);
+DecoderSpec read_qwen3(const checkpoint::HfConfig& config);
+
+}  // namespace autoround::model

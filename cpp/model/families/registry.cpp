@@ -1,0 +1,50 @@
+#include <array>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "model/families/family.hpp"
+
+namespace autoround::model {
+
+gsl::span<const Family> families() {
+  static constexpr std::array<Family, 4> table{{
+      {"llama", read_llama},
+      {"mistral", read_mistral},
+      {"qwen2", read_qwen2},
+      {"qwen3", read_qwen3},
+  }};
+  return table;
+}
+
+std::vector<std::string> supported_families() {
+  std::vector<std::string> names;
+  for (const Family& family : families()) names.emplace_back(family.model_type);
+  return names;
+}
+
+DecoderSpec read_spec(const checkpoint::HfConfig& config) {
+  const std::string model_type = config.model_type();
+  for (const Family& family : families())
+    if (family.model_type == model_type) return family.read(config);
+  const auto known = supported_families();
+  fail(Code::unsupported, config.view().subject(),
+       "model_type " + quote(model_type) + " is not supported; supported are " + join(known, ", ") +
+           hint(model_type, known));
+}
+
+DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint) {
+  DecoderSpec spec = read_spec(checkpoint.config());
+  struct Layout {
+    const char *prefix, *lm_head;
+  };
+  for (const auto& [prefix, lm_head] : {Layout{"model.", "lm_head"}, Layout{"model.language_model.", "lm_head"},
+                                        Layout{"language_model.model.", "language_model.lm_head"}}) {
+    if (!checkpoint.find(std::string(prefix) + "embed_tokens.weight")) continue;
+    spec.prefix = prefix;
+    spec.lm_head = lm_head;
+    break;
+  }
+  return spec;
+}
+
+}  // namespace autoround::model
