@@ -52,8 +52,8 @@ std::vector<std::string> written_targets(const Group& group, bool by_name) {
   if (!by_name) targets = group.scheme.targets;
   for (const auto* module : group.modules) {
     // vLLM's head is no Linear: only its name reaches it.
-    const bool outside_blocks = module->block < 0 && !names_module(targets, *module);
-    if (by_name || outside_blocks) targets.push_back(module->name);
+    const bool unnamed_head = module->block < 0 && is_linear(*module) && !names_module(targets, *module);
+    if (by_name || unnamed_head) targets.push_back(module->name);
   }
   return targets;
 }
@@ -90,8 +90,8 @@ Json groups_json(const std::vector<Group>& groups) {
 // this library does not know (multi-token prediction, a vision tower) would look like a Linear to a reader that does.
 std::vector<std::string> ignored_modules(const ExportPlan& plan) {
   const auto quantized = [&](const recipe::ModuleInfo& module) { return plan.formats.count(module.name) != 0; };
-  const bool embeddings_too = std::any_of(plan.modules.begin(), plan.modules.end(),
-                                          [&](const auto& module) { return is_embedding(module) && quantized(module); });
+  const auto quantized_embedding = [&](const auto& module) { return is_embedding(module) && quantized(module); };
+  const bool embeddings_too = std::any_of(plan.modules.begin(), plan.modules.end(), quantized_embedding);
   std::vector<std::string> ignored;
   std::set<std::string> known;
   for (const auto& module : plan.modules) {

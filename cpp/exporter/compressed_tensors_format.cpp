@@ -13,7 +13,8 @@
 namespace autoround::exporter {
 namespace {
 
-std::vector<checkpoint::TensorInfo> stored_tensors(const recipe::ModuleInfo& module, const quant::WeightFormat& format) {
+std::vector<checkpoint::TensorInfo> stored_tensors(const recipe::ModuleInfo& module,
+                                                   const quant::WeightFormat& format) {
   return packed_tensors(module.name, module.shape.at(0), module.shape.at(1), format);
 }
 

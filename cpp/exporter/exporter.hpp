@@ -1,5 +1,5 @@
-// Output formats behind one interface and a table by name. An exporter is told what will come before the run starts, so it
-// can refuse what its readers cannot load and reserve the disk; then it writes each layer as it is finished.
+// Output formats behind one interface and a table by name. An exporter is told what will come before the run starts, so
+// it can refuse what its readers cannot load and reserve the disk; then it writes each layer as it is finished.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace autoround::exporter {
 
-/// Everything an exporter may know about a run. Borrowed: outlives the exporter.
+/// Everything an exporter may know about a run. Borrowed: it and what it refers to outlive the exporter's finish().
 struct ExportPlan {
   const checkpoint::Checkpoint& checkpoint;
   const recipe::Recipe& recipe;
@@ -26,7 +26,7 @@ struct ExportPlan {
 class Exporter {
  public:
   virtual ~Exporter() = default;
-  /// @throws Error unsupported / invalid_argument: the format or its readers cannot hold the plan; all offenders listed.
+  /// @throws Error unsupported / invalid_argument: the format or its readers cannot hold the plan; names all offenders.
   virtual void check(const ExportPlan& plan) const = 0;
   /// Bytes that the output will take, companion files included.
   virtual std::uint64_t disk_bytes(const ExportPlan& plan) const = 0;
@@ -41,7 +41,8 @@ class Exporter {
 const std::vector<std::string>& format_names();
 /// @throws Error unsupported with the list of names
 std::unique_ptr<Exporter> make_exporter(const std::string& format);
-/// The dtype in which `format` stores the scales of a checkpoint of `weights` type; `recipe_dtype` overrides when not "".
+/// The type in which `format` stores the scales of a checkpoint of `weights` type; `recipe_dtype` overrides when not "".
+/// @throws Error unsupported: the format or the type of the weights. invalid_argument: `recipe_dtype` is none for scales.
 at::ScalarType scale_type(const std::string& format, checkpoint::DType weights, const std::string& recipe_dtype);
 
 }  // namespace autoround::exporter

@@ -45,7 +45,8 @@ using StoredTensors =
 FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored);
 
 /// Copies byte for byte, in pieces of bounded size.
-void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies, checkpoint::ShardWriter& to);
+void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies,
+                  checkpoint::ShardWriter& to);
 
 /// The checkpoint's config.json with its own keys in their own order, plus `quantization_config`; tie_word_embeddings
 /// is the only key that may change.

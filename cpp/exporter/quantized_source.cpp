@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "exporter/compressed_tensors_config.hpp"
 #include "exporter/packed_module.hpp"
 #include "model/spec.hpp"
@@ -43,7 +44,9 @@ std::int64_t read_grouping(const JsonView& weights) {
   const std::string strategy = weights.string_or("strategy", inferred);
   if (strategy == "tensor") return 0;
   if (strategy == "channel") return -1;
-  if (strategy != "group") fail(Code::unsupported, weights.subject(), "strategy `" + strategy + "` is not supported");
+  if (strategy != "group") {
+    fail(Code::unsupported, weights.subject(), "strategy " + quote(strategy) + " is not supported");
+  }
   if (size < 1) fail(Code::parse, weights.subject(), "strategy `group` needs a positive group_size");
   return size;
 }
@@ -51,15 +54,15 @@ std::int64_t read_grouping(const JsonView& weights) {
 Group read_group(const JsonView& group, const std::string& outer_format) {
   const std::string format = group.string_or("format", outer_format);
   if (format != kPackQuantized) {
-    fail(Code::unsupported, group.subject(), "format `" + format + "` cannot be read, only " + kPackQuantized);
+    fail(Code::unsupported, group.subject(), "format " + quote(format) + " cannot be read, only " + kPackQuantized);
   }
   if (group.has("input_activations") || group.has("output_activations")) {
     fail(Code::unsupported, group.subject(), "quantized activations cannot be evaluated");
   }
   const auto weights = group.object("weights");
   if (!weights) fail(Code::parse, group.subject(), "`weights` is missing");
-  if (weights->string_or("type", "int") != "int") {
-    fail(Code::unsupported, weights->subject(), "weights of type `" + weights->string("type") + "` cannot be read");
+  if (const std::string type = weights->string_or("type", "int"); type != "int") {
+    fail(Code::unsupported, weights->subject(), "weights of type " + quote(type) + " cannot be read");
   }
   Group result{read_targets(group), {}};
   result.format.bits = static_cast<int>(weights->integer("num_bits", 2, 8));
@@ -75,7 +78,7 @@ std::vector<Group> read_groups(const JsonView& config) {
   std::vector<Group> result;
   for (const auto& item : groups->json().items()) {
     const auto group = groups->object(item.key());
-    if (!group) fail(Code::parse, groups->subject(), "group `" + item.key() + "` is null");
+    if (!group) fail(Code::parse, groups->subject(), "group " + quote(item.key()) + " is null");
     result.push_back(read_group(*group, format));
   }
   return result;
@@ -110,7 +113,9 @@ at::Tensor read_integers(const Checkpoint& checkpoint, const std::string& name) 
 class PackedWeights final : public model::WeightSource {
  public:
   PackedWeights(std::shared_ptr<const Checkpoint> checkpoint, std::map<std::string, PackedModule> modules)
-      : checkpoint_(std::move(checkpoint)), plain_(model::checkpoint_weights(checkpoint_)), modules_(std::move(modules)) {}
+      : checkpoint_(std::move(checkpoint)),
+        plain_(model::checkpoint_weights(checkpoint_)),
+        modules_(std::move(modules)) {}
 
   bool has(const std::string& name) const override { return modules_.count(name) != 0 || plain_->has(name); }
 
@@ -214,7 +219,7 @@ std::shared_ptr<model::WeightSource> open_weights(std::shared_ptr<const Checkpoi
   const std::string method = quantization->string_or("quant_method", "");
   if (method != "compressed-tensors") {
     fail(Code::unsupported, config.subject(),
-         "weights quantized by `" + method + "` cannot be read, only those of compressed-tensors");
+         "weights quantized by " + quote(method) + " cannot be read, only those of compressed-tensors");
   }
   auto modules = read_modules(*checkpoint, read_groups(*quantization));
   return std::make_shared<PackedWeights>(std::move(checkpoint), std::move(modules));

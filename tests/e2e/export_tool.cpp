@@ -1,0 +1,133 @@
+// export_tool MODEL OUTPUT RECIPE.yaml...
+// Rounds a checkpoint to nearest as each recipe says and writes OUTPUT/<recipe's name>, a compressed-tensors folder,
+// and OUTPUT/<recipe's name>.expected, the weights that a loader must see and the logits that this library computes
+// from the folder. load_compressed_tensors.py compares.
+#include <ATen/ATen.h>
+#include <sys/stat.h>
+
+#include <exception>
+#include <iostream>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "checkpoint/shard_writer.hpp"
+#include "exporter/exporter.hpp"
+#include "exporter/quantized_source.hpp"
+#include "model/causal_lm.hpp"
+#include "quant/rounding.hpp"
+
+namespace {
+
+namespace ar = autoround;
+using ar::checkpoint::Checkpoint;
+
+constexpr const char* kFormat = "compressed-tensors";
+using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+void make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0755) != 0) ar::fail(ar::Code::io, path, "cannot create the folder");
+}
+
+std::string stem(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  return name.substr(0, name.rfind('.'));
+}
+
+ar::quant::QuantizedWeight round_to_nearest(const ar::recipe::ModuleInfo& module, const ar::quant::WeightFormat& format,
+                                            const ar::model::WeightSource& weights) {
+  const at::Tensor weight = weights.load(module.weight, at::kBFloat16);
+  return ar::quant::quantize(ar::quant::make_rounding_state(format, weight, false, false), module.name);
+}
+
+/// Quantizes and writes; returns every dequantized weight by tensor name.
+Tensors export_folder(const Checkpoint& checkpoint, const ar::model::WeightSource& weights,
+                      const ar::recipe::Recipe& recipe, const std::string& directory) {
+  const auto spec = ar::model::read_spec(checkpoint.config());
+  const auto modules = ar::model::list_modules(spec, checkpoint);
+  const auto assignment = ar::recipe::assign(recipe, modules, ar::Logger());
+  const auto groups = recipe.groups();
+  const at::ScalarType scale_type = ar::exporter::scale_type(kFormat, ar::checkpoint::DType::bf16, recipe.scale_dtype);
+  ar::exporter::ExportPlan plan{checkpoint, recipe, modules, assignment, {}, spec.tie_word_embeddings};
+  for (const auto& entry : assignment.linears) {
+    if (!entry.group) continue;
+    const auto& args = groups.at(*entry.group).second.weights.value();
+    plan.formats.emplace(entry.module->name, ar::quant::weight_format(args, scale_type));
+  }
+
+  const auto exporter = ar::exporter::make_exporter(kFormat);
+  exporter->check(plan);
+  exporter->begin(plan, directory);
+  Tensors expected;
+  for (const auto& entry : assignment.linears) {
+    if (!entry.group) continue;
+    const auto weight = round_to_nearest(*entry.module, plan.formats.at(entry.module->name), weights);
+    exporter->write(weight);
+    expected.emplace_back(weight.name + ".weight", ar::quant::dequantize(weight, scale_type));
+  }
+  exporter->finish();
+  return expected;
+}
+
+/// fp32 logits of the folder's own weights, [ids.numel(), vocabulary].
+at::Tensor compute_logits(const std::string& directory, const at::Tensor& ids) {
+  const auto checkpoint = Checkpoint::open(directory, ar::Logger());
+  const ar::model::CausalLm model(ar::model::read_spec(checkpoint->config()), ar::exporter::open_weights(checkpoint),
+                                  at::kFloat);
+  ar::model::AtenOps ops;
+  at::Tensor hidden = model.embed(ids);
+  for (std::size_t i = 0; i < model.spec().layers.size(); ++i) {
+    hidden = model.load_layer(i)->forward(hidden, ids.size(0), model.rope(i, ids.size(1)), ops);
+  }
+  return model.logits(hidden, ops);
+}
+
+void write_expected(const std::string& directory, const Tensors& tensors) {
+  make_directory(directory);
+  std::vector<ar::checkpoint::PlannedTensor> plan;
+  for (const auto& [name, tensor] : tensors) {
+    const auto type = tensor.scalar_type() == at::kLong ? ar::checkpoint::DType::i64
+                                                        : ar::model::disk_type(tensor.scalar_type());
+    plan.push_back({{name, type, tensor.sizes().vec()}, name});
+  }
+  ar::checkpoint::ShardWriter writer(directory, plan);
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor bytes = tensor.contiguous();
+    writer.write(name, 0, {static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()});
+  }
+  writer.finish();
+}
+
+void run(const std::string& model, const std::string& output, const std::vector<std::string>& recipes) {
+  const at::NoGradGuard no_grad;
+  const auto checkpoint = Checkpoint::open(model, ar::Logger());
+  const auto weights = ar::model::checkpoint_weights(checkpoint);
+  const std::int64_t vocabulary = ar::model::read_spec(checkpoint->config()).vocab_size;
+  const at::Tensor ids = (at::arange(48) * 7 + 1).remainder(vocabulary).view({2, 24});
+  for (const auto& recipe : recipes) {
+    const std::string directory = ar::join_path(output, stem(recipe));
+    make_directory(directory);
+    Tensors expected = export_folder(*checkpoint, *weights, ar::recipe::Recipe::load(recipe), directory);
+    expected.emplace_back("ids", ids);
+    expected.emplace_back("logits", compute_logits(directory, ids));
+    write_expected(directory + ".expected", expected);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 4) {
+    std::cerr << "usage: export_tool MODEL OUTPUT RECIPE.yaml...\n";
+    return 2;
+  }
+  try {
+    run(argv[1], argv[2], {argv + 3, argv + argc});
+    return 0;
+  } catch (const ar::Error& error) {
+    std::cerr << error.subject() << ": " << error.what() << "\n";
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+  }
+  return 1;
+}

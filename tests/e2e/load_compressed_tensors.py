@@ -1,0 +1,176 @@
+"""Loads compressed-tensors folders with transformers and compressed-tensors and compares them with what was written.
+
+  load_compressed_tensors.py --tool EXPORT_TOOL    tiny random llamas, every scheme
+  load_compressed_tensors.py FOLDER [EXPECTED]     one folder; EXPECTED as export_tool writes it
+
+A folder is accepted when transformers finds every key and no other, when each dequantized weight equals ours bit for
+bit, when the default path (packed until the first forward) computes the same logits as the dequantized one, and when
+transformers in fp32 computes our logits from these weights.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+os.environ["TQDM_DISABLE"] = "1"  # read while the libraries are imported
+
+import torch
+from compressed_tensors import __version__ as compressed_tensors_version
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig, LlamaConfig, LlamaForCausalLM
+from transformers import __version__ as transformers_version
+from transformers.utils import logging
+
+GROUP = 64
+
+
+def load(folder, dequantize):
+    chosen = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if dequantize else {}
+    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, output_loading_info=True, **chosen)
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        assert not info.get(problem), f"{folder.name}: {problem}: {info[problem]}"
+    return model.eval()
+
+
+def logits_of(model, ids):
+    with torch.no_grad():
+        return model(ids).logits.float()
+
+
+def in_fp32(folder, model):
+    """The weights that the loader found, in a plain model without any quantization."""
+    config = AutoConfig.from_pretrained(folder)
+    del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    found = model.state_dict()
+    plain.load_state_dict({name: found[name].float() for name in plain.state_dict()})
+    return plain.eval()
+
+
+def check_weights(folder, model, expected):
+    state = model.state_dict()
+    quantized = [name for name in expected if name.endswith(".weight")]
+    for name in quantized:
+        assert state[name].dtype == expected[name].dtype, f"{folder.name}: {name} is {state[name].dtype}"
+        assert torch.equal(state[name], expected[name]), f"{folder.name}: {name} differs from what was written"
+    packed = {name[: -len("_packed")] for file in folder.glob("*.safetensors") for name in safe_open(file, "pt").keys()
+              if name.endswith(".weight_packed")}
+    assert packed == set(quantized), f"{folder.name}: packed weights {packed ^ set(quantized)}"
+    for name, tensor in state.items():
+        assert not tensor.is_floating_point() or tensor.isfinite().all(), f"{folder.name}: {name} is not finite"
+
+
+def check(folder, expected_folder=None, default_path=True):
+    model = load(folder, dequantize=True)
+    if expected_folder is None:
+        ids = torch.arange(48).reshape(2, 24)
+    else:
+        expected = load_file(expected_folder / "model.safetensors")
+        ids, logits = expected.pop("ids"), expected.pop("logits")
+        check_weights(folder, model, expected)
+        found = logits_of(in_fp32(folder, model), ids).reshape(logits.shape)
+        distance = ((found - logits).abs().max() / logits.abs().max()).item()
+        assert distance < 1e-5, f"{folder.name}: logits differ from ours by {distance:.2e} of the largest"
+    dequantized = logits_of(model, ids)
+    assert dequantized.isfinite().all(), f"{folder.name}: logits are not finite"
+    if default_path:
+        assert torch.equal(dequantized, logits_of(load(folder, dequantize=False), ids)), (
+            f"{folder.name}: the default path computes other logits"
+        )
+
+
+def make_model(folder, tied):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=256, intermediate_size=384, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=128, max_position_embeddings=64, tie_word_embeddings=tied, initializer_range=0.1,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+
+
+def weights(bits, symmetric, strategy):
+    arguments = {"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": strategy}
+    return arguments | ({"group_size": GROUP} if strategy == "group" else {})
+
+
+def group(targets, *scheme):
+    return {"targets": targets, "weights": weights(*scheme)}
+
+
+def recipes():
+    """name -> (tied model?, config groups, ignore, try the default path too?)"""
+    cases = {}
+    for bits in range(2, 9):
+        for symmetric in (True, False):
+            for strategy in ("group", "channel"):
+                name = f"w{bits}_{'sym' if symmetric else 'asym'}_{strategy}"
+                cases[name] = (False, {"all": group(["Linear"], bits, symmetric, strategy)}, ["lm_head"], strategy == "group")
+    cases["w8_sym_tensor"] = (False, {"all": group(["Linear"], 8, True, "tensor")}, ["lm_head"], True)
+    cases["w8_asym_tensor"] = (False, {"all": group(["Linear"], 8, False, "tensor")}, ["lm_head"], True)
+    cases["layer_wise"] = (False, {
+        "down": group(["re:.*layers.0.mlp.down_proj"], 8, True, "channel"),
+        "one": group(["model.layers.1.mlp.down_proj"], 3, False, "group"),
+        "rest": group(["Linear"], 4, False, "group"),
+    }, ["lm_head", "re:.*o_proj"], True)
+    cases["overlapping"] = (False, {
+        "mlp": group(["re:.*mlp.*"], 4, True, "group"),
+        "down": group(["model.layers.0.mlp.down_proj"], 8, True, "group"),
+    }, [], True)
+    cases["tied"] = (True, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
+    cases["tied_head"] = (True, {
+        "all": group(["Linear"], 4, True, "group"),
+        "head": group(["lm_head"], 8, True, "channel"),
+    }, [], True)
+    return cases
+
+
+def check_all(tool):
+    with tempfile.TemporaryDirectory() as temporary:
+        root = pathlib.Path(temporary)
+        cases = recipes()
+        for tied in (False, True):
+            model, output = root / f"model{tied}", root / f"output{tied}"
+            make_model(model, tied)
+            output.mkdir()
+            files = []
+            for name, (of_tied, groups, ignore, _) in cases.items():
+                if of_tied == tied:
+                    files.append(root / f"{name}.yaml")  # JSON is YAML
+                    modifier = {"iters": 0, "config_groups": groups, "ignore": ignore}
+                    files[-1].write_text(json.dumps({"test_stage": {"modifiers": {"AutoRoundModifier": modifier}}}))
+            subprocess.run([tool, model, output, *files], check=True)
+            for name, (of_tied, _, _, default_path) in cases.items():
+                if of_tied == tied:
+                    check(output / name, output / f"{name}.expected", default_path)
+    return len(cases)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tool")
+    parser.add_argument("folder", nargs="?", type=pathlib.Path)
+    parser.add_argument("expected", nargs="?", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if bool(arguments.tool) == bool(arguments.folder):
+        parser.error("give either --tool or a folder")
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", message="You passed `quantization_config`")
+    started = time.monotonic()
+    if arguments.tool:
+        count = check_all(arguments.tool)
+    else:
+        check(arguments.folder, arguments.expected)
+        count = 1
+    print(f"{count} folders accepted by transformers {transformers_version} and compressed-tensors "
+          f"{compressed_tensors_version} in {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "exporter/compressed_tensors_format.hpp"
+#include "folder_fixture.hpp"
+#include "support/catch.hpp"
+
+using autoround::test::TinyModel;
+using autoround::test::integer_scheme;
+using autoround::test::open;
+using autoround::Code;
+namespace exporter = autoround::exporter;
+namespace recipe = autoround::recipe;
+
+namespace {
+
+using Parts = std::vector<std::string>;
+
+void check_refused(const TinyModel& model, Code code, const Parts& parts) {
+  try {
+    exporter::CompressedTensorsFormat().check(model.plan());
+    FAIL("the plan was accepted");
+  } catch (const autoround::Error& error) {
+    INFO(error.what());
+    CHECK(error.code() == code);
+    CHECK(error.subject() == "compressed-tensors");
+    for (const auto& part : parts) CHECK(std::string(error.what()).find(part) != std::string::npos);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("rules: every width, with and without zero points, by group, row or tensor", "[exporter]") {
+  TinyModel model;
+  for (int bits = 2; bits <= 8; ++bits) {
+    for (const bool symmetric : {true, false}) {
+      for (const std::int64_t group : {32, -1, 0}) {
+        recipe::Recipe recipe;
+        recipe.config_groups = {{"g", integer_scheme({"Linear"}, bits, symmetric, group)}};
+        model.apply(recipe);
+        CHECK_NOTHROW(exporter::CompressedTensorsFormat().check(model.plan()));
+      }
+    }
+  }
+}
+
+TEST_CASE("rules: layers that readers fuse need one scheme, and all that differ are named", "[exporter]") {
+  TinyModel model;
+  recipe::Recipe recipe;
+  recipe.config_groups = {{"v", integer_scheme({"model.layers.0.self_attn.v_proj"}, 8, true, 32)},
+                          {"rest", integer_scheme({"Linear"}, 4, true, 32)}};
+  recipe.ignore = {"model.layers.1.mlp.up_proj", "lm_head"};
+  model.apply(recipe);
+  check_refused(model, Code::invalid_argument,
+                {"`model.layers.0.self_attn.q_proj` (int4 group 32 sym)",
+                 "`model.layers.0.self_attn.v_proj` (int8 group 32 sym)", "`model.layers.1.mlp.gate_proj`",
+                 "`model.layers.1.mlp.up_proj` (not quantized)"});
+}
+
+TEST_CASE("rules: fused layers may come from two groups that say the same, or be left alone together", "[exporter]") {
+  TinyModel model;
+  recipe::Recipe recipe;
+  recipe.config_groups = {{"v", integer_scheme({"re:.*v_proj"}, 4, true, 32)},
+                          {"rest", integer_scheme({"Linear"}, 4, true, 32)}};
+  recipe.ignore = {"re:.*mlp.gate_proj", "re:.*mlp.up_proj"};
+  model.apply(recipe);
+  CHECK_NOTHROW(exporter::CompressedTensorsFormat().check(model.plan()));
+}
+
+TEST_CASE("rules: columns must be whole groups", "[exporter]") {
+  TinyModel model;
+  model.apply(TinyModel::w4());
+  for (auto& [name, format] : model.formats) format.group = 64;
+  check_refused(model, Code::invalid_argument,
+                {"`model.layers.0.mlp.down_proj` has 96 columns", "`model.layers.1.mlp.down_proj`", "group_size 64"});
+}
+
+TEST_CASE("rules: embeddings that readers cannot look up", "[exporter]") {
+  TinyModel model;
+  recipe::Recipe recipe;
+  recipe.config_groups = {{"g", integer_scheme({"model.embed_tokens"}, 4, false, 32)}};
+  model.apply(recipe);
+  check_refused(model, Code::invalid_argument, {"`model.embed_tokens` is int4 group 32 asym"});
+}
+
+TEST_CASE("rules: what the format has no place for", "[exporter]") {
+  TinyModel model;
+  SECTION("activations") {
+    recipe::Recipe recipe = TinyModel::w4();
+    recipe.config_groups[0].second.input_activations = recipe::QuantizationArgs{};
+    model.apply(recipe);
+    check_refused(model, Code::unsupported, {"group `all` quantizes activations"});
+  }
+  SECTION("another layout") {
+    recipe::Recipe recipe = TinyModel::w4();
+    recipe.config_groups[0].second.format = "int-quantized";
+    model.apply(recipe);
+    check_refused(model, Code::unsupported, {"group `all` asks for format `int-quantized`"});
+  }
+  SECTION("a quantized cache") {
+    recipe::Recipe recipe = TinyModel::w4();
+    recipe.kv_cache_scheme.emplace();
+    model.apply(recipe);
+    check_refused(model, Code::unsupported, {"kv_cache_scheme"});
+  }
+  SECTION("no module at all") {
+    model.apply(TinyModel::w4({"Linear"}));
+    check_refused(model, Code::invalid_argument, {"quantizes no module"});
+  }
+  SECTION("a checkpoint that is already quantized") {
+    model.apply(TinyModel::w4());
+    exporter::CompressedTensorsFormat format;
+    model.run(format, model.output);
+    model.checkpoint = open(model.output);
+    check_refused(model, Code::unsupported, {"already quantized"});
+  }
+}
