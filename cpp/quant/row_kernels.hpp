@@ -294,7 +294,9 @@ void encode(const Row& row, std::uint8_t* codes) {
 // Sums in the order of at::sum, and the update
 
 /// One sum over a group. at::sum adds blocks of 32 lane by lane, every 16 blocks into the next of four levels; whole
-/// vectors of eight that are left over go to the first eight lanes; the last elements come before the lanes.
+/// vectors of eight that are left over go to the first eight lanes; the last elements come before the lanes. One level is
+/// enough for groups of fewer than 16 blocks.
+template <int kLevels>
 class OrderedSum {
  public:
   void add(const Float* terms) {
@@ -316,7 +318,9 @@ class OrderedSum {
   float finish(const float* rest, int count) const {
     float lanes[kBlock];
     for (int k = 0; k < kVectors; ++k) {
-      store(lanes + k * kLanes, ((level_[0][k] + level_[1][k]) + level_[2][k]) + level_[3][k]);
+      Float sum = level_[0][k];
+      for (int j = 1; j < kLevels; ++j) sum += level_[j][k];
+      store(lanes + k * kLanes, sum);
     }
     const int whole = count / 8 * 8;
     for (int i = 0; i < whole; i += 8) {
@@ -330,7 +334,6 @@ class OrderedSum {
   }
 
  private:
-  static constexpr int kLevels = 4;
   Float level_[kLevels][kVectors] = {};
 };
 
@@ -370,7 +373,7 @@ struct BlockUpdate {
   }
 };
 
-template <class T, int kSums>
+template <class T, int kSums, int kLevels>
 void update_row(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
   const T* weight = static_cast<const T*>(row.weight);
   float* const targets[4] = {sums.product, sums.quotient, sums.inside, sums.all};
@@ -378,12 +381,13 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
   const int rest = static_cast<int>(row.group % kBlock);
   const int power = level_power(whole_blocks);
   BlockUpdate<T, kSums> update{{}, rate, {}};
+  float tail[kSums + 1][kBlock];
   for (std::int64_t index = 0, first = 0; first < row.columns; ++index, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
     update.group = group_of(row, index);
-    OrderedSum totals[kSums + 1];
-    float tail[kSums + 1][kBlock] = {};
+    OrderedSum<kLevels> totals[kSums + 1];
     std::int64_t done = 0;
+    if (rest) __builtin_memset(tail, 0, sizeof tail);
     for (std::int64_t offset = first; offset < last; offset += kBlock) {
       if (last - offset >= kBlock) {
         update(weight + offset, value + offset, gradient + offset, codes ? codes + offset : nullptr);
@@ -400,7 +404,7 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
         ++done;
         for (int i = 0; i < kSums; ++i) {
           totals[i].add(update.terms[i]);
-          if (whole_blocks >= 16) totals[i].carry(done, power);
+          if (kLevels > 1) totals[i].carry(done, power);
         }
       } else {
         for (int i = 0; i < kSums; ++i) {
@@ -414,9 +418,14 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
 
 template <class T>
 void update_as(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
-  if (!sums.product) return update_row<T, 0>(row, value, gradient, rate, codes, sums);
-  if (!sums.all) return update_row<T, 2>(row, value, gradient, rate, codes, sums);
-  update_row<T, 4>(row, value, gradient, rate, codes, sums);
+  const bool deep = row.group >= 16 * kBlock;
+  if (!sums.product) return update_row<T, 0, 1>(row, value, gradient, rate, codes, sums);
+  if (!sums.all) {
+    return deep ? update_row<T, 2, 4>(row, value, gradient, rate, codes, sums)
+                : update_row<T, 2, 1>(row, value, gradient, rate, codes, sums);
+  }
+  deep ? update_row<T, 4, 4>(row, value, gradient, rate, codes, sums)
+       : update_row<T, 4, 1>(row, value, gradient, rate, codes, sums);
 }
 
 void update(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
