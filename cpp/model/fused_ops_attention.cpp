@@ -51,11 +51,11 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input) {
 }
 
 /// Runs one kernel over all tasks, each thread with a workspace of its own.
-void run_tasks(const Plan& plan, const kernels::Attention& a, std::size_t workspace_bytes,
-               void (*kernel)(const kernels::Attention&, std::int64_t, void*)) {
+void run_tasks(const Plan& plan, const kernels::Attention& a, const kernels::AttentionPass& pass) {
+  const auto bytes = static_cast<std::int64_t>(pass.workspace_bytes(a));
   at::parallel_for(0, plan.batch * a.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    const at::Tensor workspace = at::empty({static_cast<std::int64_t>(workspace_bytes)}, at::kByte);
-    for (std::int64_t task = begin; task < end; ++task) kernel(a, task, workspace.mutable_data_ptr());
+    const at::Tensor workspace = at::empty({bytes}, at::kByte);
+    for (std::int64_t task = begin; task < end; ++task) pass.run(a, task, workspace.mutable_data_ptr());
   });
 }
 
@@ -70,8 +70,7 @@ struct AttentionFunction : Function<AttentionFunction> {
     a.qkv = elements(qkv);
     a.out = mutable_elements(out);
     a.lse = lse.mutable_data_ptr<float>();
-    const kernels::AttentionKernels& kernel = *kernels::select_kernels().attention;
-    run_tasks(*plan, a, kernel.forward_workspace(a), kernel.forward);
+    run_tasks(*plan, a, *kernels::select_kernels().attention->forward);
     ctx->save_for_backward({qkv, out, lse});
     ctx->saved_data["plan"] = c10::IValue::make_capsule(plan);
     ctx->set_materialize_grads(false);
@@ -90,8 +89,7 @@ struct AttentionFunction : Function<AttentionFunction> {
     a.lse = lse.mutable_data_ptr<float>();
     a.grad_out = elements(grad_out);
     a.grad_qkv = mutable_elements(grad_qkv);
-    const kernels::AttentionKernels& kernel = *kernels::select_kernels().attention;
-    run_tasks(*plan, a, kernel.backward_workspace(a), kernel.backward);
+    run_tasks(*plan, a, *kernels::select_kernels().attention->backward);
     return {grad_qkv, Variable()};
   }
 };
@@ -99,10 +97,11 @@ struct AttentionFunction : Function<AttentionFunction> {
 bool covered(const AttentionInput& input) {
   const auto bf16 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kBFloat16; };
   const auto fp32 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; };
-  const kernels::AttentionKernels* kernel = kernels::select_kernels().attention;
-  return kernel != nullptr && bf16(input.qkv) && input.qkv.size(0) > 0 && input.spec->head_dim % 16 == 0 &&
-         input.spec->head_dim <= kernel->max_head_dim && (input.rope == nullptr || (fp32(input.rope->cos) && fp32(input.rope->sin))) &&
-         (!input.spec->qk_norm || (bf16(input.q_norm) && bf16(input.k_norm)));
+  const AttentionSpec& spec = *input.spec;
+  return kernels::select_kernels().attention != nullptr && bf16(input.qkv) && input.qkv.size(0) > 0 &&
+         spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim &&
+         (input.rope == nullptr || (fp32(input.rope->cos) && fp32(input.rope->sin))) &&
+         (!spec.qk_norm || (bf16(input.q_norm) && bf16(input.k_norm)));
 }
 
 }  // namespace

@@ -75,8 +75,8 @@ struct RmsNormFunction : Function<RmsNormFunction> {
 };
 
 struct AddRmsNormFunction : Function<AddRmsNormFunction> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
-                               double eps) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
+                               const at::Tensor& weight, double eps) {
     at::Tensor h = at::empty_like(x), y = at::empty_like(x);
     kernels::RmsNormForward a;
     a.x = x.const_data_ptr();

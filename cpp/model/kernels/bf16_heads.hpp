@@ -7,8 +7,6 @@
 namespace autoround::model::kernels {
 namespace {
 
-constexpr std::int64_t kMaxHeadDim = 512;  // rows of floats live on the stack
-
 /// One head's column range in qkv and what is done to its rows.
 struct Head {
   std::int64_t dim;              // multiple of 16
@@ -17,6 +15,8 @@ struct Head {
   std::int64_t rotary_half = 0;  // 0: no rotation
   const float *cos = nullptr, *sin = nullptr;
   float eps = 0;
+
+  bool plain() const { return norm == nullptr && rotary_half == 0; }
 };
 
 inline __mmask16 lanes(std::int64_t count) {
@@ -53,23 +53,54 @@ inline void rotate(float* row, const Head& head, std::int64_t position, bool bac
   }
 }
 
-/// Rows of tokens position, position + 1, ... of one head as [padded][width] bf16, zeros where there is nothing.
-inline void prepare_rows(const Bf16* x, const Head& head, std::int64_t position, std::int64_t count, std::int64_t padded,
-                         std::int64_t width, Bf16* out) {
+inline void copy_row(const Bf16* x, std::int64_t dim, Bf16* out) {
+  for (std::int64_t i = 0; i < dim; i += kLanes) {
+    store_words(out + i, load_words(x + i));
+  }
+}
+
+inline void norm_row(float* row, const Head& head) {
+  const __m512 scale = _mm512_set1_ps(inverse_rms(row, head.dim, head.eps));
+  for (std::int64_t i = 0; i < head.dim; i += kLanes) {
+    const __m512 normed = rounded(_mm512_mul_ps(_mm512_loadu_ps(row + i), scale));
+    _mm512_storeu_ps(row + i, rounded(_mm512_mul_ps(normed, load_bf16(head.norm + i))));
+  }
+}
+
+/// The gradient of norm_row at `x`: dx = rstd (w g - x rstd^2 mean(w g x)).
+inline void norm_row_gradient(float* grad, const Bf16* x, const Head& head) {
   alignas(64) float row[kMaxHeadDim];
-  const __m256i zero = _mm256_setzero_si256();
+  load_row(x, head.dim, row);
+  const float rstd = inverse_rms(row, head.dim, head.eps);
+  __m512 dot = _mm512_setzero_ps();
+  for (std::int64_t i = 0; i < head.dim; i += kLanes) {
+    const __m512 weighted = _mm512_mul_ps(_mm512_loadu_ps(grad + i), load_bf16(head.norm + i));
+    _mm512_storeu_ps(grad + i, weighted);
+    dot = _mm512_fmadd_ps(weighted, _mm512_loadu_ps(row + i), dot);
+  }
+  const __m512 pull = _mm512_set1_ps(_mm512_reduce_add_ps(dot) / static_cast<float>(head.dim) * rstd * rstd);
+  for (std::int64_t i = 0; i < head.dim; i += kLanes) {
+    const __m512 across = _mm512_fnmadd_ps(pull, _mm512_loadu_ps(row + i), _mm512_loadu_ps(grad + i));
+    _mm512_storeu_ps(grad + i, _mm512_mul_ps(_mm512_set1_ps(rstd), across));
+  }
+}
+
+/// Rows of tokens position, position + 1, ... of one head as [padded][width] bf16, zeros where there is nothing.
+inline void prepare_rows(const Bf16* x, const Head& head, std::int64_t position, std::int64_t count,
+                         std::int64_t padded, std::int64_t width, Bf16* out) {
+  alignas(64) float row[kMaxHeadDim];
   for (std::int64_t r = 0; r < padded; ++r, x += head.row_step, out += width) {
     const std::int64_t filled = r < count ? head.dim : 0;
-    for (std::int64_t i = filled; i < width; i += kLanes) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), zero);
-    if (r >= count) continue;
-    load_row(x, head.dim, row);
-    if (head.norm != nullptr) {
-      const __m512 scale = _mm512_set1_ps(inverse_rms(row, head.dim, head.eps));
-      for (std::int64_t i = 0; i < head.dim; i += kLanes) {
-        const __m512 normed = rounded(_mm512_mul_ps(_mm512_loadu_ps(row + i), scale));
-        _mm512_storeu_ps(row + i, rounded(_mm512_mul_ps(normed, load_bf16(head.norm + i))));
-      }
+    for (std::int64_t i = filled; i < width; i += kLanes) {
+      store_words(out + i, _mm256_setzero_si256());
     }
+    if (filled == 0) continue;
+    if (head.plain()) {
+      copy_row(x, head.dim, out);
+      continue;
+    }
+    load_row(x, head.dim, row);
+    if (head.norm != nullptr) norm_row(row, head);
     if (head.rotary_half > 0) rotate(row, head, position + r, false);
     for (std::int64_t i = 0; i < head.dim; i += kLanes) store_bf16(out + i, _mm512_loadu_ps(row + i));
   }
@@ -78,28 +109,13 @@ inline void prepare_rows(const Bf16* x, const Head& head, std::int64_t position,
 /// The gradient of prepare_rows: `grad` [count][width], times `factor`, is brought back to the rows of the projection.
 inline void restore_rows(const float* grad, float factor, const Bf16* x, const Head& head, std::int64_t position,
                          std::int64_t count, std::int64_t width, Bf16* out) {
-  alignas(64) float row[kMaxHeadDim], input[kMaxHeadDim];
-  const __m512 scale = _mm512_set1_ps(factor);
+  alignas(64) float row[kMaxHeadDim];
   for (std::int64_t r = 0; r < count; ++r, x += head.row_step, out += head.row_step, grad += width) {
     for (std::int64_t i = 0; i < head.dim; i += kLanes) {
-      _mm512_storeu_ps(row + i, _mm512_mul_ps(scale, _mm512_loadu_ps(grad + i)));
+      _mm512_storeu_ps(row + i, _mm512_mul_ps(_mm512_set1_ps(factor), _mm512_loadu_ps(grad + i)));
     }
     if (head.rotary_half > 0) rotate(row, head, position + r, true);
-    if (head.norm != nullptr) {  // dx = rstd (w g - x rstd^2 mean(w g x))
-      load_row(x, head.dim, input);
-      const float rstd = inverse_rms(input, head.dim, head.eps);
-      __m512 dot = _mm512_setzero_ps();
-      for (std::int64_t i = 0; i < head.dim; i += kLanes) {
-        const __m512 g = _mm512_mul_ps(_mm512_loadu_ps(row + i), load_bf16(head.norm + i));
-        _mm512_storeu_ps(row + i, g);
-        dot = _mm512_fmadd_ps(g, _mm512_loadu_ps(input + i), dot);
-      }
-      const float mean = _mm512_reduce_add_ps(dot) / static_cast<float>(head.dim) * rstd * rstd;
-      for (std::int64_t i = 0; i < head.dim; i += kLanes) {
-        const __m512 g = _mm512_fnmadd_ps(_mm512_set1_ps(mean), _mm512_loadu_ps(input + i), _mm512_loadu_ps(row + i));
-        _mm512_storeu_ps(row + i, _mm512_mul_ps(_mm512_set1_ps(rstd), g));
-      }
-    }
+    if (head.norm != nullptr) norm_row_gradient(row, x, head);
     for (std::int64_t i = 0; i < head.dim; i += kLanes) store_bf16(out + i, _mm512_loadu_ps(row + i));
   }
 }

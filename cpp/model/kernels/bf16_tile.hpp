@@ -1,6 +1,6 @@
 // Matrix products of bf16 by VDPBF16PS, and the re-laying of rows that it wants. The instruction multiplies pairs of
-// neighbouring bf16 and adds both products to a float lane, so a product C[m, n] += A[m, k] B[k, n] reads A as units of two
-// neighbours in k, broadcast, and B as [k / 2][n] units. Only for the AVX512-BF16 translation unit.
+// neighbouring bf16 and adds both products to a float lane, so C[m, n] += A[m, k] B[k, n] reads A as units of two
+// neighbours in k, broadcast, and B as [k / 2][n] units. Only for the AVX512-BF16 translation units.
 #pragma once
 
 #include <immintrin.h>
@@ -24,9 +24,15 @@ inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b
 inline __m512 bf16_to_float(__m256i bits) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-inline __m512 load_bf16(const Bf16* p) { return bf16_to_float(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline __m256i float_to_bf16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
-inline void store_bf16(Bf16* p, __m512 x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), float_to_bf16(x)); }
+inline __m256i load_words(const Bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline void store_words(Bf16* p, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+inline __m512 load_bf16(const Bf16* p) { return bf16_to_float(load_words(p)); }
+inline void store_bf16(Bf16* p, __m512 x) { store_words(p, float_to_bf16(x)); }
+
+inline void fill_zero(float* p, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kLanes) _mm512_store_ps(p + i, _mm512_setzero_ps());
+}
 
 /// 16 units (even[i], odd[i]).
 inline __m512i interleave(__m256i even, __m256i odd) {
@@ -54,7 +60,8 @@ struct Units {
 
 /// c[8, 32] (+)= a[8, pairs] b[pairs, 32]; b is [pairs][b_step].
 template <bool accumulate>
-inline void multiply_tile(Units a, const Unit* b, std::int64_t b_step, std::int64_t pairs, float* c, std::int64_t c_step) {
+inline void multiply_tile(Units a, const Unit* b, std::int64_t b_step, std::int64_t pairs, float* c,
+                          std::int64_t c_step) {
   __m512 sum[kTileRows][2];
 #pragma GCC unroll 8
   for (int row = 0; row < kTileRows; ++row) {
@@ -91,9 +98,8 @@ inline void multiply(Units a, const Unit* b, std::int64_t b_step, std::int64_t p
 inline void pair_rows(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
   for (std::int64_t r = 0; r < count; r += 2) {
     for (std::int64_t c = 0; c < width; c += kLanes) {
-      const auto even = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + r * width + c));
-      const auto odd = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + (r + 1) * width + c));
-      _mm512_storeu_si512(out + r / 2 * width + c, interleave(even, odd));
+      const Bf16* even = rows + r * width + c;
+      _mm512_storeu_si512(out + r / 2 * width + c, interleave(load_words(even), load_words(even + width)));
     }
   }
 }
@@ -113,7 +119,8 @@ inline void transpose_16x16(const Unit* in, std::int64_t in_step, Unit* out, std
     a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
   }
   for (int j = 0; j < 4; ++j) {  // gather the four row groups of each lane
-    const __m512i top_even = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88), top_odd = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
+    const __m512i top_even = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
+    const __m512i top_odd = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
     const __m512i low_even = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
     const __m512i low_odd = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
     _mm512_storeu_si512(out + j * out_step, _mm512_shuffle_i32x4(top_even, low_even, 0x88));

@@ -1,6 +1,6 @@
 // The fused CPU kernels of a decoder layer as one table of plain functions, chosen once for this CPU. They take raw
-// pointers and ranges and know no tensors, threads or gradient graphs: fused_ops.cpp allocates, splits the work and talks
-// to autograd. Each instruction set is compiled in translation units of its own that include nothing but intrinsics, so
+// pointers and ranges and know no tensors, threads or gradient graphs: fused_ops_*.cpp allocate, split the work and
+// talk to autograd. Each instruction set is compiled in translation units of its own that include nothing but intrinsics, so
 // that no inline function of a library header is ever compiled with wider flags and picked by the linker for all.
 #pragma once
 
@@ -55,31 +55,34 @@ struct RowKernels {
   GatedKernels silu, gelu_tanh, relu;
 };
 
+constexpr std::int64_t kMaxHeadDim = 512;
+
 /// Causal attention over a batch of sequences. Rows of qkv are tokens: query heads, then key heads, then value heads.
 /// Per-head RMSNorm (when q_norm is given) and rotation (when rotary_dim > 0) are applied inside and undone in the
 /// gradient. What is saved between forward and backward is qkv, out and lse.
 struct Attention {
   std::int64_t sequence = 0, heads = 0, kv_heads = 0;
-  std::int64_t head_dim = 0;                           // multiple of 16
-  std::int64_t rotary_dim = 0;                         // even; 0: no rotation. Element i turns with i + rotary_dim / 2.
-  std::int64_t window = 0;                             // key k is visible to query q iff q - window < k <= q; 0: all k <= q
+  std::int64_t head_dim = 0;                        // multiple of 16, at most kMaxHeadDim
+  std::int64_t rotary_dim = 0;                      // even; 0: no rotation. Element i turns with i + rotary_dim / 2.
+  std::int64_t window = 0;                          // key k is visible to query q iff q - window < k <= q; 0: k <= q
   float scale = 1, norm_eps = 0;
-  const float *cos = nullptr, *sin = nullptr;          // [sequence, rotary_dim / 2]
-  const Bf16 *q_norm = nullptr, *k_norm = nullptr;     // [head_dim] or both null
-  const Bf16* qkv = nullptr;                           // [batch * sequence, (heads + 2 * kv_heads) * head_dim]
-  Bf16* out = nullptr;                                 // [batch * sequence, heads * head_dim]; read by the backward
-  float* lse = nullptr;                                // [batch * heads, sequence], log2 of the sum of exp; likewise
-  const Bf16* grad_out = nullptr;                      // as out
-  Bf16* grad_qkv = nullptr;                            // as qkv, wholly written
+  const float *cos = nullptr, *sin = nullptr;       // [sequence, rotary_dim / 2]
+  const Bf16 *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or both null
+  const Bf16* qkv = nullptr;                        // [batch * sequence, (heads + 2 * kv_heads) * head_dim]
+  Bf16* out = nullptr;                              // [batch * sequence, heads * head_dim]; read by the backward
+  float* lse = nullptr;                             // [batch * heads, sequence], log2 of the sum of exp; likewise
+  const Bf16* grad_out = nullptr;                   // as out
+  Bf16* grad_qkv = nullptr;                         // as qkv, wholly written
 };
 
 /// One task is one (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head.
+struct AttentionPass {
+  std::size_t (*workspace_bytes)(const Attention&);  // for one thread
+  void (*run)(const Attention&, std::int64_t task, void* workspace);  // workspace: 64-byte aligned
+};
+
 struct AttentionKernels {
-  std::int64_t max_head_dim;
-  std::size_t (*forward_workspace)(const Attention&);  // bytes for one thread; the workspace is 64-byte aligned
-  std::size_t (*backward_workspace)(const Attention&);
-  void (*forward)(const Attention&, std::int64_t task, void* workspace);
-  void (*backward)(const Attention&, std::int64_t task, void* workspace);
+  const AttentionPass *forward, *backward;
 };
 
 struct Kernels {

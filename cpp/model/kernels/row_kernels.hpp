@@ -1,6 +1,6 @@
-// The row functions, written once over a vector policy V: 4, 8 or 16 floats with operators, fused multiply-add, loads and
-// stores. Each instruction set's translation unit includes its policy and this file; everything has internal linkage.
-// Sums run in one fixed order per row, so results depend neither on the thread count nor on how rows are split.
+// The row functions, written once over a vector policy V: 4, 8 or 16 floats with operators, loads and stores. Each
+// instruction set's translation unit includes its policy and this file; everything has internal linkage. Sums run in
+// one fixed order per row, so results depend neither on the thread count nor on how rows are split.
 #pragma once
 
 #include "model/kernels/kernels.hpp"
@@ -46,11 +46,11 @@ inline void each_vector(std::int64_t width, Body body) {
   if (i < width) body(i, width - i);
 }
 
-/// e^x to about 1e-7 of itself on [-88, 88], to which x is limited; NaN stays NaN.
+/// e^x to about 1e-7 of itself, for x limited to [-87, 87] where it and its inverse are normal; NaN stays NaN.
 template <typename V>
 inline typename V::Float exp(typename V::Float x) {
   using F = typename V::Float;
-  x = V::limit(x, -88.0f, 88.0f);
+  x = V::limit(x, -87.0f, 87.0f);
   const F magic = V::all(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
   const F whole = V::fma(x, V::all(1.44269504f), magic) - magic;
   const F r = V::fma(whole, V::all(-1.42860677e-6f), V::fma(whole, V::all(-0.693145752f), x));  // x - whole * ln 2
@@ -66,7 +66,7 @@ inline typename V::Float exp(typename V::Float x) {
 
 template <typename V>
 inline typename V::Float sigmoid(typename V::Float x) {
-  return V::all(1.0f) / (V::all(1.0f) + exp<V>(V::all(0.0f) - x));
+  return V::reciprocal(V::all(1.0f) + exp<V>(V::all(0.0f) - x));
 }
 
 template <typename V>
@@ -164,7 +164,8 @@ struct RmsNorm {
   static void backward(const RmsNormBackward& a, std::int64_t begin, std::int64_t end) {
     const auto* weight = static_cast<const T*>(a.weight);
     for (std::int64_t row = begin; row < end; ++row) {
-      const T *h = static_cast<const T*>(a.h) + row * a.width, *grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
+      const T* h = static_cast<const T*>(a.h) + row * a.width;
+      const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
       auto squares = V::all(0.0f), dot = V::all(0.0f);
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
         const auto value = load<V>(h + i, n);

@@ -34,6 +34,8 @@ struct Avx2 {
     return _mm256_castsi256_ps(_mm256_and_si256(bf16_bits(x), _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
   }
 
+  static Float reciprocal(Float x) { return _mm256_div_ps(all(1.0f), x); }
+
   // min and max return their second operand when there is a NaN.
   static Float limit(Float x, float low, float high) { return _mm256_min_ps(all(high), _mm256_max_ps(all(low), x)); }
   static Float relu(Float x) { return _mm256_max_ps(all(0.0f), x); }
@@ -56,7 +58,7 @@ struct Avx2 {
 
 }  // namespace
 
-const RowKernels avx2_bf16 = row_kernels<Avx2, Bf16>();
-const RowKernels avx2_fp32 = row_kernels<Avx2, float>();
+const RowKernels avx2_rows_bf16 = row_kernels<Avx2, Bf16>();
+const RowKernels avx2_rows_fp32 = row_kernels<Avx2, float>();
 
 }  // namespace autoround::model::kernels

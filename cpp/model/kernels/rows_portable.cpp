@@ -35,6 +35,7 @@ struct Portable {
   }
   static Float round_to_bf16(Float x) { return (Float)(bf16_bits(x) & 0xffff0000u); }
 
+  static Float reciprocal(Float x) { return 1.0f / x; }
   static Float limit(Float x, float low, float high) {
     x = x < all(low) ? all(low) : x;
     return x > all(high) ? all(high) : x;
@@ -56,7 +57,7 @@ struct Portable {
 
 }  // namespace
 
-const RowKernels portable_bf16 = row_kernels<Portable, Bf16>();
-const RowKernels portable_fp32 = row_kernels<Portable, float>();
+const RowKernels portable_rows_bf16 = row_kernels<Portable, Bf16>();
+const RowKernels portable_rows_fp32 = row_kernels<Portable, float>();
 
 }  // namespace autoround::model::kernels

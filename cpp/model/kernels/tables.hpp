@@ -5,11 +5,12 @@
 
 namespace autoround::model::kernels {
 
-extern const RowKernels portable_bf16, portable_fp32;
+extern const RowKernels portable_rows_bf16, portable_rows_fp32;
 #if defined(__x86_64__)
-extern const RowKernels avx2_bf16, avx2_fp32;
-extern const RowKernels avx512_bf16, avx512_fp32;
-extern const AttentionKernels avx512_bf16_attention;
+extern const RowKernels avx2_rows_bf16, avx2_rows_fp32;
+extern const RowKernels avx512_rows_bf16, avx512_rows_fp32;
+extern const RowKernels avx512_bf16_rows;
+extern const AttentionPass avx512_bf16_attention_forward, avx512_bf16_attention_backward;
 #endif
 
 }  // namespace autoround::model::kernels

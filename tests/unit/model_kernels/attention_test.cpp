@@ -142,9 +142,9 @@ TEST_CASE("fused attention: long sequences need no memory per pair of tokens and
     shape.heads = shape.kv_heads = 1;
     shape.head_dim = 64;
     shape.sequence = 1024;
-    const std::size_t once = kernel->backward_workspace(shape);
+    const std::size_t once = kernel->backward->workspace_bytes(shape);
     shape.sequence = 4096;
-    CHECK(kernel->backward_workspace(shape) < 4 * once + 4096);
+    CHECK(kernel->backward->workspace_bytes(shape) < 4 * once + 4096);
   }
 }
 

@@ -30,9 +30,11 @@ inline RopeTable rope_table(std::int64_t sequence, std::int64_t rotary_dim) {
 /// x: [B, heads, S, D] double.
 inline at::Tensor rotate(const at::Tensor& x, const RopeTable& rope) {
   const std::int64_t half = rope.cos.size(1);
-  const at::Tensor cos = rope.cos.narrow(0, 0, x.size(2)).to(at::kDouble), sin = rope.sin.narrow(0, 0, x.size(2)).to(at::kDouble);
+  const auto table = [&](const at::Tensor& t) { return t.narrow(0, 0, x.size(2)).to(at::kDouble); };
+  const at::Tensor cos = table(rope.cos), sin = table(rope.sin);
   const at::Tensor first = x.narrow(-1, 0, half), second = x.narrow(-1, half, half);
-  return at::cat({first * cos - second * sin, second * cos + first * sin, x.narrow(-1, 2 * half, x.size(-1) - 2 * half)}, -1);
+  const at::Tensor rest = x.narrow(-1, 2 * half, x.size(-1) - 2 * half);
+  return at::cat({first * cos - second * sin, second * cos + first * sin, rest}, -1);
 }
 
 /// Attention of `input`, whose tensors are double here.

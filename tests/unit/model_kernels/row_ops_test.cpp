@@ -46,7 +46,8 @@ TEST_CASE("fused rms_norm: output and gradient are the mathematical ones", "[row
   const auto type = any_type();
   const std::int64_t width = any_width();
   CAPTURE(type, width);
-  const at::Tensor x = reference::random({50, width}, type, 1).requires_grad_(true), wide = reference::leaf(x, at::kDouble);
+  const at::Tensor x = reference::random({50, width}, type, 1).requires_grad_(true);
+  const at::Tensor wide = reference::leaf(x, at::kDouble);
   const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 2)).to(type);
   const at::Tensor grad = reference::random({50, width}, type, 3);
   FusedOps ops;
@@ -67,7 +68,8 @@ TEST_CASE("fused add_rms_norm: both results, and the gradient through either or 
   const at::Tensor grad_h = reference::random({40, width}, type, 4), grad_y = reference::random({40, width}, type, 5);
   FusedOps ops;
   const auto [h, y] = ops.add_rms_norm(x, delta, weight, kEps);
-  const at::Tensor wanted_h = wide_x + wide_delta, wanted_y = reference::rms_norm(wanted_h, weight.to(at::kDouble), kEps);
+  const at::Tensor wanted_h = wide_x + wide_delta;
+  const at::Tensor wanted_y = reference::rms_norm(wanted_h, weight.to(at::kDouble), kEps);
   CHECK(at::equal(h, x + delta));
   CHECK(reference::relative_error(y, wanted_y) < tolerance(type));
 
@@ -76,7 +78,8 @@ TEST_CASE("fused add_rms_norm: both results, and the gradient through either or 
     for (at::Tensor& grad : grads) grad = grad.to(outputs[0].scalar_type());
     return torch::autograd::grad(outputs, inputs, grads, /*retain_graph=*/true);
   };
-  const auto check_through = [&](std::vector<at::Tensor> outputs, std::vector<at::Tensor> wanted, std::vector<at::Tensor> grads) {
+  using Tensors = std::vector<at::Tensor>;
+  const auto check_through = [&](const Tensors& outputs, const Tensors& wanted, const Tensors& grads) {
     const auto got = gradients(outputs, {x, delta}, grads), expected = gradients(wanted, {wide_x, wide_delta}, grads);
     for (std::size_t i = 0; i < 2; ++i) CHECK(reference::relative_error(got[i], expected[i]) < tolerance(type));
   };
@@ -109,7 +112,8 @@ TEST_CASE("fused SiLU: the exponential is good to a few units in the last place"
 }
 
 TEST_CASE("fused row ops: rounding to bf16 is to nearest even, as LibTorch's", "[rows]") {
-  const at::Tensor x = (reference::random({4000}, at::kFloat, 1) * at::pow(2.0, at::arange(4000) % 60 - 30)).to(at::kBFloat16);
+  const at::Tensor size = at::pow(2.0, at::arange(4000) % 60 - 30);
+  const at::Tensor x = (reference::random({4000}, at::kFloat, 1) * size).to(at::kBFloat16);
   const at::Tensor delta = reference::random({4000}, at::kBFloat16, 2);
   const at::Tensor weight = at::ones({4000}, at::kBFloat16);
   FusedOps ops;

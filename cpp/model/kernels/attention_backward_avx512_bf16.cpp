@@ -1,0 +1,149 @@
+// The backward of blocked attention: the weights are computed again from the saved log-sum-exp.
+#include "model/kernels/bf16_blocks.hpp"
+#include "model/kernels/tables.hpp"
+
+namespace autoround::model::kernels {
+namespace {
+
+struct BackwardSpace {
+  BackwardSpace(const Task& t, void* base) : carver(base) {
+    key_columns = carver.take<Unit>(t.blocks * t.width / 2 * kBlock);
+    value_columns = carver.take<Unit>(t.blocks * t.width / 2 * kBlock);
+    key_pairs = carver.take<Unit>(t.blocks * kBlock / 2 * t.width);
+    grad_key = carver.take<float>(t.blocks * kBlock * t.width);
+    grad_value = carver.take<float>(t.blocks * kBlock * t.width);
+    query = carver.take<Bf16>(kBlock * t.width);
+    grad = carver.take<Bf16>(kBlock * t.width);
+    query_pairs = carver.take<Unit>(kBlock / 2 * t.width);
+    grad_pairs = carver.take<Unit>(kBlock / 2 * t.width);
+    grad_query = carver.take<float>(kBlock * t.width);
+    delta = carver.take<float>(kBlock);
+    lse = carver.take<float>(kBlock);
+    scores = carver.take<float>(kTileRows * kBlock);
+    products = carver.take<float>(kTileRows * kBlock);
+    weights = carver.take<Unit>(kBlock / 2 * kBlock);
+    slopes = carver.take<Unit>(kBlock / 2 * kBlock);
+    slope_rows = carver.take<Bf16>(kBlock * kBlock);
+  }
+  Carver carver;
+  Unit *key_columns, *value_columns, *key_pairs;  // whole sequence: [block][width / 2][64] twice, [block][32][width]
+  float *grad_key, *grad_value;                   // whole sequence: [block][64][width]
+  Bf16 *query, *grad;                             // one block of queries and of the output's gradient, rows
+  Unit *query_pairs, *grad_pairs;                 // the same as row pairs
+  float* grad_query;
+  float *delta, *lse;                             // per query: grad . out, log-sum-exp
+  float *scores, *products;                       // one strip: q.k and grad.v
+  Unit *weights, *slopes;                         // P and dS as pairs of queries, [32][64]
+  Bf16* slope_rows;                               // dS as rows
+};
+
+/// P = exp2(scores - lse) and dS = P (products - delta) of one strip, in bf16 and laid out for what they multiply.
+template <bool whole>
+inline void strip_slopes(const Attention& a, const Strip& strip, const BackwardSpace& space, std::int64_t row) {
+  const __m512 scale = _mm512_set1_ps(a.scale * kLog2E);
+  const std::int64_t vectors = whole ? kBlock / kLanes : strip.vectors();
+  for (std::int64_t r = 0; r < kTileRows; r += 2) {
+    const float* lse = space.lse + row + r;
+    const float* delta = space.delta + row + r;
+    for (std::int64_t v = 0; v < vectors; ++v) {
+      const std::int64_t column = v * kLanes;
+      __m256i p[2], ds[2];
+      for (std::int64_t i = 0; i < 2; ++i) {
+        const __mmask16 seen = whole ? kAll : visible(a, strip.query + r + i, strip.key + column);
+        const __m512 score = _mm512_loadu_ps(space.scores + (r + i) * kBlock + column);
+        const __m512 product = _mm512_loadu_ps(space.products + (r + i) * kBlock + column);
+        const __m512 weight = _mm512_maskz_mov_ps(seen, exp2(_mm512_fmsub_ps(scale, score, _mm512_set1_ps(lse[i]))));
+        p[i] = float_to_bf16(weight);
+        ds[i] = float_to_bf16(_mm512_maskz_mul_ps(seen, weight, _mm512_sub_ps(product, _mm512_set1_ps(delta[i]))));
+        store_words(space.slope_rows + (row + r + i) * kBlock + column, ds[i]);
+      }
+      const std::int64_t unit = (row + r) / 2 * kBlock + column;
+      _mm512_storeu_si512(space.weights + unit, interleave(p[0], p[1]));
+      _mm512_storeu_si512(space.slopes + unit, interleave(ds[0], ds[1]));
+    }
+  }
+}
+
+/// One block of queries against one block of keys: adds to the gradients of all three.
+void backward_pair(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t block, std::int64_t kb) {
+  const std::int64_t padded = round_up(t.rows(a, block), kTileRows), units = t.width / 2;
+  const Unit* keys = space.key_columns + kb * units * kBlock;
+  const Unit* values = space.value_columns + kb * units * kBlock;
+  const Unit* key_pairs = space.key_pairs + kb * kBlock / 2 * t.width;
+  const auto* queries = reinterpret_cast<const Unit*>(space.query);
+  const auto* grads = reinterpret_cast<const Unit*>(space.grad);
+  const auto* slope_rows = reinterpret_cast<const Unit*>(space.slope_rows);
+  for (std::int64_t r = 0; r < padded; r += kTileRows) {
+    const Strip strip = strip_at(a, block, r, kb);
+    multiply<false>({queries + r * units, units, 1}, keys, kBlock, units, strip.columns(), space.scores, kBlock);
+    multiply<false>({grads + r * units, units, 1}, values, kBlock, units, strip.columns(), space.products, kBlock);
+    strip.whole ? strip_slopes<true>(a, strip, space, r) : strip_slopes<false>(a, strip, space, r);
+    multiply<true>({slope_rows + r * kBlock / 2, kBlock / 2, 1}, key_pairs, t.width, strip.keys / 2, t.width,
+                   space.grad_query + r * t.width, t.width);
+  }
+  for (std::int64_t k = 0; k < t.rows(a, kb); k += kTileRows) {  // keys see only the queries from their own position on
+    const std::int64_t first = kb == block ? k / 2 : 0, pairs = padded / 2 - first;
+    const std::int64_t from = first * kBlock + k;
+    const std::int64_t key = (kb * kBlock + k) * t.width;
+    multiply<true>({space.weights + from, 1, kBlock}, space.grad_pairs + first * t.width, t.width, pairs, t.width,
+                   space.grad_value + key, t.width);
+    multiply<true>({space.slopes + from, 1, kBlock}, space.query_pairs + first * t.width, t.width, pairs, t.width,
+                   space.grad_key + key, t.width);
+  }
+}
+
+void backward_block(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t head, std::int64_t block) {
+  const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kTileRows);
+  const Bf16* source = a.qkv + t.query(a, block, head);
+  const Bf16* grad_out = a.grad_out + t.output(a, block, head);
+  const Bf16* out = a.out + t.output(a, block, head);
+  prepare_rows(source, t.turned(a, a.q_norm), block * kBlock, rows, padded, t.width, space.query);
+  prepare_rows(grad_out, t.plain(a, t.out_step), block * kBlock, rows, padded, t.width, space.grad);
+  pair_rows(space.query, padded, t.width, space.query_pairs);
+  pair_rows(space.grad, padded, t.width, space.grad_pairs);
+  for (std::int64_t r = 0; r < padded; ++r) {
+    __m512 dot = _mm512_setzero_ps();
+    for (std::int64_t c = 0; r < rows && c < a.head_dim; c += kLanes) {
+      dot = _mm512_fmadd_ps(load_bf16(grad_out + r * t.out_step + c), load_bf16(out + r * t.out_step + c), dot);
+    }
+    space.delta[r] = _mm512_reduce_add_ps(dot);
+    space.lse[r] = r < rows ? a.lse[(t.sample * a.heads + head) * a.sequence + block * kBlock + r] : 0.0f;
+  }
+  fill_zero(space.grad_query, kBlock * t.width);
+  for (std::int64_t kb = first_key_block(a, block); kb <= block; ++kb) backward_pair(a, t, space, block, kb);
+  restore_rows(space.grad_query, a.scale, source, t.turned(a, a.q_norm), block * kBlock, rows, t.width,
+               a.grad_qkv + t.query(a, block, head));
+}
+
+void backward(const Attention& a, std::int64_t task, void* workspace) {
+  const Task t(a, task);
+  BackwardSpace space(t, workspace);
+  for (std::int64_t b = 0; b < t.blocks; ++b) {
+    const std::int64_t columns = b * (t.width / 2) * kBlock;
+    prepare_rows(a.qkv + t.key(a, b), t.turned(a, a.k_norm), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
+    transpose_rows(space.query, kBlock, t.width, space.key_columns + columns);
+    pair_rows(space.query, kBlock, t.width, space.key_pairs + b * (kBlock / 2) * t.width);
+    prepare_rows(a.qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
+    transpose_rows(space.query, kBlock, t.width, space.value_columns + columns);
+  }
+  fill_zero(space.grad_key, t.blocks * kBlock * t.width);
+  fill_zero(space.grad_value, t.blocks * kBlock * t.width);
+  for (std::int64_t h = t.kv_head * t.group; h < (t.kv_head + 1) * t.group; ++h) {
+    for (std::int64_t b = 0; b < t.blocks; ++b) backward_block(a, t, space, h, b);
+  }
+  for (std::int64_t b = 0; b < t.blocks; ++b) {
+    const std::int64_t first = b * kBlock * t.width, key = t.key(a, b), value = t.value(a, b), rows = t.rows(a, b);
+    restore_rows(space.grad_key + first, a.scale, a.qkv + key, t.turned(a, a.k_norm), b * kBlock, rows, t.width,
+                 a.grad_qkv + key);
+    restore_rows(space.grad_value + first, 1.0f, a.qkv + value, t.plain(a, t.row_step), b * kBlock, rows, t.width,
+                 a.grad_qkv + value);
+  }
+}
+
+std::size_t workspace_bytes(const Attention& a) { return BackwardSpace(Task(a, 0), nullptr).carver.used(); }
+
+}  // namespace
+
+const AttentionPass avx512_bf16_attention_backward{workspace_bytes, backward};
+
+}  // namespace autoround::model::kernels

@@ -1,0 +1,58 @@
+// Vectors of 16 floats for the row functions: AVX-512 F, BW, VL and DQ. Only for the AVX-512 translation units.
+#pragma once
+
+#include <immintrin.h>
+
+#include "model/kernels/kernels.hpp"
+
+namespace autoround::model::kernels {
+namespace {
+
+struct Avx512 {
+  static constexpr std::int64_t lanes = 16;
+  using Float = __m512;
+
+  static Float all(float x) { return _mm512_set1_ps(x); }
+  static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static float sum(Float x) { return _mm512_reduce_add_ps(x); }
+
+  static Float load(const float* p) { return _mm512_loadu_ps(p); }
+  static Float load(const Bf16* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  }
+  static void store(float* p, Float x) { _mm512_storeu_ps(p, x); }
+  static void store(Bf16* p, Float x) {
+    const __m256i halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(x), 16));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves);
+  }
+  static Float round_to_bf16(Float x) {
+    return _mm512_castsi512_ps(_mm512_and_si512(bf16_bits(x), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  }
+
+  /// 1 / x for normal x with a normal result: the estimate of 14 bits and one step of Newton's.
+  static Float reciprocal(Float x) {
+    const Float estimate = _mm512_rcp14_ps(x);
+    return _mm512_mul_ps(estimate, _mm512_fnmadd_ps(x, estimate, all(2.0f)));
+  }
+
+  // min and max return their second operand when there is a NaN.
+  static Float limit(Float x, float low, float high) { return _mm512_min_ps(all(high), _mm512_max_ps(all(low), x)); }
+  static Float relu(Float x) { return _mm512_max_ps(all(0.0f), x); }
+  static Float above_zero(Float x) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, all(0.0f), _CMP_GT_OQ), all(1.0f));
+  }
+  static Float times_power_of_two(Float x, Float whole) { return _mm512_scalef_ps(x, whole); }
+
+ private:
+  /// Rounded to nearest even, the bf16 in the upper halves.
+  static __m512i bf16_bits(Float x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_mask_or_epi32(up, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
+  }
+};
+
+}  // namespace
+}  // namespace autoround::model::kernels

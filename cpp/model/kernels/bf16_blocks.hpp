@@ -1,0 +1,97 @@
+// How blocked attention cuts up its work, after FlashAttention-2 (Dao 2023): blocks of 64 queries against blocks of 64
+// keys, softmax kept as a running maximum and sum, nothing of size sequence^2 stored. A task lays out the keys and
+// values of one kv head once and walks through the query heads that share them. Only for the AVX512-BF16 translation units.
+#pragma once
+
+#include "model/kernels/bf16_heads.hpp"
+
+namespace autoround::model::kernels {
+namespace {
+
+constexpr std::int64_t kBlock = 64;
+constexpr __mmask16 kAll = 0xffff;
+constexpr float kLowest = -1e38f;  // below every score; unlike -infinity its difference to itself is 0
+constexpr float kLog2E = 1.44269504f;
+
+/// Hands out 64-byte aligned pieces of a workspace; from a null base it only counts.
+class Carver {
+ public:
+  explicit Carver(void* base) : base_(static_cast<char*>(base)) {}
+  template <typename T>
+  T* take(std::int64_t count) {
+    char* piece = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
+    return reinterpret_cast<T*>(piece);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  char* base_;
+  std::size_t used_ = 0;
+};
+
+/// Where the rows of one task lie, and the sizes that everything is padded to.
+struct Task {
+  Task(const Attention& a, std::int64_t task)
+      : sample(task / a.kv_heads),
+        kv_head(task % a.kv_heads),
+        group(a.heads / a.kv_heads),
+        blocks((a.sequence + kBlock - 1) / kBlock),
+        width(round_up(a.head_dim, kTileColumns)),
+        row_step((a.heads + 2 * a.kv_heads) * a.head_dim),
+        out_step(a.heads * a.head_dim) {}
+
+  std::int64_t sample, kv_head, group, blocks, width, row_step, out_step;
+
+  std::int64_t rows(const Attention& a, std::int64_t block) const { return least(kBlock, a.sequence - block * kBlock); }
+  std::int64_t token(const Attention& a, std::int64_t block) const { return sample * a.sequence + block * kBlock; }
+  /// Element offsets in qkv of the first row of a block.
+  std::int64_t query(const Attention& a, std::int64_t block, std::int64_t head) const {
+    return token(a, block) * row_step + head * a.head_dim;
+  }
+  std::int64_t key(const Attention& a, std::int64_t block) const { return query(a, block, a.heads + kv_head); }
+  std::int64_t value(const Attention& a, std::int64_t block) const {
+    return query(a, block, a.heads + a.kv_heads + kv_head);
+  }
+  std::int64_t output(const Attention& a, std::int64_t block, std::int64_t head) const {
+    return token(a, block) * out_step + head * a.head_dim;
+  }
+
+  /// Rows that are used as they are: values, and the gradient of the output. And those that are normed and rotated.
+  Head plain(const Attention& a, std::int64_t step) const { return {a.head_dim, step}; }
+  Head turned(const Attention& a, const Bf16* norm) const {
+    return {a.head_dim, row_step, norm, a.rotary_dim / 2, a.cos, a.sin, a.norm_eps};
+  }
+};
+
+inline std::int64_t first_key_block(const Attention& a, std::int64_t query_block) {
+  const std::int64_t first_key = query_block * kBlock - a.window + 1;
+  return a.window == 0 || first_key < 0 ? 0 : first_key / kBlock;
+}
+
+/// Which of the 16 keys from `key` on the query sees; none when the query is padding.
+inline __mmask16 visible(const Attention& a, std::int64_t query, std::int64_t key) {
+  const std::int64_t end = query < a.sequence ? query - key + 1 : 0;
+  const __mmask16 causal = end <= 0 ? __mmask16{0} : lanes(end);
+  const std::int64_t hidden = a.window == 0 ? 0 : query - a.window + 1 - key;
+  return hidden <= 0 ? causal : static_cast<__mmask16>(causal & ~lanes(hidden));
+}
+
+/// One strip of 8 queries against one block of keys: how many of the keys the causal edge leaves, and whether every
+/// query of it is real and sees all of them.
+struct Strip {
+  std::int64_t query, key;  // first positions
+  std::int64_t keys;        // 8..64, multiple of 8
+  bool whole;
+  std::int64_t vectors() const { return (keys + kLanes - 1) / kLanes; }
+  std::int64_t columns() const { return round_up(keys, kTileColumns); }
+};
+
+inline Strip strip_at(const Attention& a, std::int64_t query_block, std::int64_t row, std::int64_t key_block) {
+  const std::int64_t query = query_block * kBlock + row, key = key_block * kBlock, last = query + kTileRows - 1;
+  if (query_block == key_block) return {query, key, row + kTileRows, false};
+  return {query, key, kBlock, last < a.sequence && (a.window == 0 || last - a.window < key)};
+}
+
+}  // namespace
+}  // namespace autoround::model::kernels
