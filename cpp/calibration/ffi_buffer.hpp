@@ -35,6 +35,8 @@ inline void check_ffi(int status, const FfiBuffer& error, const std::string& sub
   if (status != 0) fail(Code::parse, subject, what + ": " + error.text());
 }
 
-inline const std::uint8_t* ffi_bytes(std::string_view text) { return reinterpret_cast<const std::uint8_t*>(text.data()); }
+inline const std::uint8_t* ffi_bytes(std::string_view text) {
+  return reinterpret_cast<const std::uint8_t*>(text.data());
+}
 
 }  // namespace autoround::calibration

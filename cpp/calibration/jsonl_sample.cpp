@@ -70,7 +70,8 @@ JsonlSample read_sample(const JsonView& object, const std::string& field) {
   const char* wanted = key == "messages"    ? "a list of messages"
                        : key == "input_ids" ? "a list of token ids"
                                             : "a string, a list of messages or a list of token ids";
-  fail(Code::parse, object.subject(), "the key `" + key + "` holds " + value.type_name() + "; " + wanted + " is wanted");
+  fail(Code::parse, object.subject(),
+       "the key `" + key + "` holds " + value.type_name() + "; " + wanted + " is wanted");
 }
 
 }  // namespace

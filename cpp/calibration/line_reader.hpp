@@ -10,8 +10,8 @@
 namespace autoround::calibration {
 
 struct Line {
-  std::string text;     // without its end (LF or CRLF) and, in line 1, without a byte order mark
-  int number = 0;       // 1-based
+  std::string text;       // without its end (LF or CRLF) and, in line 1, without a byte order mark
+  int number = 0;         // 1-based
   bool too_long = false;  // longer than the limit: `text` is its beginning
 };
 

@@ -20,7 +20,9 @@ constexpr std::size_t max_samples = 1000000;
 constexpr std::uint64_t max_plain_text_bytes = 64u << 20;
 
 const Tokenizer& required(const std::shared_ptr<const Tokenizer>& tokenizer) {
-  if (!tokenizer) fail(Code::invalid_state, "calibration", "text needs the model's tokenizer, and none is set; give token ids or load one");
+  if (!tokenizer)
+    fail(Code::invalid_state, "calibration",
+         "text needs the model's tokenizer, and none is set; give token ids or load one");
   return *tokenizer;
 }
 
@@ -35,7 +37,8 @@ TokenIds tokenize(const JsonlSample& sample, const std::shared_ptr<const Tokeniz
 
 }  // namespace
 
-SampleSet::SampleSet(std::int64_t sequence_length, Logger log) : sequence_length_(sequence_length), log_(std::move(log)) {
+SampleSet::SampleSet(std::int64_t sequence_length, Logger log)
+    : sequence_length_(sequence_length), log_(std::move(log)) {
   if (sequence_length < 1 || sequence_length > max_sequence_length) {
     fail(Code::invalid_argument, "seqlen",
          "is " + std::to_string(sequence_length) + "; 1 to " + std::to_string(max_sequence_length) + " is wanted");
@@ -74,8 +77,9 @@ std::size_t SampleSet::add_windows(std::string_view text, std::size_t limit, boo
   const std::vector<std::int64_t> prefix = tokenizer.prefix_ids(), suffix = tokenizer.suffix_ids();
   const auto length = static_cast<std::size_t>(sequence_length_);
   if (prefix.size() + suffix.size() >= length) {
-    fail(Code::invalid_argument, "seqlen", "is " + std::to_string(sequence_length_) + ", which the tokenizer's own " +
-                                               std::to_string(prefix.size() + suffix.size()) + " special tokens leave no room in");
+    fail(Code::invalid_argument, "seqlen",
+         "is " + std::to_string(sequence_length_) + ", which the tokenizer's own " +
+             std::to_string(prefix.size() + suffix.size()) + " special tokens leave no room in");
   }
   const std::size_t step = length - prefix.size() - suffix.size();
   const std::vector<std::int64_t> ids = tokenizer.encode(text, false);
@@ -86,12 +90,13 @@ std::size_t SampleSet::add_windows(std::string_view text, std::size_t limit, boo
     const std::size_t end = std::min(begin + step, ids.size());
     if (drop_last && end - begin < step) break;
     window.assign(prefix.begin(), prefix.end());
-    window.insert(window.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(end));
+    window.insert(window.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                  ids.begin() + static_cast<std::ptrdiff_t>(end));
     window.insert(window.end(), suffix.begin(), suffix.end());
     add_tokens(window);
   }
-  log_.info("calibration: " + std::to_string(added) + " windows of " + std::to_string(sequence_length_) + " tokens out of a text of " +
-            std::to_string(ids.size()) + " tokens");
+  log_.info("calibration: " + std::to_string(added) + " windows of " + std::to_string(sequence_length_) +
+            " tokens out of a text of " + std::to_string(ids.size()) + " tokens");
   return added;
 }
 
@@ -124,8 +129,8 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
     }
   }
 
-  const std::string tally = std::to_string(added) + " usable samples, " + std::to_string(empty) + " without tokens and " +
-                            std::to_string(bad) + " bad lines" + first_bad;
+  const std::string tally = std::to_string(added) + " usable samples, " + std::to_string(empty) +
+                            " without tokens and " + std::to_string(bad) + " bad lines" + first_bad;
   if (added == 0) fail(Code::parse, path, "the file has " + tally);
   log_.write(bad == 0 ? LogLevel::info : LogLevel::warn, path + ": " + tally);
   return added;
@@ -139,8 +144,9 @@ std::size_t SampleSet::add_file(const std::string& path, std::size_t limit, bool
   if (first != std::string::npos && beginning[first] == '{') return add_jsonl(path, {"", limit, false});
 
   if (file.size() > max_plain_text_bytes) {
-    fail(Code::parse, path, "the plain text has " + format_bytes(file.size()) + "; at most " + format_bytes(max_plain_text_bytes) +
-                                " are tokenized in one piece. A .jsonl file may have any size");
+    fail(Code::parse, path,
+         "the plain text has " + format_bytes(file.size()) + "; at most " + format_bytes(max_plain_text_bytes) +
+             " are tokenized in one piece. A .jsonl file may have any size");
   }
   std::string text(file.size(), '\0');
   file.read(0, gsl::as_writable_bytes(gsl::span<char>(text)));
@@ -148,7 +154,8 @@ std::size_t SampleSet::add_file(const std::string& path, std::size_t limit, bool
   require_text(text, path);
   const std::size_t added = add_windows(text, limit, drop_last);
   if (added == 0) {
-    fail(Code::parse, path, "the text does not fill one window of " + std::to_string(sequence_length_) + " tokens; 0 usable samples");
+    fail(Code::parse, path,
+         "the text does not fill one window of " + std::to_string(sequence_length_) + " tokens; 0 usable samples");
   }
   return added;
 }

@@ -1,5 +1,6 @@
-// Calibration data as the engine uses it: token windows of one length, right-padded, with the count of real tokens of each.
-// Nothing is dropped in silence: short samples are padded and masked, and the log says how many samples and tokens there are.
+// Calibration data as the engine uses it: token windows of one length, right-padded, with the count of real tokens of
+// each. Nothing is dropped in silence: short samples are padded and masked, and the log says how many samples and
+// tokens there are.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,9 @@
 namespace autoround::calibration {
 
 struct JsonlOptions {
-  std::string field;             // "" = first of text, messages, input_ids that a line has
-  std::size_t limit = 0;         // samples to take at most; 0 = all
-  bool skip_bad_lines = false;   // otherwise a bad line is an error with its number
+  std::string field;            // "" = first of text, messages, input_ids that a line has
+  std::size_t limit = 0;        // samples to take at most; 0 = all
+  bool skip_bad_lines = false;  // otherwise a bad line is an error with its number
 };
 
 class SampleSet {
@@ -27,22 +28,27 @@ class SampleSet {
   void set_tokenizer(std::shared_ptr<const Tokenizer> tokenizer);
   const Tokenizer* tokenizer() const noexcept { return tokenizer_.get(); }
 
-  /// One sample; longer ones are cut to the sequence length. @throws invalid_argument: empty or a negative id
+  /// One sample; longer ones are cut to the sequence length. @throws invalid_argument: empty, an id that no vocabulary
+  /// has (negative, 2^22 or more), or more than 1,000,000 samples
   void add_tokens(gsl::span<const std::int64_t> ids);
   /// One sample of text, special tokens added. Needs a tokenizer. @throws invalid_state, parse (invalid UTF-8)
   void add_text(std::string_view text);
   /// Plain text: tokenized once without special tokens, cut into consecutive windows, each with the tokenizer's special
   /// tokens around it; a last partial window is padded, or dropped when `drop_last`. Returns windows added.
   std::size_t add_windows(std::string_view text, std::size_t limit, bool drop_last);
-  /// .jsonl with text, messages or input_ids. Returns samples added. Streams: memory does not grow with the file.
+  /// .jsonl with text, messages or input_ids. Returns samples added. Streams: memory grows with the samples, not with
+  /// the file, and reading ends at the limit. Samples without tokens are left out and counted in the log. Samples
+  /// before a bad line stay. @throws Error parse: a bad line (with its number), a compressed file, no usable sample.
+  /// not_found, io.
   std::size_t add_jsonl(const std::string& path, const JsonlOptions& options);
-  /// By content: .jsonl when the first non-blank byte is '{', else plain text windows.
+  /// By content: .jsonl when the first non-blank byte is '{', else plain text windows (text of at most 64 MiB, line
+  /// ends kept as they are). @throws as add_jsonl; parse: NUL, invalid UTF-8, or not one window.
   std::size_t add_file(const std::string& path, std::size_t limit, bool drop_last = false);
 
   std::int64_t sequence_length() const noexcept { return sequence_length_; }
   std::size_t size() const noexcept { return lengths_.size(); }
-  std::int64_t token_count() const noexcept;                                      // real tokens of all samples
-  const std::vector<std::int64_t>& ids() const noexcept { return ids_; }          // [size(), sequence_length()], padded with 0
+  std::int64_t token_count() const noexcept;                              // real tokens of all samples
+  const std::vector<std::int64_t>& ids() const noexcept { return ids_; }  // [size(), sequence_length()], padded with 0
   const std::vector<std::int64_t>& lengths() const noexcept { return lengths_; }  // real tokens of each sample
 
  private:

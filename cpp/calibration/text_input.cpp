@@ -18,7 +18,9 @@ constexpr std::array<Magic, 5> compressed = {{{"\x1f\x8b", "gzip"},
                                               {"PK\x03\x04", "zip"},
                                               {"\x28\xb5\x2f\xfd", "zstd"},
                                               {"BZh", "bzip2"},
-                                              {"\xfd" "7zXZ", "xz"}}};
+                                              {"\xfd"
+                                               "7zXZ",
+                                               "xz"}}};
 
 }  // namespace
 
@@ -47,8 +49,9 @@ void require_text(std::string_view text, const std::string& path, int first_line
   const std::string_view before = text.substr(0, offset);
   const auto line = first_line + static_cast<int>(std::count(before.begin(), before.end(), '\n'));
   const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
-  throw Error(Code::parse, path, std::string(nul == offset ? "a NUL byte" : "invalid UTF-8") + " in the text; UTF-8 text is wanted",
-              line, static_cast<int>(offset - line_start) + 1);
+  throw Error(Code::parse, path,
+              std::string(nul == offset ? "a NUL byte" : "invalid UTF-8") + " in the text; UTF-8 text is wanted", line,
+              static_cast<int>(offset - line_start) + 1);
 }
 
 }  // namespace autoround::calibration

@@ -61,8 +61,8 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& tokenizer_js
 
 std::vector<std::int64_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
   FfiBuffer ids, error;
-  const int status = autoround_ffi_tokenizer_encode(impl_->handle.get(), ffi_bytes(text), text.size(), add_special_tokens, ids.out(),
-                                                    error.out());
+  const int status = autoround_ffi_tokenizer_encode(impl_->handle.get(), ffi_bytes(text), text.size(),
+                                                    add_special_tokens, ids.out(), error.out());
   check_ffi(status, error, impl_->path, "a text cannot be tokenized");
   return ids.ids();
 }
@@ -78,8 +78,8 @@ std::string Tokenizer::decode(const std::vector<std::int64_t>& ids, bool skip_sp
     narrow.push_back(static_cast<std::uint32_t>(id));
   }
   FfiBuffer text, error;
-  const int status = autoround_ffi_tokenizer_decode(impl_->handle.get(), narrow.data(), narrow.size(), skip_special_tokens, text.out(),
-                                                    error.out());
+  const int status = autoround_ffi_tokenizer_decode(impl_->handle.get(), narrow.data(), narrow.size(),
+                                                    skip_special_tokens, text.out(), error.out());
   check_ffi(status, error, impl_->path, "the tokens cannot be turned into text");
   return text.text();
 }
@@ -91,7 +91,8 @@ bool Tokenizer::has_chat_template() const noexcept { return impl_->chat_template
 std::string Tokenizer::apply_chat_template(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const {
   if (!impl_->chat_template) {
     fail(Code::parse, impl_->path,
-         "the model has no chat template, so `messages` cannot become text; put chat_template.jinja beside tokenizer.json or use `text`");
+         "the model has no chat template, so `messages` cannot become text; put chat_template.jinja beside "
+         "tokenizer.json or use `text`");
   }
   return impl_->chat_template->render(messages, add_generation_prompt);
 }

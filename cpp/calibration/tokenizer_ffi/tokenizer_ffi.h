@@ -1,8 +1,9 @@
-/* The Rust half of calibration/tokenizer.cpp: the `tokenizers` and `minijinja` crates as plain C. Internal to the library.
+/* The Rust half of calibration/tokenizer.cpp: the `tokenizers` and `minijinja` crates as plain C. Internal to the
+ * library.
  *
- * Texts are UTF-8 with a length; NUL is an ordinary character. Every function returns 0 when it succeeded; otherwise it fills
- * `error` with a sentence and leaves the other outputs empty. What comes back in an autoround_ffi_buffer belongs to the caller,
- * who returns it with autoround_ffi_buffer_free. Nothing unwinds out of here and nothing is printed. */
+ * Texts are UTF-8 with a length; NUL is an ordinary character. Every function returns 0 when it succeeded; otherwise it
+ * fills `error` with a sentence and leaves the other outputs empty. What comes back in an autoround_ffi_buffer belongs
+ * to the caller, who returns it with autoround_ffi_buffer_free. Nothing unwinds out of here and nothing is printed. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +24,8 @@ typedef struct autoround_ffi_buffer {
 void autoround_ffi_buffer_free(autoround_ffi_buffer buffer);
 
 /* Loads the text of a tokenizer.json. A truncation, padding or dropout that the file asks for is switched off. */
-int autoround_ffi_tokenizer_new(const uint8_t* json, size_t size, autoround_ffi_tokenizer** out, autoround_ffi_buffer* error);
+int autoround_ffi_tokenizer_new(const uint8_t* json, size_t size, autoround_ffi_tokenizer** out,
+                                autoround_ffi_buffer* error);
 void autoround_ffi_tokenizer_free(autoround_ffi_tokenizer* tokenizer);
 
 /* Largest id + 1, added tokens included. */

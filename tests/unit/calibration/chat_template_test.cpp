@@ -27,7 +27,8 @@ Error render_error(const std::string& chat_template) {
 TEST_CASE("chat template: tokens, messages and generation prompt", "[calibration]") {
   const auto tokenizer = Tokenizer::load(source_path("tests/support/tiny_tokenizer/tokenizer.json"));
   REQUIRE(tokenizer->has_chat_template());
-  CHECK(tokenizer->apply_chat_template({{"user", " the "}, {"assistant", "cat"}}) == "<bos><user>the<eos><assistant>cat<eos>");
+  CHECK(tokenizer->apply_chat_template({{"user", " the "}, {"assistant", "cat"}}) ==
+        "<bos><user>the<eos><assistant>cat<eos>");
   CHECK(tokenizer->apply_chat_template({}, true) == "<bos><assistant>");
 }
 
@@ -39,7 +40,8 @@ TEST_CASE("chat template: text with NUL, four-byte characters and markup passes 
 
 TEST_CASE("chat template: where it is found", "[calibration]") {
   CHECK(render(Json::parse(R"([{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}])")) == "D");
-  CHECK_FALSE(tiny_tokenizer({}, config_with(Json::parse(R"([{"name": "tool_use", "template": "T"}])")))->has_chat_template());
+  CHECK_FALSE(
+      tiny_tokenizer({}, config_with(Json::parse(R"([{"name": "tool_use", "template": "T"}])")))->has_chat_template());
   CHECK_FALSE(tiny_tokenizer({}, R"({"chat_template": null})")->has_chat_template());
 
   const ScratchFolder folder;
@@ -58,7 +60,8 @@ TEST_CASE("chat template: none there", "[calibration]") {
 }
 
 TEST_CASE("chat template: a broken tokenizer_config.json is named", "[calibration]") {
-  for (const char* config : {"{", "[]", R"({"chat_template": 3})", R"({"bos_token": 1})", R"({"chat_template": [{"name": "default"}]})"}) {
+  for (const char* config :
+       {"{", "[]", R"({"chat_template": 3})", R"({"bos_token": 1})", R"({"chat_template": [{"name": "default"}]})"}) {
     const Error error = error_of([&] { tiny_tokenizer({}, config); });
     CHECK(error.code() == Code::parse);
     CHECK(contains(error.subject(), "tokenizer_config.json"));
@@ -85,8 +88,10 @@ TEST_CASE("chat template: endless, huge and deep templates end with an error", "
       // memory
       "{{ 'a' * 1000000000 }}",
       "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
-      "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x.replace('a', 'aaaa') %}{% endfor %}",
-      "{% set n = namespace(x=[]) %}{% for a in range(9999) %}{% for b in range(900) %}{% set n.x = [n.x] %}{% endfor %}{% endfor %}",
+      "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x.replace('a', 'aaaa') %}{% endfor "
+      "%}",
+      "{% set n = namespace(x=[]) %}{% for a in range(9999) %}{% for b in range(900) %}{% set n.x = [n.x] %}{% endfor "
+      "%}{% endfor %}",
       // depth
       "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
       "{{ " + std::string(100000, '[') + " }}",

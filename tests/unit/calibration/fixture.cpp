@@ -37,7 +37,9 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-Json tiny_tokenizer_json() { return Json::parse(read_file(source_path("tests/support/tiny_tokenizer/tokenizer.json"))); }
+Json tiny_tokenizer_json() {
+  return Json::parse(read_file(source_path("tests/support/tiny_tokenizer/tokenizer.json")));
+}
 
 std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>& edit, const std::string& config) {
   Json json = tiny_tokenizer_json();

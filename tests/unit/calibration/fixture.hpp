@@ -31,7 +31,8 @@ std::string read_file(const std::string& path);
 Json tiny_tokenizer_json();  // tests/support/tiny_tokenizer/tokenizer.json
 
 /// The tiny tokenizer after `edit` changed its JSON, with `config` (when not empty) as tokenizer_config.json.
-std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>& edit = {}, const std::string& config = "");
+std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>& edit = {},
+                                                const std::string& config = "");
 
 /// Runs `work`, which must fail; returns its error.
 Error error_of(const std::function<void()>& work);

@@ -21,8 +21,9 @@ Error load_error(const std::string& text) {
 
 TEST_CASE("hostile tokenizer: not a tokenizer at all", "[calibration]") {
   const std::string whole = tiny_tokenizer_json().dump();
-  for (const std::string& text : {std::string(), std::string("{}"), std::string("[]"), std::string("null"), whole.substr(0, whole.size() / 2),
-                                  whole + "}", std::string("\xff\xfe{"), std::string(100000, '['), "{\"normalizer\": " + std::string(100000, '[')}) {
+  for (const std::string& text : {std::string(), std::string("{}"), std::string("[]"), std::string("null"),
+                                  whole.substr(0, whole.size() / 2), whole + "}", std::string("\xff\xfe{"),
+                                  std::string(100000, '['), "{\"normalizer\": " + std::string(100000, '[')}) {
     const Error error = load_error(text);
     CHECK(error.code() == Code::parse);
     CHECK(contains(error.subject(), "tokenizer.json"));
@@ -72,12 +73,14 @@ TEST_CASE("hostile tokenizer: an empty added token and too many components", "[c
 TEST_CASE("hostile tokenizer: regular expressions", "[calibration]") {
   const auto with_pattern = [](const std::string& pattern) {
     return [pattern](Json& json) {
-      json["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+      json["pre_tokenizer"] = {
+          {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
     };
   };
   CHECK(load_error(with_pattern("(")).code() == Code::parse);
   CHECK(load_error(with_pattern("(((a{1000}){1000}){1000}){1000}")).code() == Code::parse);
-  // Catastrophic backtracking (the look-ahead keeps it from the linear engine) ends at the engine's step limit, in seconds at most.
+  // Catastrophic backtracking (the look-ahead keeps it from the linear engine) ends at the engine's step limit, in
+  // seconds at most.
   const auto slow = tiny_tokenizer(with_pattern("(x+x+)+(?=y)\\1"));
   CHECK_FALSE(slow->encode(std::string(5000, 'x'), false).empty());
 }

@@ -41,7 +41,8 @@ TEST_CASE("jsonl: a field of another name holds any of the three", "[calibration
   const SampleSet set = read_jsonl(R"({"text": 1, "body": "the"}
 {"body": [5]}
 {"body": [{"role": "user", "content": "the"}]}
-)", {"body", 0, false});
+)",
+                                   {"body", 0, false});
   CHECK(set.lengths() == Ids{1, 1, 4});
 }
 
@@ -136,7 +137,8 @@ TEST_CASE("jsonl: text without a tokenizer, messages without a template", "[cali
 
 TEST_CASE("jsonl: lines longer than a read of the file", "[calibration]") {
   std::string contents;
-  for (int i = 0; i < 40; ++i) contents += "{\"input_ids\": [" + std::to_string(i) + "], \"x\": \"" + std::string(30000, 'a') + "\"}\r\n";
+  for (int i = 0; i < 40; ++i)
+    contents += "{\"input_ids\": [" + std::to_string(i) + "], \"x\": \"" + std::string(30000, 'a') + "\"}\r\n";
   const SampleSet set = read_jsonl(contents);
   REQUIRE(set.size() == 40);
   for (std::int64_t i = 0; i < 40; ++i) CHECK(set.ids()[static_cast<std::size_t>(4 * i)] == i);

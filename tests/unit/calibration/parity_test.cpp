@@ -61,8 +61,11 @@ TEST_CASE("parity: ids and chat texts equal those of the Python packages", "[cal
   for (const char* name : {"chatml", "alternate", "features"}) {
     templates.push_back(source_path("tests/unit/calibration/templates/"s + name + ".jinja"));
   }
-  Json request = {{"tokenizers", tokenizers}, {"texts", texts}, {"templates", templates},
-                  {"special", {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}}}, {"conversations", Json::array()}};
+  Json request = {{"tokenizers", tokenizers},
+                  {"texts", texts},
+                  {"templates", templates},
+                  {"special", {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}}},
+                  {"conversations", Json::array()}};
   for (const auto& messages : conversations) {
     Json list = Json::array();
     for (const ChatMessage& message : messages) list.push_back({{"role", message.role}, {"content", message.content}});
@@ -71,8 +74,8 @@ TEST_CASE("parity: ids and chat texts equal those of the Python packages", "[cal
 
   const ScratchFolder folder;
   const std::string reply_path = folder.write("reply.json", "");
-  const std::string command = "'"s + AUTOROUND_PYTHON + "' '" + source_path("tests/unit/calibration/reference.py") + "' '" +
-                              folder.write("request.json", request.dump()) + "' '" + reply_path + "'";
+  const std::string command = "'"s + AUTOROUND_PYTHON + "' '" + source_path("tests/unit/calibration/reference.py") +
+                              "' '" + folder.write("request.json", request.dump()) + "' '" + reply_path + "'";
   REQUIRE(std::system(command.c_str()) == 0);
   const Json reply = Json::parse(read_file(reply_path));
 

@@ -97,7 +97,9 @@ TEST_CASE("sample set: a file is read by its content", "[calibration]") {
 TEST_CASE("sample set: text files that are none", "[calibration]") {
   const ScratchFolder folder;
   SampleSet set = sample_set(4);
-  const auto error = [&](const std::string& contents) { return error_of([&] { set.add_file(folder.write("f", contents), 0); }); };
+  const auto error = [&](const std::string& contents) {
+    return error_of([&] { set.add_file(folder.write("f", contents), 0); });
+  };
   CHECK(contains(error("").what(), "0 usable samples"));
   CHECK(contains(error("\x1f\x8b").what(), "gzip"));
   const Error nul = error("one\ntwo\0"s);

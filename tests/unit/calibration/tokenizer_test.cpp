@@ -56,8 +56,13 @@ TEST_CASE("tokenizer: the special tokens around a text", "[calibration]") {
 TEST_CASE("tokenizer: the vocabulary's size covers added tokens", "[calibration]") {
   CHECK(tiny_tokenizer()->vocab_size() == 271);
   const auto more = tiny_tokenizer([](Json& json) {
-    json["added_tokens"].push_back({{"id", 271}, {"content", "<pad>"}, {"special", true}, {"single_word", false},
-                                    {"lstrip", false}, {"rstrip", false}, {"normalized", false}});
+    json["added_tokens"].push_back({{"id", 271},
+                                    {"content", "<pad>"},
+                                    {"special", true},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false}});
   });
   CHECK(more->vocab_size() == 272);
   CHECK(more->encode("<pad>", false) == Ids{271});
@@ -66,8 +71,9 @@ TEST_CASE("tokenizer: the vocabulary's size covers added tokens", "[calibration]
 TEST_CASE("tokenizer: truncation, padding and dropout of the file are switched off", "[calibration]") {
   const auto tokenizer = tiny_tokenizer([](Json& json) {
     json["truncation"] = {{"direction", "Right"}, {"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}};
-    json["padding"] = {{"strategy", {{"Fixed", 9}}}, {"direction", "Right"}, {"pad_to_multiple_of", nullptr},
-                       {"pad_id", 0}, {"pad_type_id", 0}, {"pad_token", "<bos>"}};
+    json["padding"] = {
+        {"strategy", {{"Fixed", 9}}}, {"direction", "Right"}, {"pad_to_multiple_of", nullptr}, {"pad_id", 0},
+        {"pad_type_id", 0},           {"pad_token", "<bos>"}};
     json["model"]["dropout"] = 1.0;
   });
   CHECK(tokenizer->encode("the the cat", false) == Ids{261, 262, 270});

@@ -1,6 +1,7 @@
-//! A bound on the memory of untrusted work. A template can double a string forty times within a few hundred steps, and stable
-//! Rust offers no way to let an allocation fail without ending the process. So such work runs on a thread of its own, and the
-//! allocation that would pass its budget never returns: the thread sleeps for good, and its caller gets an error at once.
+//! A bound on the memory of untrusted work. A template can double a string forty times within a few hundred steps,
+//! and stable Rust offers no way to let an allocation fail without ending the process. So such work runs on a thread
+//! of its own, and the allocation that would pass its budget never returns: the thread sleeps for good, and its
+//! caller gets an error at once.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use crate::panic_message;
 
-/// Addresses, not memory: pages are taken as they are used. The template engine recurses without a limit of its own in places
-/// (`elif` after `elif`, the destructor of nested lists), to a depth that template size and memory budget bound.
+/// Addresses, not memory: pages are taken as they are used. The template engine recurses without a limit of its own
+/// in places (`elif` after `elif`, the destructor of nested lists), to a depth that template size and memory budget
+/// bound.
 const STACK_BYTES: usize = 1 << 30;
 /// Sleeping threads, with their memory, that this process puts up with.
 const MAX_STOPPED: usize = 8;
@@ -65,7 +67,9 @@ pub fn run_bounded<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     if STOPPED.load(Ordering::Relaxed) >= MAX_STOPPED {
-        return Err(format!("{MAX_STOPPED} runs were stopped for the memory they asked for; this process starts no more"));
+        return Err(format!(
+            "{MAX_STOPPED} runs were stopped for the memory they asked for; this process starts no more"
+        ));
     }
     let report = Arc::new(Report::default());
     let reporter = Arc::clone(&report);

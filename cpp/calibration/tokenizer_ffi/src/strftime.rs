@@ -6,7 +6,18 @@ use minijinja::{Error, ErrorKind};
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 pub fn strftime_now(format: &str) -> Result<String, Error> {
@@ -53,7 +64,9 @@ fn strftime(format: &str, time: &libc::tm) -> Result<String, Error> {
             Some('b') => out.write_str(&month[..3]),
             Some('p') => out.write_str(if time.tm_hour < 12 { "AM" } else { "PM" }),
             Some('%') => out.write_char('%'),
-            _ => return Err(Error::new(ErrorKind::InvalidOperation, format!("strftime_now cannot format \"{format}\""))),
+            _ => {
+                return Err(Error::new(ErrorKind::InvalidOperation, format!("strftime_now cannot format \"{format}\"")))
+            }
         };
         written.expect("writing to a String succeeds");
     }

@@ -1,11 +1,11 @@
 //! A look at the tags of a template before the engine compiles it.
 
-/// Bytes of one tag outside of string literals. The engine's compiler recurses, and in places takes quadratic time, over the
-/// operators of one expression.
+/// Bytes of one tag outside of string literals. The engine's compiler recurses, and in places takes quadratic time,
+/// over the operators of one expression.
 const MAX_TAG_CODE: usize = 4096;
 
-/// The template with `{% generation %}` blocks, which mark the assistant's words for training and print their body, replaced
-/// by blocks that the engine knows. Fails on a tag that is too large to compile in bounded time.
+/// The template with `{% generation %}` blocks, which mark the assistant's words for training and print their body,
+/// replaced by blocks that the engine knows. Fails on a tag that is too large to compile in bounded time.
 pub fn prepare(source: &str) -> Result<String, String> {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;

@@ -1,5 +1,6 @@
-//! Chat templates as transformers renders them: the same whitespace rules, functions and filters, and Python's methods. A
-//! template is untrusted text: it sees no files and no network, and its work, memory, recursion and output are bounded.
+//! Chat templates as transformers renders them: the same whitespace rules, functions and filters, and Python's
+//! methods. A template is untrusted text: it sees no files and no network, and its work, memory, recursion and output
+//! are bounded.
 
 use std::io;
 
@@ -36,7 +37,9 @@ pub fn render(source: &str, context: &str) -> Result<String, String> {
 
 fn render_into(output: &mut CappedOutput, source: &str, context: &serde_json::Value) -> Result<(), Error> {
     let environment = environment()?;
-    environment.template_from_named_str("chat template", source)?.render_captured_to(Value::from(Serde(context)), output)?;
+    environment
+        .template_from_named_str("chat template", source)?
+        .render_captured_to(Value::from(Serde(context)), output)?;
     Ok(())
 }
 

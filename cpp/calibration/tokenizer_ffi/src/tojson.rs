@@ -1,4 +1,5 @@
-//! The `tojson` filter of chat templates: Python's json.dumps(ensure_ascii=False), not Jinja's own filter, which escapes HTML.
+//! The `tojson` filter of chat templates: Python's json.dumps(ensure_ascii=False), not Jinja's own filter, which
+//! escapes HTML.
 
 use std::fmt::Write;
 use std::io;
