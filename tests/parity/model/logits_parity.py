@@ -1,0 +1,216 @@
+"""Compares logits and perplexity of the engine with those of transformers.
+
+Tiny random models of every family, rope type and option are saved in the spelling of transformers 4 or 5, read back
+by transformers and by logits_tool, and compared: fp32 logits to 1e-4, perplexity to 1e-4 relative. A real model, where
+it is present, is compared to 1e-3. In bf16 the engine may be 1.5 times as far from fp32 as transformers' bf16 is.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+SIZES = dict(vocab_size=101, hidden_size=64, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, max_position_embeddings=128)
+WINDOWS, LENGTH = 2, 40
+
+
+def rope(rope_type, **parameters):
+    return dict(rope_parameters={"rope_type": rope_type, "rope_theta": 10000.0, **parameters})
+
+
+# name, configuration class, what differs from SIZES. "v4" in the name: config.json is spelled as transformers 4 did.
+CASES = [
+    ("llama", LlamaConfig, {}),
+    ("llama v4", LlamaConfig, dict(rope_parameters={"rope_type": "default", "rope_theta": 500000.0})),
+    ("llama tied", LlamaConfig, dict(tie_word_embeddings=True)),
+    ("llama one key head of three", LlamaConfig, dict(hidden_size=48, num_attention_heads=3, num_key_value_heads=1)),
+    ("llama without groups", LlamaConfig, dict(num_attention_heads=8, num_key_value_heads=8)),
+    ("llama biases", LlamaConfig, dict(attention_bias=True, mlp_bias=True, num_hidden_layers=3)),
+    ("llama wide heads", LlamaConfig, dict(head_dim=24)),
+    ("llama narrow heads", LlamaConfig, dict(head_dim=6, num_key_value_heads=1)),
+    ("llama gelu", LlamaConfig, dict(hidden_act="gelu")),
+    ("llama tanh gelu", LlamaConfig, dict(hidden_act="gelu_pytorch_tanh")),
+    ("llama gelu_new", LlamaConfig, dict(hidden_act="gelu_new")),
+    ("llama relu", LlamaConfig, dict(hidden_act="relu")),
+    ("llama eps", LlamaConfig, dict(rms_norm_eps=1e-2)),
+    ("linear", LlamaConfig, rope("linear", factor=4.0)),
+    ("linear v4", LlamaConfig, rope("linear", factor=2.5)),
+    ("dynamic, short", LlamaConfig, rope("dynamic", factor=2.0)),
+    ("dynamic, long", LlamaConfig, dict(max_position_embeddings=16, **rope("dynamic", factor=2.0))),
+    ("dynamic, long, v4", LlamaConfig, dict(max_position_embeddings=24, **rope("dynamic", factor=3.0))),
+    ("llama3", LlamaConfig, rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                 original_max_position_embeddings=32)),
+    ("llama3 v4", LlamaConfig, rope("llama3", factor=4.0, low_freq_factor=2.0, high_freq_factor=8.0,
+                                    original_max_position_embeddings=64)),
+    ("yarn", LlamaConfig, rope("yarn", factor=4.0, original_max_position_embeddings=32)),
+    ("yarn v4", LlamaConfig, rope("yarn", factor=8.0, original_max_position_embeddings=16)),
+    ("yarn, not truncated", LlamaConfig, rope("yarn", factor=4.0, original_max_position_embeddings=32, truncate=False)),
+    ("yarn mscale", LlamaConfig, rope("yarn", factor=4.0, original_max_position_embeddings=32, mscale=1.5,
+                                      mscale_all_dim=0.8)),
+    ("yarn betas and factor", LlamaConfig, rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=16.0,
+                                                beta_slow=2.0, attention_factor=1.3)),
+    ("longrope, short", LlamaConfig, rope("longrope", factor=4.0, original_max_position_embeddings=64,
+                                          short_factor=[1.0 + 0.1 * i for i in range(8)],
+                                          long_factor=[2.0 + 0.5 * i for i in range(8)])),
+    ("longrope, long", LlamaConfig, rope("longrope", original_max_position_embeddings=32,
+                                         short_factor=[1.0 + 0.1 * i for i in range(8)],
+                                         long_factor=[2.0 + 0.5 * i for i in range(8)])),
+    ("mistral", MistralConfig, dict(sliding_window=None)),
+    ("mistral window", MistralConfig, dict(sliding_window=7)),
+    ("mistral window of one, wide heads", MistralConfig, dict(sliding_window=1, head_dim=32)),
+    ("mistral yarn v4", MistralConfig, dict(sliding_window=16, **rope("yarn", factor=4.0,
+                                                                      original_max_position_embeddings=32))),
+    ("qwen2", Qwen2Config, {}),
+    ("qwen2 window v4", Qwen2Config, dict(use_sliding_window=True, sliding_window=9, max_window_layers=1,
+                                          num_hidden_layers=3)),
+    ("qwen2 layer types", Qwen2Config, dict(use_sliding_window=True, sliding_window=5,
+                                            layer_types=["sliding_attention", "full_attention"])),
+    ("qwen2 tied, yarn v4", Qwen2Config, dict(tie_word_embeddings=True,
+                                              **rope("yarn", factor=4.0, original_max_position_embeddings=32))),
+    ("qwen3", Qwen3Config, dict(head_dim=32)),
+    ("qwen3 v4", Qwen3Config, dict(head_dim=16, tie_word_embeddings=True)),
+    ("qwen3 bias", Qwen3Config, dict(head_dim=24, attention_bias=True, num_attention_heads=5, num_key_value_heads=5)),
+    ("qwen3 window", Qwen3Config, dict(head_dim=16, use_sliding_window=True, sliding_window=6, max_window_layers=1)),
+]
+
+
+def spell_as_v4(path):
+    """Rewrites config.json as transformers 4 wrote it."""
+    config = json.loads(path.read_text())
+    parameters = config.pop("rope_parameters")
+    config["rope_theta"] = parameters.pop("rope_theta")
+    kind = parameters.pop("rope_type")
+    config["rope_scaling"] = None if kind == "default" else {"type": kind, **parameters}
+    config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
+    path.write_text(json.dumps(config, indent=2))
+
+
+@dataclass
+class Case:
+    name: str
+    folder: Path  # the model
+    work: Path    # ids and what the tool writes
+
+
+def make_tiny(root, index, name, config_class, options):
+    folder = root / f"{index:02}"
+    torch.manual_seed(1000 + index)
+    model = AutoModelForCausalLM.from_config(config_class(**{**SIZES, **options}), dtype=torch.float32)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            # Norms near one, biases that matter, attention far from uniform, logits of a few units.
+            spread = 0.3 if parameter.dim() == 1 else 2.0 / math.sqrt(parameter.shape[1])
+            parameter.normal_(1.0 if "norm" in parameter_name else 0.0, spread)
+    dtype = (torch.float32, torch.float16, torch.bfloat16)[index % 3]
+    model.to(dtype).save_pretrained(folder)
+    if "v4" in name:
+        spell_as_v4(folder / "config.json")
+    write_ids(folder, np.random.default_rng(index).integers(0, SIZES["vocab_size"], (WINDOWS, LENGTH)))
+    return Case(name, folder, folder)
+
+
+def write_ids(folder, ids):
+    np.concatenate([np.array(ids.shape), ids.reshape(-1)]).astype(np.int64).tofile(folder / "ids.bin")
+
+
+def read_ids(folder):
+    data = np.fromfile(folder / "ids.bin", np.int64)
+    return torch.from_numpy(data[2:].reshape(data[:2]))
+
+
+def reference(case, dtype):
+    """transformers' logits [windows * length, vocab] and mean negative log-likelihood."""
+    model = AutoModelForCausalLM.from_pretrained(case.folder, dtype=dtype).eval()
+    ids = read_ids(case.work)
+    with torch.no_grad():
+        logits = model(ids).logits.float()
+    nll = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).double(), ids[:, 1:].flatten()).item()
+    return logits.flatten(0, 1).numpy(), nll
+
+
+def run_tool(tool, ops, dtype, cases):
+    subprocess.run([tool, ops, dtype, *(str(path) for case in cases for path in (case.folder, case.work))], check=True)
+    for case in cases:
+        logits = np.fromfile(case.work / "logits.bin", np.float32).reshape(read_ids(case.work).numel(), -1)
+        yield logits, np.fromfile(case.work / "nll.bin", np.float64)[0]
+
+
+class Report:
+    def __init__(self):
+        self.failures = 0
+        self.worst = 0.0  # part of its limit
+
+    def check(self, name, what, found, limit):
+        good = found <= limit
+        self.failures += not good
+        self.worst = max(self.worst, found / limit)
+        if not good or limit > 1e-4:
+            print(f"{'ok' if good else 'FAILED'}: {name}: {what} {found:.2e}, limit {limit:.2e}")
+
+
+def compare_fp32(report, tool, cases, tolerance):
+    expected = [reference(case, torch.float32) for case in cases]
+    for ops in ("aten", "fused"):
+        for case, (wanted, wanted_nll), (logits, nll) in zip(cases, expected, run_tool(tool, ops, "fp32", cases)):
+            name = f"{case.name} ({ops})"
+            report.check(name, "largest difference of a logit", np.abs(logits - wanted).max(), tolerance)
+            report.check(name, "relative difference of the perplexity", abs(math.exp(nll - wanted_nll) - 1), 1e-4)
+    return expected
+
+
+def compare_bf16(report, tool, cases, expected):
+    """bf16 rounds differently in every implementation: the yardstick is transformers' own distance from fp32."""
+    def distance(logits, wanted):
+        return np.abs(logits - wanted[0]).mean()
+
+    theirs = [distance(reference(case, torch.bfloat16)[0], wanted) for case, wanted in zip(cases, expected)]
+    for ops in ("aten", "fused"):
+        for case, limit, wanted, (logits, _) in zip(cases, theirs, expected, run_tool(tool, ops, "bf16", cases)):
+            report.check(f"{case.name} (bf16, {ops})", "mean distance from fp32", distance(logits, wanted), 1.5 * limit)
+
+
+def real_case(root, model):
+    text = " ".join(f"{n} bottles of beer on the wall, {n} bottles of beer." for n in range(99, 60, -1))
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    work = root / "real"
+    work.mkdir()
+    write_ids(work, np.array(tokenizer.encode(text, add_special_tokens=False).ids[:512]).reshape(2, 256))
+    return Case("real model", model, work)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tool", required=True)
+    parser.add_argument("--model", required=True)
+    arguments = parser.parse_args()
+    real = Path(os.environ.get("AUTOROUND_TEST_MODEL", arguments.model))
+    report = Report()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        tiny = [make_tiny(root, i, *case) for i, case in enumerate(CASES)]
+        expected = compare_fp32(report, arguments.tool, tiny, 1e-4)
+        print(f"{len(tiny)} tiny models compared, the worst at {report.worst:.0%} of its limit")
+        compare_bf16(report, arguments.tool, tiny[::4], expected[::4])
+        if (real / "config.json").exists():
+            case = real_case(root, real)
+            expected = compare_fp32(report, arguments.tool, [case], 1e-3)
+            compare_bf16(report, arguments.tool, [case], expected)
+        else:
+            print(f"skipped: no model in {real}")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
