@@ -24,7 +24,7 @@ std::shared_ptr<const Model> Model::open(const std::string& directory, const Log
   auto opened = std::make_shared<Model>();
   opened->log_ = log;
   opened->checkpoint_ = checkpoint::Checkpoint::open(directory, log);
-  opened->spec_ = model::read_spec(opened->checkpoint_->config());
+  opened->spec_ = model::read_spec(*opened->checkpoint_);
   opened->modules_ = model::list_modules(opened->spec_, *opened->checkpoint_);
   for (const auto& tensor : opened->checkpoint_->tensors()) opened->parameters_ += tensor.element_count();
   opened->weight_type_ = most_common_type(*opened->checkpoint_);
