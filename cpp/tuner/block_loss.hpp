@@ -8,8 +8,8 @@
 
 namespace autoround::tuner {
 
-/// Sum of (prediction - target)^2 over the real tokens, computed in fp32 and summed in double, in an order that does not
-/// depend on the number of threads. NaN and Inf propagate.
+/// Sum of (prediction - target)^2 over the real tokens, computed in fp32 and summed in double, in an order that does
+/// not depend on the number of threads. NaN and Inf propagate.
 /// @param prediction,target [samples * length, hidden], contiguous, both bf16 or both fp32
 /// @param lengths real tokens of each sample; the tokens after them are padding
 /// @param gradient null, or a tensor like `prediction` that becomes scale * d(sum)/d(prediction), zero on padding

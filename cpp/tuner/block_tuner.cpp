@@ -27,7 +27,8 @@ void check(const TuneOptions& options) {
   want(options.gradient_accumulate_steps > 0, "gradient_accumulate_steps", "must be at least 1");
   want(options.lr >= 0.0 && options.minmax_lr >= 0.0, "lr", "a learning rate is negative; 0 means 1/iters");
   if (options.momentum != 0.0) {
-    fail(Code::unsupported, "momentum", "is " + format_number(options.momentum) + "; signed steps are taken without (0)");
+    fail(Code::unsupported, "momentum",
+         "is " + format_number(options.momentum) + "; signed steps are taken without it (0)");
   }
 }
 
@@ -100,8 +101,8 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
     }
     // The best minibatch says little about all samples; what is worse than doing nothing on all of them is not kept.
     if (!run.diverged && !(chosen.loss <= result.rtn_loss)) {
-      log.warn(layer.name() + ": tuned weights have loss " + format_number(chosen.loss) + " over all samples, round-to-nearest " +
-               format_number(result.rtn_loss) + "; kept round-to-nearest");
+      log.warn(layer.name() + ": tuned weights have loss " + format_number(chosen.loss) +
+               " over all samples, round-to-nearest " + format_number(result.rtn_loss) + "; kept round-to-nearest");
       result.best_iteration = -1;
     }
     if (result.best_iteration < 0) chosen = evaluate(states.nearest());

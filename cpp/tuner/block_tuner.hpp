@@ -35,7 +35,7 @@ struct TuneOptions {
 struct BlockData {
   at::Tensor input;                        // what the tuned layer sees (quantized stream)
   at::Tensor target;                       // what it should give (full-precision layer on the full-precision stream)
-  std::vector<std::int64_t> lengths;       // real tokens of each sample; the rest is padding and does not count in the loss
+  std::vector<std::int64_t> lengths;       // real tokens of each sample; the rest is padding, which no loss counts
   std::int64_t length = 0;                 // tokens of a sample with padding
   const model::RopeTable* rope = nullptr;
 };
@@ -48,7 +48,7 @@ struct Iteration {
 
 struct BlockResult {
   std::vector<quant::QuantizedWeight> weights;  // one per quantized linear, in forward order
-  at::Tensor output;                            // the quantized layer on `input`: the quantized stream of the next block
+  at::Tensor output;                            // quantized layer on `input`: the quantized stream of the next block
   double rtn_loss = 0.0;                        // over all samples, mean squared error on real tokens, round-to-nearest
   double loss = 0.0;                            // the same with the tuned parameters
   std::int64_t best_iteration = -1;             // -1: round-to-nearest was kept

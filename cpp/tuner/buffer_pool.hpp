@@ -1,5 +1,6 @@
-// Memory for the large temporaries of a tuning iteration. The C library returns a freed block of this size to the system,
-// so that each iteration would page-fault all of it in again; here a buffer that nobody holds is handed out again.
+// Memory for the large temporaries of a tuning iteration. The C library returns a freed block of this size to the
+// system, so that each iteration would page-fault all of it in again; here a buffer that nobody holds is handed out
+// again.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +9,8 @@
 
 namespace autoround::tuner {
 
-/// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration needs.
+/// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration
+/// needs.
 class BufferPool {
  public:
   /// An uninitialised contiguous tensor. Its memory comes back by itself when the last tensor over it is gone.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "tuner/block_loss.hpp"
 #include "tuner/minibatch.hpp"
@@ -25,11 +24,16 @@ bool diverged(double loss, double rtn_loss) {
 
 /// Elements that count in the loss of a batch.
 double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch) {
-  const auto tokens = std::accumulate(batch.begin(), batch.end(), std::int64_t{0}, [&](std::int64_t sum, std::int64_t sample) {
-    return sum + data.lengths[static_cast<std::size_t>(sample)];
-  });
+  std::int64_t tokens = 0;
+  for (const auto sample : batch) tokens += data.lengths[static_cast<std::size_t>(sample)];
   return static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.input.size(1));
 }
+
+/// What one micro-batch made of the layer, recorded for the backward pass.
+struct Forward {
+  at::Tensor output, gradient;  // of the layer; of the loss with respect to it
+  double error = 0.0;           // sum of squares
+};
 
 /// Which iteration's parameters to keep: those of the lowest minibatch loss so far, or just the last.
 class BestIteration {
@@ -44,10 +48,10 @@ class BestIteration {
     if (keep) index_ = index;
     return keep;
   }
-  /// True when the loss has not fallen for so long that the rest is not worth running.
+  /// True when the loss has not fallen for so long that iteration `index` and the rest are not worth running.
   bool stale(std::int64_t index) const {
     const auto gap = options_.dynamic_max_gap;
-    return !options_.not_use_best_mse && gap > 0 && index - index_ >= gap;
+    return !options_.not_use_best_mse && gap > 0 && index - 1 - index_ >= gap;
   }
   double loss() const { return loss_; }
   std::int64_t index() const { return index_; }
@@ -65,58 +69,56 @@ Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, 
                       const std::function<void(const Iteration&)>& on_iteration) {
   const auto samples = static_cast<std::int64_t>(data.lengths.size());
   const auto step_samples = std::min(samples, options.batch_size * options.gradient_accumulate_steps);
-  const auto micro_samples = std::min(step_samples, options.batch_size);
-  // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the same
-  // signs, from numbers that can leave the range of fp16 where scales are tuned.
+  const auto micro_samples = static_cast<std::size_t>(std::min(step_samples, options.batch_size));
+  // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the
+  // same signs, from numbers that can leave the range of fp16 where scales are tuned.
   const auto step_elements = static_cast<double>(step_samples * data.length * data.input.size(1));
   const auto loss_scale = static_cast<float>(gradient_scale / step_elements);
 
   IndexSampler sampler(samples, step_samples, options.seed);
-  MinibatchReader reader(data, layer.input_norm(data.input, ops), micro_samples);
+  MinibatchReader reader(data, layer.input_norm(data.input, ops), static_cast<std::int64_t>(micro_samples));
   QuantOps quant_ops(states, ops);
   BufferPool gradients;
   BestIteration best(options);
   Optimization result;
 
-  for (std::int64_t index = 0; index < options.iters; ++index) {
+  const auto forward = [&](gsl::span<const std::int64_t> indices) {
+    const Minibatch batch = reader.read(indices);
+    const at::AutoGradMode record(true);
+    at::Tensor output = layer.forward_normed(batch.input, batch.normed, batch.samples(), data.rope, quant_ops);
+    at::Tensor gradient = gradients.take(output.sizes(), output.scalar_type());
+    const double error = squared_error(output, batch.target, batch.lengths, data.length, &gradient, loss_scale);
+    return Forward{std::move(output), std::move(gradient), error};
+  };
+
+  for (std::int64_t index = 0; index < options.iters && !best.stale(index); ++index) {
     cancel.throw_if_requested();
     const auto batch = sampler.next();
     states.write_weights();
 
+    // With gradient accumulation all micro-batches but the last only add to the gradients.
     double error = 0.0;
-    for (std::size_t first = 0; first < batch.size();) {
-      const auto count = std::min(batch.size() - first, static_cast<std::size_t>(micro_samples));
-      BackwardPass pass{.first = first == 0, .last = first + count == batch.size(), .is_best = false};
-      const Minibatch minibatch = reader.read(batch.subspan(first, count));
-      first += count;
-
-      at::Tensor output;
-      {
-        const at::AutoGradMode record(true);
-        output = layer.forward_normed(minibatch.input, minibatch.normed, minibatch.samples(), data.rope, quant_ops);
-      }
-      at::Tensor gradient = gradients.take(output.sizes(), output.scalar_type());
-      error += squared_error(output, minibatch.target, minibatch.lengths, data.length, &gradient, loss_scale);
-
-      if (pass.last) {
-        // The loss is known before the step, so the update itself can keep the codes of the best parameters: no copy of V.
-        const double loss = error / real_elements(data, batch);
-        result.losses.push_back(static_cast<float>(loss));
-        result.diverged = diverged(loss, rtn_loss);
-        if (result.diverged) return result;
-        pass.is_best = best.observe(index, loss);
-        if (best.stale(index)) break;
-      }
-      states.begin(pass);
-      output.backward(gradient);
+    auto rest = batch;
+    for (; rest.size() > micro_samples; rest = rest.subspan(micro_samples)) {
+      const Forward pass = forward(rest.first(micro_samples));
+      error += pass.error;
+      states.begin({.first = rest.size() == batch.size(), .last = false, .is_best = false});
+      pass.output.backward(pass.gradient);
     }
+    const Forward pass = forward(rest);
+    const double loss = (error + pass.error) / real_elements(data, batch);
+    result.losses.push_back(static_cast<float>(loss));
+    result.diverged = diverged(loss, rtn_loss);
+    if (result.diverged) break;
 
-    result.best_loss = best.loss();
-    result.best_iteration = best.index();
-    if (on_iteration) on_iteration({index, result.losses.back(), best.loss(), best.index()});
-    if (best.stale(index)) break;
+    // Known before the step, so that the update itself keeps the codes of the best parameters: V is never copied.
+    const bool is_best = best.observe(index, loss);
+    states.begin({.first = rest.size() == batch.size(), .last = true, .is_best = is_best});
+    pass.output.backward(pass.gradient);
     states.advance();
+    if (on_iteration) on_iteration({index, loss, best.loss(), best.index()});
   }
+  result.best_iteration = best.index();
   return result;
 }
 

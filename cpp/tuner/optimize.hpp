@@ -13,14 +13,14 @@
 namespace autoround::tuner {
 
 struct Optimization {
-  std::vector<float> losses;        // of each iteration's minibatch: mean squared error on real tokens
-  double best_loss = 0.0;
-  std::int64_t best_iteration = -1; // whose codes the states keep
-  bool diverged = false;            // the last loss is not finite or far above round-to-nearest: it was not learnt from
+  std::vector<float> losses;         // of each iteration's minibatch: mean squared error on real tokens
+  std::int64_t best_iteration = -1;  // whose codes the states keep
+  bool diverged = false;             // the last loss is not finite or far above round-to-nearest; no step follows it
 };
 
-/// Runs options.iters iterations, fewer with dynamic_max_gap, on `layer`, whose quantized linears `states` has taken over.
-/// A loss above 10^4 times `rtn_loss` counts as diverged: minibatches differ from the mean by orders of magnitude less.
+/// Runs options.iters iterations, fewer with dynamic_max_gap, on `layer`, whose quantized linears `states` has taken
+/// over. A loss above 10^4 times `rtn_loss` counts as diverged: minibatches differ from the mean by orders of
+/// magnitude less.
 Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, const BlockData& data,
                       const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration);

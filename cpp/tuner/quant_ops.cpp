@@ -12,9 +12,12 @@ namespace {
 /// Backward of y = x W'ᵀ. A node of its own rather than an autograd::Function, which is not recorded when x needs no
 /// gradient, as it is for q, k and v: their input is data, yet W' must learn.
 struct QuantLinearBackward final : torch::autograd::Node {
-  QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& tuned_projection, BufferPool& buffers, at::Tensor x)
+  QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& projection, BufferPool& buffers, at::Tensor x)
       : Node(torch::autograd::collect_next_edges(x)),
-        states(rounding_states), tuned(tuned_projection), pool(buffers), input(std::move(x)) {}
+        states(rounding_states),
+        tuned(projection),
+        pool(buffers),
+        input(std::move(x)) {}
 
   std::string name() const override { return "QuantLinearBackward"; }
 

@@ -7,9 +7,9 @@
 
 namespace autoround::tuner {
 
-/// With gradients enabled, `linear` of a tuned projection records a node whose backward hands dW' to the states as soon as
-/// it exists: neither dW' nor a gradient of V is ever kept. Nodes refer to this object, the states and the pool, so these
-/// must outlive the graph.
+/// With gradients enabled, `linear` of a tuned projection records a node whose backward hands dW' to the states as
+/// soon as it exists: neither dW' nor a gradient of V is ever kept. Nodes refer to this object, the states and the
+/// pool, so these must outlive the graph.
 class QuantOps final : public model::Ops {
  public:
   QuantOps(RoundingStates& states, model::Ops& inner) : states_(states), inner_(inner) {}

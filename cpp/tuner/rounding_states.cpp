@@ -28,7 +28,7 @@ RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::s
     }
     if (tuned.parts.empty()) continue;
     projection->weight = original.clone();  // rows that are not quantized stay as they are
-    if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, original.options().dtype(at::kFloat));
+    if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, at::kFloat);
     largest = std::max(largest, original.numel());
     projections_.push_back(std::move(tuned));
   }
@@ -68,7 +68,8 @@ at::Tensor RoundingStates::scratch_like(const at::Tensor& weight) {
   return scratch_.narrow(0, 0, weight.numel()).view(weight.sizes());
 }
 
-void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input) {
+void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient,
+                                    const at::Tensor& input) {
   at::Tensor gradient = scratch_like(tuned.projection->weight);
   at::mm_out(gradient, output_gradient.t(), input);
 
@@ -94,7 +95,8 @@ std::vector<quant::QuantizedWeight> RoundingStates::nearest() const {
   std::vector<quant::QuantizedWeight> weights;
   for (const auto& tuned : projections_) {
     for (const auto& part : tuned.parts) {
-      const auto untuned = quant::make_rounding_state(part.state.format, part.state.weight, part.state.tune_minmax, false);
+      const auto& state = part.state;
+      const auto untuned = quant::make_rounding_state(state.format, state.weight, state.tune_minmax, false);
       weights.push_back(quant::quantize(untuned, part.name));
     }
   }

@@ -32,10 +32,10 @@ struct TunedProjection {
   at::Tensor gradient_sum;  // fp32, like the weight; undefined unless gradients are accumulated
 };
 
-/// What a backward pass does with the gradients of W'. An optimizer step is one pass, or several whose gradients add up.
+/// What a backward pass does with the gradients of W'. A step is one pass, or several whose gradients add up.
 struct BackwardPass {
   bool first = true;     // of its step
-  bool last = true;      // of its step: the signed step is taken here
+  bool last = true;      // of its step, which is taken here
   bool is_best = false;  // the parameters of this step's forward are the best so far: keep their codes
 };
 
@@ -59,7 +59,8 @@ class RoundingStates {
 
   /// Says what the gradients that follow are for.
   void begin(BackwardPass pass) { pass_ = pass; }
-  /// Takes dW' = gradientᵀ · input of one projection and steps its parts, or adds it up until the last pass of the step.
+  /// Computes dW' = output_gradientᵀ · input of one projection and steps its parts with it, or adds it up until the
+  /// last pass of the step.
   void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input);
   /// Learning rates of the next iteration.
   void advance();

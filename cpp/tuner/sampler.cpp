@@ -9,8 +9,8 @@
 namespace autoround::tuner {
 namespace {
 
-/// Fills a Mersenne Twister's state as CPython does: init_by_array over the 32-bit words of the seed. A seed sequence in
-/// the sense of the standard library, whose std::mt19937 takes the words as they are.
+/// Fills a Mersenne Twister's state as CPython does: init_by_array over the 32-bit words of the seed. A seed sequence
+/// in the sense of the standard library, whose std::mt19937 takes the words as they are.
 class PythonSeed {
  public:
   using result_type = std::uint32_t;

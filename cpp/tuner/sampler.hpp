@@ -1,5 +1,5 @@
-// The order in which samples form minibatches: auto-round's IndexSampler over Python's `random`, so that a run here and a
-// run there with one seed see the same minibatches. One sampler lives as long as the tuning of one block; like
+// The order in which samples form minibatches: auto-round's IndexSampler over Python's `random`, so that a run here
+// and a run there with one seed see the same minibatches. One sampler lives as long as the tuning of one block; like
 // llm-compressor, which builds a new AutoRound for each decoder layer, every block starts again from the seed.
 // Source: auto-round 0.15.1 compressors/utils.py IndexSampler; CPython Lib/random.py, Modules/_randommodule.c.
 #pragma once

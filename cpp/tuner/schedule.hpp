@@ -10,8 +10,9 @@ namespace autoround::tuner {
 
 struct TuneOptions;
 
-/// From a first rate linearly to 0 in `iters` steps. Evaluated as torch's LinearLR does on fp32 rates, by multiplication
-/// from step to step: the closed form differs in the last bits, and a rate is a distance that rounding values travel.
+/// From a first rate linearly to 0 in `iters` steps. Evaluated as torch's LinearLR does on fp32 rates, by
+/// multiplication from step to step: the closed form differs in the last bits, and a rate is a distance that rounding
+/// values travel.
 class LinearDecay {
  public:
   LinearDecay(double rate, std::int64_t iters) : rate_(static_cast<float>(rate)), iters_(iters) {}

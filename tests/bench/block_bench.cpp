@@ -1,6 +1,7 @@
-// Times the tuning of the first layers of a model on given token ids; prints one JSON object. tests/bench/iteration.py runs
-// it beside auto-round; alone it serves to profile a change:
-//   block_bench --model DIR --ids FILE [--samples 32 --length 256 --batch 8 --layers 2 --iters 20 --threads 2 --plain --profile]
+// Times the tuning of the first layers of a model on given token ids; prints one JSON object. iteration.py runs it
+// beside auto-round; alone it serves to profile a change:
+//   block_bench --model DIR --ids FILE [--samples 32] [--length 256] [--batch 8] [--layers 2] [--iters 20]
+//               [--threads 2] [--bits 4] [--group 64] [--plain] [--profile]
 // FILE holds samples * length token ids as native int64.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <string>
@@ -68,7 +70,8 @@ at::Tensor read_ids(const Arguments& arguments) {
   return ids;
 }
 
-/// Time spent in each operation and autograd node itself, without those it calls. Lives on one thread.
+/// Processor time of all threads spent in each operation and autograd node itself, without those it calls: unlike wall
+/// time it says something on a busy machine too (with OMP_WAIT_POLICY=passive, or waiting counts). Lives on one thread.
 class Profile {
  public:
   Profile() {
@@ -83,36 +86,61 @@ class Profile {
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
-  void print(std::FILE* out, std::int64_t iterations) const {
-    std::vector<std::pair<double, std::string>> rows;
-    for (const auto& [name, seconds] : self_) rows.emplace_back(seconds, name);
-    std::sort(rows.rbegin(), rows.rend());
-    for (const auto& [seconds, name] : rows) {
-      const double milliseconds = 1e3 * seconds / static_cast<double>(iterations);
-      if (milliseconds >= 0.02) std::fprintf(out, "%8.3f ms/iter  %s\n", milliseconds, name.c_str());
+  /// What lies between the end of one iteration and the end of the next counts; outside operations it is "(rest)".
+  void iteration_ended() {
+    const double now = processor_seconds();
+    if (running_) {
+      ++iterations_;
+      self_["(rest)"] += now - since_ - top_;
     }
+    running_ = true;
+    since_ = now;
+    top_ = 0.0;
+  }
+  void pause() { running_ = false; }
+
+  void print(std::FILE* out) const {
+    std::vector<std::pair<double, std::string>> rows;
+    double sum = 0.0;
+    for (const auto& [name, seconds] : self_) {
+      rows.emplace_back(1e3 * seconds / static_cast<double>(iterations_), name);
+      sum += rows.back().first;
+    }
+    std::sort(rows.rbegin(), rows.rend());
+    for (const auto& [milliseconds, name] : rows) {
+      if (milliseconds >= 0.02) std::fprintf(out, "%8.3f ms/iteration  %s\n", milliseconds, name.c_str());
+    }
+    std::fprintf(out, "%8.3f ms/iteration  in all, processor time of all threads\n", sum);
   }
 
  private:
   struct Frame {
-    Clock::time_point start;
-    double children = 0.0;
+    double start = 0.0, children = 0.0;
   };
 
+  static double processor_seconds() {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  }
   static std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction&) {
-    current->frames_.push_back({Clock::now()});
+    current->frames_.push_back({processor_seconds()});
     return nullptr;
   }
   static void leave(const at::RecordFunction& function, at::ObserverContext*) {
     const Frame frame = current->frames_.back();
     current->frames_.pop_back();
-    const double inclusive = seconds_since(frame.start);
+    if (!current->running_) return;
+    const double inclusive = processor_seconds() - frame.start;
     current->self_[function.name()] += inclusive - frame.children;
-    if (!current->frames_.empty()) current->frames_.back().children += inclusive;
+    (current->frames_.empty() ? current->top_ : current->frames_.back().children) += inclusive;
   }
 
   static thread_local Profile* current;
   at::CallbackHandle handle_ = 0;
+  bool running_ = false;
+  double since_ = 0.0, top_ = 0.0;  // start of the iteration, time in operations since then
+  std::int64_t iterations_ = 0;
   std::vector<Frame> frames_;
   std::map<std::string, double> self_;
 };
@@ -166,15 +194,17 @@ void run(const Arguments& arguments) {
       const auto now = Clock::now();
       if (iteration.index > 0) iterations.push_back(std::chrono::duration<double>(now - last).count());
       last = now;
+      if (profile) profile->iteration_ended();
     }, Logger());
+    if (profile) profile->pause();
     data.input = result.output;
     loss = result.loss;
     rtn_loss = result.rtn_loss;
     total += seconds_since(start);
   }
-  if (profile) profile->print(stderr, arguments.iters * arguments.layers);
-  std::printf("{\"seconds\": %.6f, \"iteration\": %.6f, \"loss\": %.9g, \"rtn_loss\": %.9g, \"kernel\": \"%s\"}\n", total,
-              median(iterations), loss, rtn_loss, quant::kernel_name());
+  if (profile) profile->print(stderr);
+  std::printf("{\"seconds\": %.6f, \"iteration\": %.6f, \"loss\": %.9g, \"rtn_loss\": %.9g, \"kernel\": \"%s\"}\n",
+              total, median(iterations), loss, rtn_loss, quant::kernel_name());
 }
 
 }  // namespace

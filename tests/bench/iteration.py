@@ -3,11 +3,11 @@
 
     python tests/bench/iteration.py --model DIR --text FILE --bench build/release/tests/bench/block_bench
 
-Tunes the first layers of the model (int4, symmetric, group 64) on windows of the text with both programs, the same thread
-count and the same shapes, and takes the slope between two iteration counts: start-up and per-block work cancel out. The
-programs take turns within one run, because two runs on a shared machine are not comparable. auto-round runs eagerly, as
-released. The third number is a loop of torch.mm calls over the shapes of one layer: forward, gradient of the weights, and
-gradient of the inputs where one is needed (not for q, k and v, whose input is data).
+Tunes the first layers of the model (int4, symmetric, group 64) on windows of the text with both programs, the same
+thread count and the same shapes, and takes the slope between two iteration counts: start-up and per-block work cancel
+out. The programs take turns within one run, because two runs on a shared machine are not comparable. auto-round runs
+eagerly, as released. The third number is a loop of torch.mm calls over the shapes of one layer: forward, gradient of
+the weights, and gradient of the inputs where one is needed (not for q, k and v, whose input is data).
 """
 import argparse
 import json
@@ -77,8 +77,8 @@ def compare(arguments, folder):
         measure("libautoround", lambda iters: ours(arguments, folder, iters))
         measure("auto-round", lambda iters: itself(arguments, folder, "peer", iters))
         slopes["products"].append(itself(arguments, folder, "products", high))
-        print(f"alternation {turn + 1}: " + ", ".join(f"{name} {1e3 * times[-1]:.1f} ms" for name, times in slopes.items()),
-              flush=True)
+        latest = ", ".join(f"{name} {1e3 * times[-1]:.1f} ms" for name, times in slopes.items())
+        print(f"alternation {turn + 1}: {latest}", flush=True)
 
     median = {name: statistics.median(times) for name, times in slopes.items()}
     for name, seconds in median.items():
@@ -150,8 +150,11 @@ def run_products(arguments):
     linears = [(queries, hidden, False), (keys, hidden, False), (keys, hidden, False), (hidden, queries, True),
                (inner, hidden, True), (inner, hidden, True), (hidden, inner, True)]
     tokens = arguments.batch * arguments.length
-    operands = [(torch.randn(tokens, i).bfloat16(), torch.randn(o, i).bfloat16(), torch.randn(tokens, o).bfloat16(), needed)
-                for o, i, needed in linears]
+
+    def random(rows, columns):
+        return torch.randn(rows, columns).bfloat16()
+
+    operands = [(random(tokens, i), random(o, i), random(tokens, o), needed) for o, i, needed in linears]
     times = []
     for _ in range(max(arguments.iters[0], 10)):
         start = time.perf_counter()

@@ -30,16 +30,19 @@ struct Run {
   std::vector<std::string> warnings;
 };
 
-Run tune(const TinyBlock& block, const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options) {
+using Formats = std::map<std::string, quant::WeightFormat>;
+
+Run tune(const TinyBlock& block, const Formats& formats, const TuneOptions& options) {
   Run run;
   run.layer = block.layer();
   const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { run.warnings.emplace_back(text); });
-  run.result = tune_block(*run.layer, block.data, formats, options, {}, [&](const Iteration& i) { run.iterations.push_back(i); }, log);
+  const auto keep = [&](const Iteration& iteration) { run.iterations.push_back(iteration); };
+  run.result = tune_block(*run.layer, block.data, formats, options, {}, keep, log);
   return run;
 }
 
 Run tune(const TinyBlock& block, const TuneOptions& options, int bits = 4) {
-  return tune(block, block.formats(int_format(bits, 32)), options);
+  return tune(block, test::all_linears(*block.layer(), int_format(bits, 32)), options);
 }
 
 template <typename Function>
@@ -53,8 +56,8 @@ Error error_of(Function function) {
   return Error(Code::internal, "", "");
 }
 
-/// Gives the block weights that its format holds exactly, so that round-to-nearest is as good as it gets: tuning can only
-/// lose. The target is off by a little noise, so that no loss is zero.
+/// Gives the block weights that its format holds exactly, so that round-to-nearest is as good as it gets: tuning can
+/// only lose. The target is off by a little noise, so that no loss is zero.
 void make_exact(TinyBlock& block) {
   auto generator = at::detail::createCPUGenerator(9);
   for (auto& [name, weight] : block.weights.tensors) {
@@ -73,7 +76,7 @@ TEST_CASE("block tuner: beats round-to-nearest and leaves what a loader computes
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const bool symmetric = GENERATE(true, false);
   const TinyBlock block(dtype);
-  auto run = tune(block, block.formats(int_format(3, 32, symmetric)), quick(60));
+  auto run = tune(block, test::all_linears(*block.layer(), int_format(3, 32, symmetric)), quick(60));
   const auto& result = run.result;
 
   CHECK(result.loss < 0.9 * result.rtn_loss);
@@ -145,9 +148,10 @@ TEST_CASE("block tuner: cancelling stops before the next iteration", "[tuner]") 
   CancelToken cancel;
   int iterations = 0;
   const auto error = error_of([&] {
-    tune_block(*layer, block.data, block.formats(int_format(4, 32)), quick(), cancel, [&](const Iteration&) {
+    const auto count = [&](const Iteration&) {
       if (++iterations == 3) cancel.request();
-    }, {});
+    };
+    tune_block(*layer, block.data, test::all_linears(*layer, int_format(4, 32)), quick(), cancel, count, {});
   });
   CHECK(error.code() == Code::cancelled);
   CHECK(iterations == 3);
@@ -207,8 +211,9 @@ TEST_CASE("block tuner: without iterations it rounds to nearest", "[tuner]") {
 
 TEST_CASE("block tuner: each linear has its own format, and one without stays as it is", "[tuner]") {
   const TinyBlock block;
-  const auto q = linear_name("self_attn.q_proj"), k = linear_name("self_attn.k_proj"), v = linear_name("self_attn.v_proj");
-  auto formats = block.formats(int_format(4, 32));
+  const auto q = linear_name("self_attn.q_proj"), k = linear_name("self_attn.k_proj");
+  const auto v = linear_name("self_attn.v_proj");
+  auto formats = test::all_linears(*block.layer(), int_format(4, 32));
   formats[q] = int_format(2, 16);
   formats[k] = int_format(8, -1, false);
   formats.erase(v);

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "base/log.hpp"
+#include "checkpoint/checkpoint.hpp"
+#include "model/causal_lm.hpp"
 #include "support/catch.hpp"
 #include "tiny_block.hpp"
 #include "tuner/block_loss.hpp"
@@ -13,35 +16,39 @@ namespace {
 using test::int_format;
 using test::TinyBlock;
 
-at::Tensor forward(const TinyBlock& block, const model::DecoderLayer& layer, model::Ops& ops) {
-  const auto normed = layer.input_norm(block.data.input, ops);
+at::Tensor forward(const model::DecoderLayer& layer, const BlockData& data, model::Ops& ops) {
+  const auto normed = layer.input_norm(data.input, ops);
   const at::AutoGradMode record(true);
-  return layer.forward_normed(block.data.input, normed, static_cast<std::int64_t>(block.data.lengths.size()), &block.rope, ops);
+  return layer.forward_normed(data.input, normed, static_cast<std::int64_t>(data.lengths.size()), data.rope, ops);
 }
 
-double backward(const TinyBlock& block, const at::Tensor& output) {
+double backward(const BlockData& data, const at::Tensor& output) {
   at::Tensor gradient = at::empty_like(output);
-  const double loss = squared_error(output, block.data.target, block.data.lengths, block.data.length, &gradient);
+  const double loss = squared_error(output, data.target, data.lengths, data.length, &gradient);
   output.backward(gradient);
   return loss;
 }
 
+std::vector<at::Tensor> values_of(model::DecoderLayer& layer, RoundingStates& states) {
+  std::vector<at::Tensor> values;
+  for (auto* projection : layer.projections()) {
+    for (auto& part : states.find(*projection)->parts) values.push_back(part.state.value);
+  }
+  return values;
+}
+
 /// V of each linear, in forward order, after one iteration on all samples.
-std::vector<at::Tensor> values_after_one_step(const TinyBlock& block, bool fused, double* loss) {
+std::vector<at::Tensor> values_after_one_step(std::unique_ptr<model::DecoderLayer> layer, const BlockData& data,
+                                              bool fused, double* loss) {
   TuneOptions options;
   options.fused = fused;
-  const auto layer = block.layer();
-  RoundingStates states(*layer, block.formats(int_format(4, 32)), options);
+  RoundingStates states(*layer, test::all_linears(*layer, int_format(4, 32)), options);
   states.write_weights();
   model::AtenOps plain_ops;
   model::FusedOps fused_ops;
   QuantOps ops(states, fused ? fused_ops : plain_ops);
-  *loss = backward(block, forward(block, *layer, ops));
-  std::vector<at::Tensor> values;
-  for (auto* projection : layer->projections()) {
-    for (auto& part : states.find(*projection)->parts) values.push_back(part.state.value);
-  }
-  return values;
+  *loss = backward(data, forward(*layer, data, ops));
+  return values_of(*layer, states);
 }
 
 double sign_agreement(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
@@ -53,9 +60,10 @@ double sign_agreement(const std::vector<at::Tensor>& a, const std::vector<at::Te
   return agree / all;
 }
 
-/// W' in differentiable LibTorch operations, written from the definition of the symmetric format: an oracle that shares no
-/// code with quant/.
-at::Tensor straight_through(const at::Tensor& weight, const at::Tensor& value, int bits, std::int64_t group, at::ScalarType scale_type) {
+/// W' in differentiable LibTorch operations, written from the definition of the symmetric format: an oracle that shares
+/// no code with quant/.
+at::Tensor straight_through(const at::Tensor& weight, const at::Tensor& value, int bits, std::int64_t group,
+                            at::ScalarType scale_type) {
   const double half = static_cast<double>(1 << (bits - 1));
   const auto groups = weight.view({weight.size(0), -1, group});
   const auto low = -groups.amin(-1, true).clamp_max(0), high = groups.amax(-1, true).clamp_min(0);
@@ -71,7 +79,7 @@ at::Tensor straight_through(const at::Tensor& weight, const at::Tensor& value, i
 TEST_CASE("quant ops: one step is the sign of autograd's gradient of V", "[tuner]") {
   const TinyBlock block;
   double loss = 0.0;
-  const auto stepped = values_after_one_step(block, GENERATE(false, true), &loss);
+  const auto stepped = values_after_one_step(block.layer(), block.data, GENERATE(false, true), &loss);
 
   const auto layer = block.layer();
   std::vector<at::Tensor> values;
@@ -81,7 +89,7 @@ TEST_CASE("quant ops: one step is the sign of autograd's gradient of V", "[tuner
     projection->weight = straight_through(projection->weight, values.back(), 4, 32, at::kHalf);
   }
   model::AtenOps ops;
-  const double expected_loss = backward(block, forward(block, *layer, ops));
+  const double expected_loss = backward(block.data, forward(*layer, block.data, ops));
   CHECK(loss == Approx(expected_loss).epsilon(1e-4));
 
   std::vector<at::Tensor> steps;  // V moves against its gradient; projections hold their parts as rows
@@ -103,11 +111,36 @@ TEST_CASE("quant ops: plain and fused kernels take the same first step", "[tuner
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const TinyBlock block(dtype);
   double plain_loss = 0.0, fused_loss = 0.0;
-  const auto plain = values_after_one_step(block, false, &plain_loss);
-  const auto fused = values_after_one_step(block, true, &fused_loss);
+  const auto plain = values_after_one_step(block.layer(), block.data, false, &plain_loss);
+  const auto fused = values_after_one_step(block.layer(), block.data, true, &fused_loss);
   CHECK(fused_loss == Approx(plain_loss).epsilon(dtype == at::kFloat ? 1e-4 : 0.02));
   // In bf16 the two round at different places, and gradients of random data are small beside their rounding.
   CHECK(sign_agreement(plain, fused) > (dtype == at::kFloat ? 0.999 : 0.98));
+}
+
+TEST_CASE("quant ops: on a real layer fused kernels are as near to exact steps as plain operations", "[tuner]") {
+  const auto directory = test::model_directory();
+  if (directory.empty()) {
+    WARN("skipped: no model; set AUTOROUND_TEST_MODEL to the folder of a checkpoint");
+    return;
+  }
+  const auto checkpoint = checkpoint::Checkpoint::open(directory, Logger());
+  const std::int64_t samples = 2, length = 64;
+  const auto step = [&](at::ScalarType dtype, bool fused) {
+    const model::CausalLm lm(model::read_spec(checkpoint->config()), model::checkpoint_weights(checkpoint), dtype);
+    BlockData data;
+    data.length = length;
+    data.lengths.assign(samples, length);
+    data.input = lm.embed(at::arange(samples * length).view({samples, length}) * 37 % lm.spec().vocab_size);
+    data.rope = lm.rope(0, length);
+    model::AtenOps ops;
+    data.target = run_layer(*lm.load_layer(0), data.input, length, samples, data.rope, ops, {});
+    double loss = 0.0;
+    return values_after_one_step(lm.load_layer(0), data, fused, &loss);
+  };
+  const auto exact = step(at::kFloat, false), plain = step(at::kBFloat16, false), fused = step(at::kBFloat16, true);
+  CHECK(sign_agreement(fused, exact) > sign_agreement(plain, exact) - 0.002);
+  CHECK(sign_agreement(fused, plain) > 0.985);
 }
 
 TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "[tuner]") {
@@ -115,7 +148,7 @@ TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "
   TuneOptions options;
   options.gradient_accumulate_steps = 2;
   const auto layer = block.layer();
-  RoundingStates states(*layer, block.formats(int_format(4, 32)), options);
+  RoundingStates states(*layer, test::all_linears(*layer, int_format(4, 32)), options);
   states.write_weights();
   model::FusedOps inner;
   QuantOps ops(states, inner);
@@ -136,12 +169,9 @@ TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "
     const bool moved = at::count_nonzero(value).item<std::int64_t>() > 0;
     CHECK(moved == last);  // nothing moves before the last pass
   }
-  std::vector<at::Tensor> values;
-  for (auto* projection : layer->projections()) {
-    for (auto& part : states.find(*projection)->parts) values.push_back(part.state.value);
-  }
   double loss = 0.0;
-  CHECK(sign_agreement(values, values_after_one_step(block, true, &loss)) > 0.999);
+  const auto whole = values_after_one_step(block.layer(), block.data, true, &loss);
+  CHECK(sign_agreement(values_of(*layer, states), whole) > 0.999);
 }
 
 }  // namespace autoround::tuner

@@ -1,5 +1,9 @@
 #include "tiny_block.hpp"
 
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
 namespace autoround::tuner::test {
 
 TinyBlock::TinyBlock(at::ScalarType compute_type, BlockShape shape, std::uint64_t seed) : dtype(compute_type) {
@@ -42,12 +46,8 @@ TinyBlock::TinyBlock(at::ScalarType compute_type, BlockShape shape, std::uint64_
   data.target = reference();
 }
 
-std::unique_ptr<model::DecoderLayer> TinyBlock::layer() const { return model::DecoderLayer::load(spec, 0, weights, dtype); }
-
-std::map<std::string, quant::WeightFormat> TinyBlock::formats(const quant::WeightFormat& format) const {
-  std::map<std::string, quant::WeightFormat> formats;
-  for (const char* name : linear_names) formats[linear_name(name)] = format;
-  return formats;
+std::unique_ptr<model::DecoderLayer> TinyBlock::layer() const {
+  return model::DecoderLayer::load(spec, 0, weights, dtype);
 }
 
 at::Tensor TinyBlock::reference() const {
@@ -63,6 +63,14 @@ quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric) {
   return format;
 }
 
+std::map<std::string, quant::WeightFormat> all_linears(model::DecoderLayer& layer, const quant::WeightFormat& format) {
+  std::map<std::string, quant::WeightFormat> formats;
+  for (const auto* projection : layer.projections()) {
+    for (const auto& part : projection->parts) formats[part.name] = format;
+  }
+  return formats;
+}
+
 at::Tensor weight_of(model::DecoderLayer& layer, const std::string& name) {
   for (const auto* projection : layer.projections()) {
     for (const auto& part : projection->parts) {
@@ -72,10 +80,17 @@ at::Tensor weight_of(model::DecoderLayer& layer, const std::string& name) {
   fail(Code::not_found, name, "no such linear");
 }
 
+std::string model_directory() {
+  if (const char* given = std::getenv("AUTOROUND_TEST_MODEL")) return given;
+  const std::string made = AUTOROUND_SOURCE_DIR "/.cache/models/SmolLM2-135M-Instruct";
+  return std::ifstream(made + "/config.json") ? made : "";
+}
+
 bool same_codes(const BlockResult& a, const BlockResult& b) {
   if (a.weights.size() != b.weights.size()) return false;
   for (std::size_t i = 0; i < a.weights.size(); ++i) {
-    if (!at::equal(a.weights[i].codes, b.weights[i].codes) || !at::equal(a.weights[i].scales, b.weights[i].scales)) return false;
+    if (!at::equal(a.weights[i].codes, b.weights[i].codes)) return false;
+    if (!at::equal(a.weights[i].scales, b.weights[i].scales)) return false;
   }
   return true;
 }

@@ -41,8 +41,8 @@ struct BlockShape {
   std::int64_t samples = 12, length = 16;
 };
 
-/// One layer named model.layers.0 and both streams of calibration data. The target is what the full-precision layer makes
-/// of the input. Bit for bit the same for the same arguments.
+/// One layer named model.layers.0 and both streams of calibration data. The target is what the full-precision layer
+/// makes of the input. Bit for bit the same for the same arguments.
 struct TinyBlock {
   explicit TinyBlock(at::ScalarType dtype = at::kFloat, BlockShape shape = {}, std::uint64_t seed = 1);
   TinyBlock(const TinyBlock&) = delete;  // data.rope points to rope
@@ -50,8 +50,6 @@ struct TinyBlock {
 
   /// A fresh layer with the original weights.
   std::unique_ptr<model::DecoderLayer> layer() const;
-  /// Every linear of the layer in one format.
-  std::map<std::string, quant::WeightFormat> formats(const quant::WeightFormat& format) const;
   /// Output of the original layer on data.input.
   at::Tensor reference() const;
 
@@ -62,13 +60,19 @@ struct TinyBlock {
   BlockData data;
 };
 
-inline const char* const linear_names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                           "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+/// Linears of the layer in forward order.
+inline const char* const linear_names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                           "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                           "mlp.down_proj"};
 inline std::string linear_name(const std::string& suffix) { return "model.layers.0." + suffix; }
 
 quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric = true);
+/// Every linear of the layer in one format.
+std::map<std::string, quant::WeightFormat> all_linears(model::DecoderLayer& layer, const quant::WeightFormat& format);
 /// The part of a projection of `layer` that holds the linear's weight.
 at::Tensor weight_of(model::DecoderLayer& layer, const std::string& name);
+/// Folder of a real checkpoint: $AUTOROUND_TEST_MODEL, or the one that scripts/make_model.py makes; "" when absent.
+std::string model_directory();
 bool same_codes(const BlockResult& a, const BlockResult& b);
 
 }  // namespace autoround::tuner::test
