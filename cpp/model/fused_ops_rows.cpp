@@ -8,6 +8,10 @@
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
 
+#if !defined(_OPENMP)
+#error "compile with -fopenmp: without it at::parallel_for runs on one thread"
+#endif
+
 namespace autoround::model {
 namespace {
 
