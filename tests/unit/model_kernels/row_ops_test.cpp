@@ -120,7 +120,7 @@ TEST_CASE("fused row ops: rounding to bf16 is to nearest even, as LibTorch's", "
   CHECK(at::equal(ops.add_rms_norm(x.unsqueeze(0), delta.unsqueeze(0), weight, kEps).first[0], x + delta));
 }
 
-TEST_CASE("fused row ops: the same bytes with any number of threads; NaN and infinity are kept", "[rows]") {
+TEST_CASE("fused row ops: the same bytes with any number of threads, NaN and infinity kept", "[rows]") {
   const int before = at::get_num_threads();
   const auto type = any_type();
   at::Tensor x = reference::random({300, 576}, type, 1);
