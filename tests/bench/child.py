@@ -1,0 +1,74 @@
+"""Runs a program to its end and says what it printed, how long it took and how much memory it had at most.
+
+Linux counts the pages that a parent holds at the fork towards the peak of the child, so whoever measures with this module
+must stay small: scripts that use it import no torch and leave heavy work to children.
+"""
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAM = Path("build/release/examples/cli/autoround")  # the command line, where the release preset builds it
+
+
+class ChildError(RuntimeError):
+    """The program ended with another status than 0; the text holds its last words."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    stdout: str
+    seconds: float  # wall clock, from start to exit
+    peak_bytes: int  # largest resident set
+
+
+def run(command: Sequence[str | int | Path], threads: int) -> Finished:
+    """Runs the command on the CPU, offline, with that many threads. Raises ChildError when it fails."""
+    words = [str(word) for word in command]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(words, stdout=out, stderr=err, env=environment(threads))
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise ChildError(f"{' '.join(words)}: exit status {process.returncode}\n{tail(err)}")
+        out.seek(0)
+        return Finished(out.read(), seconds, checked_peak(usage.ru_maxrss * 1024))
+
+
+def checked_peak(peak: int) -> int:
+    """The peak of a child, which means something only when it is above our own."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if peak <= own:
+        raise ChildError(f"a peak of {peak} bytes cannot be told from the {own} bytes of this process")
+    return peak
+
+
+def environment(threads: int) -> dict[str, str]:
+    count = str(threads)
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+    }
+
+
+def tail(file, characters: int = 4000) -> str:
+    file.seek(0)
+    return file.read()[-characters:]
+
+
+def last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    if not lines:
+        raise ChildError("a program printed nothing where a result was expected")
+    return lines[-1]

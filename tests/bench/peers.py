@@ -1,0 +1,160 @@
+"""The jobs of quality.py that need torch, each run as a process of its own: cut texts into token windows, quantize with
+auto-round or llm-compressor, judge a folder. Each prints one JSON object as its last line.
+
+    python peers.py windows        --model DIR --text FILE --length N --count N --output FILE.jsonl
+    python peers.py auto-round     --model DIR --windows FILE.jsonl --output DIR --bits N --group-size N ...
+    python peers.py llm-compressor (the same)
+    python peers.py judge          --model DIR --windows FILE.jsonl
+"""
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["TQDM_DISABLE"] = "1"  # read while the libraries are imported
+
+import torch
+import transformers
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    transformers.logging.set_verbosity_error()
+    print(json.dumps(arguments.job(arguments)))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, job: Callable[[argparse.Namespace], dict]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name)
+        added.set_defaults(job=job)
+        added.add_argument("--model", type=Path, required=True)
+        added.add_argument("--threads", type=int, default=2)
+        return added
+
+    cut = command("windows", cut_windows)
+    cut.add_argument("--text", type=Path, required=True)
+    cut.add_argument("--length", type=int, required=True)
+    cut.add_argument("--count", type=int, required=True)
+    cut.add_argument("--output", type=Path, required=True)
+    for name, job in (("auto-round", quantize_with_auto_round), ("llm-compressor", quantize_with_llm_compressor)):
+        quantize = command(name, job)
+        quantize.add_argument("--windows", type=Path, required=True)
+        quantize.add_argument("--output", type=Path, required=True)
+        quantize.add_argument("--bits", type=int, required=True)
+        quantize.add_argument("--group-size", type=int, required=True)
+        quantize.add_argument("--asymmetric", action="store_true")
+        quantize.add_argument("--iters", type=int, required=True)
+        quantize.add_argument("--batch", type=int, required=True)
+        if job is quantize_with_auto_round:
+            quantize.add_argument("--seed", type=int, required=True)
+    command("judge", judge).add_argument("--windows", type=Path, required=True)
+    return parser.parse_args()
+
+
+def cut_windows(arguments: argparse.Namespace) -> dict:
+    """Consecutive windows of a text that is tokenized once, without special tokens; one {"input_ids": [...]} a line."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
+    text = arguments.text.read_bytes().decode("utf-8")  # line ends as they are
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    wanted = arguments.count * arguments.length
+    if len(ids) < wanted:
+        raise SystemExit(f"{arguments.text}: {len(ids)} tokens found, {wanted} wanted")
+    with arguments.output.open("w", encoding="utf-8") as file:
+        for start in range(0, wanted, arguments.length):
+            file.write(json.dumps({"input_ids": ids[start : start + arguments.length]}) + "\n")
+    return {"windows": arguments.count, "length": arguments.length}
+
+
+def read_windows(path: Path) -> torch.Tensor:
+    """[windows, length]"""
+    with path.open(encoding="utf-8") as file:
+        return torch.tensor([json.loads(line)["input_ids"] for line in file])
+
+
+def load_bf16(folder: Path) -> transformers.PreTrainedModel:
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+
+
+def quantize_with_auto_round(arguments: argparse.Namespace) -> dict:
+    """Leaves a plain bf16 checkpoint with the quantized and dequantized weights."""
+    import auto_round
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
+    windows = read_windows(arguments.windows)
+    # A dataset that is no name is iterated over as it is: one tensor of token ids a batch.
+    tuner = auto_round.AutoRound(
+        load_bf16(arguments.model), tokenizer=tokenizer, scheme=f"W{arguments.bits}A16", group_size=arguments.group_size,
+        sym=not arguments.asymmetric, iters=arguments.iters, nsamples=windows.shape[0], seqlen=windows.shape[1],
+        batch_size=arguments.batch, dataset=list(windows.split(arguments.batch)), seed=arguments.seed, device_map="cpu",
+        enable_torch_compile=False)
+    start = time.perf_counter()
+    model, _ = tuner.quantize()
+    seconds = time.perf_counter() - start
+    model.save_pretrained(arguments.output)
+    return {"quantize_seconds": seconds, "version": auto_round.__version__}
+
+
+def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
+    """Leaves a compressed-tensors folder. The modifier takes no seed: it is auto-round's default, 42."""
+    import llmcompressor
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from datasets import Dataset
+    from llmcompressor.modifiers.autoround import AutoRoundModifier
+
+    windows = read_windows(arguments.windows)
+    weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric, strategy="group",
+                               group_size=arguments.group_size)
+    modifier = AutoRoundModifier(
+        config_groups={"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}, ignore=["lm_head"],
+        iters=arguments.iters, batch_size=arguments.batch, enable_torch_compile=False)
+    dataset = Dataset.from_dict({"input_ids": windows.tolist(), "attention_mask": torch.ones_like(windows).tolist()})
+    model = load_bf16(arguments.model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
+    start = time.perf_counter()
+    llmcompressor.oneshot(
+        model=model, tokenizer=tokenizer, recipe=[modifier], dataset=dataset, max_seq_length=windows.shape[1],
+        num_calibration_samples=windows.shape[0], shuffle_calibration_samples=False, output_dir=str(arguments.output))
+    return {"quantize_seconds": time.perf_counter() - start, "version": llmcompressor.__version__}
+
+
+def judge(arguments: argparse.Namespace) -> dict:
+    """Perplexity in fp32: each token of a window but its first is predicted from those before it."""
+    model = load_in_fp32(arguments.model)
+    windows = read_windows(arguments.windows)
+    total = 0.0
+    with torch.no_grad():
+        for window in windows:
+            logits = model(window[None]).logits[0, :-1]
+            total += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
+    tokens = windows.shape[0] * (windows.shape[1] - 1)
+    return {"perplexity": math.exp(total / tokens), "tokens": tokens}
+
+
+def load_in_fp32(folder: Path) -> transformers.PreTrainedModel:
+    """The bf16 weights that transformers finds in the folder, dequantized where need be, in a plain fp32 model."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    chosen = {}
+    if getattr(config, "quantization_config", None) is not None:
+        # Unpacked while loading: the default, at the first forward, fails for some layouts with zero points.
+        chosen["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
+        del config.quantization_config
+    found, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.bfloat16, output_loading_info=True, **chosen)
+    problems = {kind: keys for kind, keys in info.items() if keys}
+    if problems:
+        raise SystemExit(f"{folder}: {problems}")
+    weights = found.state_dict()
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict({name: weights[name].float() for name in model.state_dict()})
+    return model.eval()
+
+
+if __name__ == "__main__":
+    main()
