@@ -134,6 +134,21 @@ struct Checkpoint::Impl {
     tensors.push_back(std::move(stored.info));
   }
 
+  // The tensors say themselves what they are: that config.json says otherwise is worth a warning.
+  void check_dtype(const Logger& log) const {
+    const auto stated = config.dtype();
+    if (!stated) return;
+    const auto differs = [&](const TensorInfo& tensor) {
+      return tensor.dtype != *stated && !torch_dtype_name(tensor.dtype).empty();
+    };
+    const auto first = std::find_if(tensors.begin(), tensors.end(), differs);
+    if (first == tensors.end()) return;
+    const auto count = std::count_if(first, tensors.end(), differs);
+    log.warn(folder.path_of(config_name) + ": the dtype is " + std::string(torch_dtype_name(*stated)) + ", but " +
+             std::to_string(count) + " tensors have another, such as " + quote(first->name) + ", which is " +
+             std::string(dtype_name(first->dtype)) + "; the tensors' own types are used");
+  }
+
   [[noreturn]] void fail_missing_tensor(const ShardIndex& index) const {
     std::unordered_map<std::string_view, bool> found;
     for (const TensorInfo& tensor : tensors) found.emplace(tensor.name, true);
@@ -161,6 +176,7 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& directory,
   auto impl = std::make_unique<Impl>(directory, options);
   impl->load_config(log);
   impl->load_weights(log, options.strict_index);
+  impl->check_dtype(log);
   impl->companions = find_companions(impl->folder, log);
   return std::shared_ptr<const Checkpoint>(new Checkpoint(std::move(impl)));
 }

@@ -21,6 +21,7 @@ using autoround::test::mentions;
 using autoround::test::TemporaryDirectory;
 using autoround::test::text_of;
 using test::LogLines;
+using test::safetensors;
 using test::small_config;
 using test::u8_tensors;
 
@@ -211,6 +212,30 @@ TEST_CASE("checkpoint: code that comes with a model is not run", "[checkpoint]")
   LogLines log;
   Checkpoint::open(dir.path(), log.logger);
   CHECK(log.mention("`auto_map` is ignored"));
+}
+
+TEST_CASE("checkpoint: the dtype of config.json and those of the tensors", "[checkpoint]") {
+  const TemporaryDirectory dir;
+  dir.write("model.safetensors",
+            safetensors(R"({"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F16","shape":[1],"data_offsets":[2,4]},)"
+                        R"("codes":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})", "12345"));
+  const auto open = [&](const std::string& dtype, const Logger& log) {
+    dir.write("config.json", R"({"model_type": "x", "dtype": ")" + dtype + R"("})");
+    Checkpoint::open(dir.path(), log);
+  };
+  LogLines log;
+  open("float16", log.logger);
+  CHECK(log.mention("the dtype is float16, but 1 tensors have another, such as `a`, which is BF16"));
+  open("float32", log.logger);
+  CHECK(log.mention("the dtype is float32, but 2 tensors have another"));
+  const Error unknown = error_of([&] { open("bfloat17", log.logger); });
+  CHECK(unknown.code() == Code::unsupported);
+  CHECK(mentions(unknown, "`dtype` is `bfloat17`"));
+
+  LogLines same;
+  dir.write("model.safetensors", safetensors(R"({"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}})", "12"));
+  open("bfloat16", same.logger);
+  CHECK(same.lines.empty());
 }
 
 TEST_CASE("checkpoint: folders without safetensors", "[checkpoint]") {
