@@ -23,13 +23,15 @@ std::vector<std::string> supported_families() {
 }
 
 DecoderSpec read_spec(const checkpoint::HfConfig& config) {
+  const auto known = supported_families();
+  const std::string supported = "supported are " + join(known, ", ");
+  if (!config.text().has("model_type"))
+    fail(Code::unsupported, config.text().subject(), "the key `model_type` is missing; " + supported);
   const std::string model_type = config.model_type();
   for (const Family& family : families())
     if (family.model_type == model_type) return family.read(config);
-  const auto known = supported_families();
   fail(Code::unsupported, config.view().subject(),
-       "model_type " + quote(model_type) + " is not supported; supported are " + join(known, ", ") +
-           hint(model_type, known));
+       "model_type " + quote(model_type) + " is not supported; " + supported + hint(model_type, known));
 }
 
 DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint) {

@@ -132,6 +132,7 @@ TEST_CASE("spec: a config that cannot be is refused with key, value and wish", "
       {"rms_norm_eps", -1e-6, Code::parse, {"rms_norm_eps"}},
       {"hidden_act", "xielu", Code::unsupported, {"hidden_act", "xielu", "silu"}},
       {"model_type", "lama", Code::unsupported, {"lama", "llama", "mistral", "qwen2", "qwen3", "did you mean"}},
+      {"model_type", nullptr, Code::unsupported, {"`model_type` is missing", "llama, mistral, qwen2, qwen3"}},
       {"rope_theta", -5, Code::parse, {"rope_theta"}},
       {"rope_scaling", Json{{"rope_type", "spiral"}}, Code::unsupported, {"spiral", "yarn"}},
       {"rope_scaling", Json{{"rope_type", "linear"}}, Code::parse, {"factor"}},
