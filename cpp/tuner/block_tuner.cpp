@@ -33,7 +33,8 @@ void check(const TuneOptions& options) {
 }
 
 void check(const BlockData& data) {
-  Expects(data.length > 0 && data.input.dim() == 2 && data.input.sizes() == data.target.sizes());
+  Expects(!data.lengths.empty() && data.length > 0);
+  Expects(data.input.dim() == 2 && data.input.is_contiguous() && data.input.sizes() == data.target.sizes());
   Expects(data.input.size(0) == static_cast<std::int64_t>(data.lengths.size()) * data.length);
 }
 
