@@ -1,7 +1,7 @@
 """Runs a program to its end and says what it printed, how long it took and how much memory it had at most.
 
-Linux counts the pages that a parent holds at the fork towards the peak of the child, so whoever measures with this module
-must stay small: scripts that use it import no torch and leave heavy work to children.
+Linux counts the pages that a parent holds at the fork towards the peak of the child, so whoever measures with this
+module must stay small: scripts that use it import no torch and leave heavy work to children.
 """
 import os
 import resource

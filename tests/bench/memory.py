@@ -3,9 +3,10 @@
 
     python tests/bench/memory.py --model DIR --calibration FILE [--layers 10,30] [--check]
 
-The real model is quantized as it is. Then checkpoints with random bf16 weights are made, all with the shapes of that model but
-for the number of layers, and quantized on the same tokens: only one decoder layer is to be in memory at a time, so three times
-the layers must cost next to nothing. Memory is the largest resident set of the process, as the kernel counts it.
+The real model is quantized as it is. Then checkpoints with random bf16 weights are made, all with the shapes of that
+model but for the number of layers, and quantized on the same tokens: only one decoder layer is to be in memory at a
+time, so three times the layers must cost next to nothing. Memory is the largest resident set of the process, as the
+kernel counts it.
 """
 import argparse
 import json

@@ -90,10 +90,10 @@ def quantize_with_auto_round(arguments: argparse.Namespace) -> dict:
     windows = read_windows(arguments.windows)
     # A dataset that is no name is iterated over as it is: one tensor of token ids a batch.
     tuner = auto_round.AutoRound(
-        load_bf16(arguments.model), tokenizer=tokenizer, scheme=f"W{arguments.bits}A16", group_size=arguments.group_size,
-        sym=not arguments.asymmetric, iters=arguments.iters, nsamples=windows.shape[0], seqlen=windows.shape[1],
-        batch_size=arguments.batch, dataset=list(windows.split(arguments.batch)), seed=arguments.seed, device_map="cpu",
-        enable_torch_compile=False)
+        load_bf16(arguments.model), tokenizer=tokenizer, scheme=f"W{arguments.bits}A16",
+        group_size=arguments.group_size, sym=not arguments.asymmetric, iters=arguments.iters,
+        nsamples=windows.shape[0], seqlen=windows.shape[1], batch_size=arguments.batch,
+        dataset=list(windows.split(arguments.batch)), seed=arguments.seed, device_map="cpu", enable_torch_compile=False)
     start = time.perf_counter()
     model, _ = tuner.quantize()
     seconds = time.perf_counter() - start
@@ -109,8 +109,8 @@ def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
     from llmcompressor.modifiers.autoround import AutoRoundModifier
 
     windows = read_windows(arguments.windows)
-    weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric, strategy="group",
-                               group_size=arguments.group_size)
+    weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric,
+                               strategy="group", group_size=arguments.group_size)
     modifier = AutoRoundModifier(
         config_groups={"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}, ignore=["lm_head"],
         iters=arguments.iters, batch_size=arguments.batch, enable_torch_compile=False)
@@ -142,7 +142,7 @@ def load_in_fp32(folder: Path) -> transformers.PreTrainedModel:
     config = transformers.AutoConfig.from_pretrained(folder)
     chosen = {}
     if getattr(config, "quantization_config", None) is not None:
-        # Unpacked while loading: the default, at the first forward, fails for some layouts with zero points.
+        # Unpacked while loading: some versions cannot load packed weights with zero points the default way.
         chosen["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
         del config.quantization_config
     found, info = transformers.AutoModelForCausalLM.from_pretrained(

@@ -3,9 +3,9 @@
 
     python tests/bench/quality.py --model DIR --calibration FILE --text FILE [--schemes w4g64sym,w3g64sym,w4g32asym]
 
-Everybody quantizes the same bf16 checkpoint with the same windows of calibration tokens, batch, iterations and threads, on
-the CPU, and leaves lm_head alone. Everybody is a process of its own, timed from start to exit: imports, loading and
-writing included. One judge measures all results: transformers in fp32. Needs .venv with auto-round and llmcompressor.
+Everybody quantizes the same bf16 checkpoint with the same windows of calibration tokens, batch, iterations and threads,
+on the CPU, and leaves lm_head alone. Everybody is a process of its own, timed from start to exit: imports, loading and
+writing included. One judge measures all results: transformers in fp32. Needs auto-round and llmcompressor.
 """
 import argparse
 import json
