@@ -129,7 +129,9 @@ class PackedWeights final : public model::WeightSource {
 
   void load_into(const std::string& name, at::Tensor out) const override {
     if (find(name) == nullptr) return plain_->load_into(name, std::move(out));
-    out.copy_(load(name, out.scalar_type()).view(out.sizes()));
+    const at::Tensor loaded = load(name, out.scalar_type());
+    model::require_shape(name, loaded.sizes().vec(), out.sizes().vec());
+    out.copy_(loaded);
   }
 
   at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const override {
@@ -192,7 +194,7 @@ class PackedWeights final : public model::WeightSource {
 
 std::map<std::string, PackedModule> read_modules(const Checkpoint& checkpoint, const std::vector<Group>& groups) {
   constexpr std::string_view suffix = ".weight_packed";
-  const std::string embeddings = model::read_spec(checkpoint.config()).embed_tokens();
+  const std::string embeddings = model::read_spec(checkpoint).embed_tokens();
   std::map<std::string, PackedModule> modules;
   for (const auto& tensor : checkpoint.tensors()) {
     const std::string& name = tensor.name;

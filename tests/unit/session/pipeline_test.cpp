@@ -7,7 +7,7 @@
 using namespace autoround;
 using modifier::HookPoint;
 
-TEST_CASE("pipeline: one full-precision pass a layer; its output is the next layer's input", "[session]") {
+TEST_CASE("pipeline: one full-precision pass a layer, whose output is the next layer's input", "[session]") {
   const test::ToyModel toy;
   const model::CausalLm lm = toy.model->causal_lm(at::kFloat);
   modifier::HookRegistry hooks;
