@@ -96,8 +96,8 @@ void create_directories(const std::string& path);  // like mkdir -p. @throws Err
 void copy_file(const std::string& from, const std::string& to);        // regular files, fsynced
 void write_text_file(const std::string& path, std::string_view text);  // new file, fsynced
 std::uint64_t free_disk_bytes(const std::string& path);                // of the nearest existing parent
-/// True when `path` (which may not exist yet) is `directory` or lies inside it, symlinks resolved. Compares inodes, so
-/// bind mounts and differently spelled paths are seen through. @throws Error not_found when `directory` is absent.
+/// True when `path` is `directory` or lies inside it, symlinks resolved; neither has to exist yet. Existing ones are
+/// compared by inode, so bind mounts and differently spelled paths are seen through. @throws Error io
 bool is_inside(const std::string& path, const std::string& directory);
 std::string canonical_path(const std::string& path);  // @throws not_found
 std::string join_path(std::string_view directory, std::string_view name);

@@ -36,6 +36,15 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
+// The path with its existing part resolved; the rest, which is not there yet, is appended as it is.
+std::string resolved_path(const std::string& wanted) {
+  struct stat status {};
+  const std::string existing = nearest_existing(wanted, status);
+  std::string rest, path = wanted;
+  for (; path != existing && file_name(path) != "."; path = parent_path(path)) rest.insert(0, "/" + file_name(path));
+  return canonical_path(existing) + rest;
+}
+
 bool same_inode(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
 
 }  // namespace
@@ -68,7 +77,10 @@ std::string canonical_path(const std::string& path) {
 
 bool is_inside(const std::string& path, const std::string& directory) {
   struct stat wanted {};
-  if (::stat(directory.c_str(), &wanted) != 0) fail_errno(directory, "examine the directory", errno);
+  if (::stat(directory.c_str(), &wanted) != 0) {
+    if (errno != ENOENT) fail_errno(directory, "examine the directory", errno);
+    return (resolved_path(path) + "/").rfind(resolved_path(directory) + "/", 0) == 0;
+  }
   struct stat status {};
   std::string ancestor = canonical_path(nearest_existing(path, status));
   while (!same_inode(status, wanted)) {

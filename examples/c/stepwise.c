@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void check(autoround_status status, autoround_error *error) {
+/* Takes the error by its address: arguments are evaluated in any order, the call that sets it may come last. */
+static void check(autoround_status status, autoround_error **error) {
   if (status >= AUTOROUND_OK) return;
-  fprintf(stderr, "%s: %s\n", autoround_status_name(status), autoround_error_message(error));
-  autoround_error_free(error);
+  fprintf(stderr, "%s: %s\n", autoround_status_name(status), autoround_error_message(*error));
+  autoround_error_free(*error);
   exit(1);
 }
 
@@ -33,28 +34,28 @@ int main(int argc, char **argv) {
   }
   snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer.json", argv[1]);
 
-  check(autoround_model_open(NULL, argv[1], NULL, &model, &error), error);
-  check(autoround_recipe_new(&recipe, &error), error);
-  check(autoround_recipe_set_string(recipe, "scheme", "W4A16", &error), error);
-  check(autoround_recipe_set_int(recipe, "weights.group_size", 64, &error), error);
-  check(autoround_recipe_append(recipe, "ignore", "lm_head", &error), error);
-  check(autoround_recipe_set_int(recipe, "iters", argc > 4 ? atoll(argv[4]) : 200, &error), error);
-  check(autoround_calibration_new(NULL, 256, &data, &error), error);
-  check(autoround_calibration_set_tokenizer(data, tokenizer, &error), error);
-  check(autoround_calibration_add_file(data, argv[2], 32, 0, NULL, &error), error);
-  check(autoround_options_new(&options, &error), error);
-  check(autoround_options_set_output(options, argv[3], "compressed-tensors", &error), error);
-  check(autoround_session_new(model, recipe, data, options, &session, &error), error);
+  check(autoround_model_open(NULL, argv[1], NULL, &model, &error), &error);
+  check(autoround_recipe_new(&recipe, &error), &error);
+  check(autoround_recipe_set_string(recipe, "scheme", "W4A16", &error), &error);
+  check(autoround_recipe_set_int(recipe, "weights.group_size", 64, &error), &error);
+  check(autoround_recipe_append(recipe, "ignore", "lm_head", &error), &error);
+  check(autoround_recipe_set_int(recipe, "iters", argc > 4 ? atoll(argv[4]) : 200, &error), &error);
+  check(autoround_calibration_new(NULL, 256, &data, &error), &error);
+  check(autoround_calibration_set_tokenizer(data, tokenizer, &error), &error);
+  check(autoround_calibration_add_file(data, argv[2], 32, 0, NULL, &error), &error);
+  check(autoround_options_new(&options, &error), &error);
+  check(autoround_options_set_output(options, argv[3], "compressed-tensors", &error), &error);
+  check(autoround_session_new(model, recipe, data, options, &session, &error), &error);
 
-  check(autoround_session_initialize(session, &error), error); /* everything that can fail early fails here */
-  check(autoround_session_start(session, &error), error);
+  check(autoround_session_initialize(session, &error), &error); /* everything that can fail early fails here */
+  check(autoround_session_start(session, &error), &error);
   while ((status = autoround_session_next_block(session, &block, &error)) == AUTOROUND_OK) {
-    check(autoround_session_sequential_epoch_end(session, &error), error);
+    check(autoround_session_sequential_epoch_end(session, &error), &error);
     printf("%s tuned\n", autoround_model_block_name(model, block));
   }
-  check(status, error); /* AUTOROUND_DONE is not an error */
-  check(autoround_session_end(session, &error), error);
-  check(autoround_session_finalize(session, &result, &error), error);
+  check(status, &error); /* AUTOROUND_DONE is not an error */
+  check(autoround_session_end(session, &error), &error);
+  check(autoround_session_finalize(session, &result, &error), &error);
   printf("%zu blocks tuned, written to %s\n", autoround_result_block_count(result), argv[3]);
 
   autoround_session_free(session);

@@ -1,4 +1,5 @@
 # SONAME, nodelete, immediate binding, no executable stack, and nothing needed that a host would not have.
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND "${readelf}" -d -l -W "${library}" OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
 foreach(pattern "SONAME[^\n]*libautoround\\.so\\.0" "NODELETE" "NOW" "RUNPATH" "GNU_STACK[^\n]* RW " "libtorch_cpu\\.so" "libc10\\.so")
   if(NOT text MATCHES "${pattern}")

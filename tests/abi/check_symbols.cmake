@@ -1,4 +1,5 @@
 # exported: `nm -D` of the library shows the names in symbols.txt and no others. declared: so does the header.
+cmake_minimum_required(VERSION 3.25)
 file(STRINGS "${list}" wanted)
 set(sorted ${wanted})
 list(SORT sorted)

@@ -39,7 +39,7 @@ TEST_CASE("oneshot: writes a folder that opens, measures and knows that it is qu
 }
 
 TEST_CASE("oneshot: the same seed gives the same bytes, another seed others", "[capi][oneshot]") {
-  host::Toy toy;
+  host::Toy toy(toy_default(), 40);
   const auto bytes_with_seed = [&](uint64_t seed, const char* name) {
     toy.options = host::make<host::Options>(autoround_options_new);
     host::ok(autoround_options_set_seed, toy.options.get(), seed);

@@ -363,7 +363,7 @@ AUTOROUND_FN(const char *) autoround_result_layer_name(const autoround_result *r
 AUTOROUND_FN(const char *) autoround_result_layer_scheme(const autoround_result *result, size_t layer) AUTOROUND_NOEXCEPT;   /* "" when not quantized */
 AUTOROUND_FN(const char *) autoround_result_layer_reason(const autoround_result *result, size_t layer) AUTOROUND_NOEXCEPT;   /* why not; "" when it was */
 /* part: "qweight" U8 [out, in] codes 0..2^bits-1; "scales" [out, groups]; "zero_points" U8 as scales (asymmetric only); "weight" F32 [out, in]
- * dequantized. Errors: INVALID_STATE (the run wrote its tensors to an output directory), NOT_FOUND (layer not quantized, or no such
+ * dequantized as loaders do, rounded to the type of the scales. Errors: INVALID_STATE (the run wrote its tensors to an output directory), NOT_FOUND (layer not quantized, or no such
  * part), INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_result_layer_tensor, const autoround_result *result, size_t layer, const char *part, autoround_tensor **out);
 AUTOROUND_FN(size_t) autoround_result_warning_count(const autoround_result *result) AUTOROUND_NOEXCEPT;

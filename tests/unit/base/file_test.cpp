@@ -238,3 +238,12 @@ TEST_CASE("disk: free space of a folder that is not there yet", "[base]") {
 
 }  // namespace
 }  // namespace autoround
+
+TEST_CASE("is_inside: folders that do not exist yet are compared by where they will be", "[base]") {
+  const autoround::test::TemporaryDirectory folder;
+  CHECK(autoround::is_inside(folder / "a", folder / "a"));
+  CHECK(autoround::is_inside(folder / "a/b/c", folder / "a"));
+  CHECK_FALSE(autoround::is_inside(folder / "ab", folder / "a"));
+  CHECK_FALSE(autoround::is_inside(folder / "a", folder / "a/b"));
+  CHECK(autoround::is_inside("not-there/x", "./not-there"));
+}
