@@ -1,5 +1,4 @@
 #include "calibration/sample_set.hpp"
-
 #include "guard.hpp"
 
 using namespace autoround::capi;
@@ -15,8 +14,8 @@ void give_count(std::size_t* added, std::size_t count) {
 
 }  // namespace
 
-autoround_status autoround_calibration_new(autoround_context* context, int64_t sequence_length, autoround_calibration** out,
-                                           autoround_error** error) noexcept {
+autoround_status autoround_calibration_new(autoround_context* context, int64_t sequence_length,
+                                           autoround_calibration** out, autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out);
     const autoround_context* log_context = deref_or_null(context, "context");
@@ -47,16 +46,17 @@ autoround_status autoround_calibration_add_text(autoround_calibration* data, con
   return guarded(error, [&] { deref(data, "data").impl.add_text(text(value, length, "text")); });
 }
 
-autoround_status autoround_calibration_add_windows(autoround_calibration* data, const char* value, size_t length, size_t limit,
-                                                   int32_t drop_last, size_t* added, autoround_error** error) noexcept {
+autoround_status autoround_calibration_add_windows(autoround_calibration* data, const char* value, size_t length,
+                                                   size_t limit, int32_t drop_last, size_t* added,
+                                                   autoround_error** error) noexcept {
   return guarded(error, [&] {
     give_count(added, 0);
     give_count(added, deref(data, "data").impl.add_windows(text(value, length, "text"), limit, drop_last != 0));
   });
 }
 
-autoround_status autoround_calibration_add_jsonl(autoround_calibration* data, const char* path, const char* field, size_t limit,
-                                                 size_t* added, autoround_error** error) noexcept {
+autoround_status autoround_calibration_add_jsonl(autoround_calibration* data, const char* path, const char* field,
+                                                 size_t limit, size_t* added, autoround_error** error) noexcept {
   return guarded(error, [&] {
     give_count(added, 0);
     ar::calibration::JsonlOptions options;
@@ -66,8 +66,8 @@ autoround_status autoround_calibration_add_jsonl(autoround_calibration* data, co
   });
 }
 
-autoround_status autoround_calibration_add_file(autoround_calibration* data, const char* path, size_t limit, int32_t drop_last,
-                                                size_t* added, autoround_error** error) noexcept {
+autoround_status autoround_calibration_add_file(autoround_calibration* data, const char* path, size_t limit,
+                                                int32_t drop_last, size_t* added, autoround_error** error) noexcept {
   return guarded(error, [&] {
     give_count(added, 0);
     give_count(added, deref(data, "data").impl.add_file(text(path, "path"), limit, drop_last != 0));

@@ -22,10 +22,11 @@ autoround_error& out_of_memory_error() noexcept {
   static Static object;
   return object.error;
 }
-[[maybe_unused]] const autoround_error& constructed_at_load = out_of_memory_error();  // at load time, while there is memory
+[[maybe_unused]] const autoround_error& constructed_at_load =
+    out_of_memory_error();  // at load time, while there is memory
 
-autoround_status give(autoround_error** out, autoround_status status, const char* subject, const char* message, int line,
-                      int column) noexcept {
+autoround_status give(autoround_error** out, autoround_status status, const char* subject, const char* message,
+                      int line, int column) noexcept {
   if (!out) return status;
   try {
     auto error = std::make_unique<autoround_error>();
@@ -74,20 +75,34 @@ using autoround::capi::peek;
 
 const char* autoround_status_name(autoround_status status) noexcept {
   switch (status) {
-    case AUTOROUND_OK: return "AUTOROUND_OK";
-    case AUTOROUND_DONE: return "AUTOROUND_DONE";
-    case AUTOROUND_ERROR_INVALID_ARGUMENT: return "AUTOROUND_ERROR_INVALID_ARGUMENT";
-    case AUTOROUND_ERROR_INVALID_STATE: return "AUTOROUND_ERROR_INVALID_STATE";
-    case AUTOROUND_ERROR_NOT_FOUND: return "AUTOROUND_ERROR_NOT_FOUND";
-    case AUTOROUND_ERROR_IO: return "AUTOROUND_ERROR_IO";
-    case AUTOROUND_ERROR_PARSE: return "AUTOROUND_ERROR_PARSE";
-    case AUTOROUND_ERROR_UNSUPPORTED: return "AUTOROUND_ERROR_UNSUPPORTED";
-    case AUTOROUND_ERROR_OUT_OF_MEMORY: return "AUTOROUND_ERROR_OUT_OF_MEMORY";
-    case AUTOROUND_ERROR_DEVICE: return "AUTOROUND_ERROR_DEVICE";
-    case AUTOROUND_ERROR_CANCELLED: return "AUTOROUND_ERROR_CANCELLED";
-    case AUTOROUND_ERROR_NUMERIC: return "AUTOROUND_ERROR_NUMERIC";
-    case AUTOROUND_ERROR_INTERNAL: return "AUTOROUND_ERROR_INTERNAL";
-    default: return "AUTOROUND_UNKNOWN";
+    case AUTOROUND_OK:
+      return "AUTOROUND_OK";
+    case AUTOROUND_DONE:
+      return "AUTOROUND_DONE";
+    case AUTOROUND_ERROR_INVALID_ARGUMENT:
+      return "AUTOROUND_ERROR_INVALID_ARGUMENT";
+    case AUTOROUND_ERROR_INVALID_STATE:
+      return "AUTOROUND_ERROR_INVALID_STATE";
+    case AUTOROUND_ERROR_NOT_FOUND:
+      return "AUTOROUND_ERROR_NOT_FOUND";
+    case AUTOROUND_ERROR_IO:
+      return "AUTOROUND_ERROR_IO";
+    case AUTOROUND_ERROR_PARSE:
+      return "AUTOROUND_ERROR_PARSE";
+    case AUTOROUND_ERROR_UNSUPPORTED:
+      return "AUTOROUND_ERROR_UNSUPPORTED";
+    case AUTOROUND_ERROR_OUT_OF_MEMORY:
+      return "AUTOROUND_ERROR_OUT_OF_MEMORY";
+    case AUTOROUND_ERROR_DEVICE:
+      return "AUTOROUND_ERROR_DEVICE";
+    case AUTOROUND_ERROR_CANCELLED:
+      return "AUTOROUND_ERROR_CANCELLED";
+    case AUTOROUND_ERROR_NUMERIC:
+      return "AUTOROUND_ERROR_NUMERIC";
+    case AUTOROUND_ERROR_INTERNAL:
+      return "AUTOROUND_ERROR_INTERNAL";
+    default:
+      return "AUTOROUND_UNKNOWN";
   }
 }
 

@@ -7,7 +7,9 @@ using namespace autoround::capi;
 autoround_event_kind autoround_event_what(const autoround_event* event) noexcept {
   return peek(event) ? static_cast<autoround_event_kind>(event->impl->kind) : 0;
 }
-double autoround_event_fraction(const autoround_event* event) noexcept { return peek(event) ? event->impl->fraction : 0.0; }
+double autoround_event_fraction(const autoround_event* event) noexcept {
+  return peek(event) ? event->impl->fraction : 0.0;
+}
 int64_t autoround_event_block(const autoround_event* event) noexcept { return peek(event) ? event->impl->block : -1; }
 const char* autoround_event_name(const autoround_event* event) noexcept {
   return peek(event) ? event->impl->name.c_str() : "";

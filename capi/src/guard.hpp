@@ -7,11 +7,12 @@
 
 namespace autoround::capi {
 
-/// Translates the exception being handled into a status and, when `out` is not NULL, an error object. Never throws: when
-/// there is no memory for the object, a static one is given.
+/// Translates the exception being handled into a status and, when `out` is not NULL, an error object. Never throws:
+/// when there is no memory for the object, a static one is given.
 autoround_status translate_current_exception(autoround_error** out) noexcept;
 
-/// Runs `body`; its status, or OK when it returns nothing. On an exception the error object is made and its status returned.
+/// Runs `body`; its status, or OK when it returns nothing. On an exception the error object is made and its status
+/// returned.
 template <class Body>
 autoround_status guarded(autoround_error** error, Body&& body) noexcept {
   try {

@@ -1,5 +1,6 @@
-// What is behind each opaque pointer. Every handle begins with a tag that names its type, so a wrong pointer is an error and
-// not a crash, and that counts how many of the type are alive. Handles hold shared pointers: any order of freeing is fine.
+// What is behind each opaque pointer. Every handle begins with a tag that names its type, so a wrong pointer is an
+// error and not a crash, and that counts how many of the type are alive. Handles hold shared pointers: any order of
+// freeing is fine.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,7 +22,19 @@
 
 namespace autoround::capi {
 
-enum class Kind : std::uint32_t { error, context, cancel, recipe, model, calibration, options, session, event, tensor, result };
+enum class Kind : std::uint32_t {
+  error,
+  context,
+  cancel,
+  recipe,
+  model,
+  calibration,
+  options,
+  session,
+  event,
+  tensor,
+  result
+};
 constexpr std::size_t kind_count = 11;
 
 const char* kind_name(Kind kind) noexcept;

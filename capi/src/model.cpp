@@ -32,14 +32,16 @@ at::Tensor read_tensor(const ar::checkpoint::Checkpoint& checkpoint, const std::
 
 }  // namespace
 
-autoround_status autoround_model_open(autoround_context* context, const char* directory, const autoround_options* options,
-                                      autoround_model** out, autoround_error** error) noexcept {
+autoround_status autoround_model_open(autoround_context* context, const char* directory,
+                                      const autoround_options* options, autoround_model** out,
+                                      autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out);
     const autoround_context* log_context = deref_or_null(context, "context");
     deref_or_null(options, "options");
     auto handle = std::make_unique<autoround_model>();
-    handle->impl = ar::session::Model::open(text(directory, "directory"), log_context ? log_context->log : ar::Logger());
+    handle->impl =
+        ar::session::Model::open(text(directory, "directory"), log_context ? log_context->log : ar::Logger());
     *out = handle.release();
   });
 }
@@ -94,7 +96,8 @@ autoround_status autoround_model_tensor(const autoround_model* model, const char
 }
 
 autoround_status autoround_model_perplexity(autoround_model* model, const autoround_calibration* data,
-                                            const autoround_options* options, double* out, autoround_error** error) noexcept {
+                                            const autoround_options* options, double* out,
+                                            autoround_error** error) noexcept {
   return guarded(error, [&] {
     if (!out) fail(Code::invalid_argument, "out", "out is NULL");
     *out = 0.0;

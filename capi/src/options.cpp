@@ -27,7 +27,8 @@ autoround_status autoround_options_new(autoround_options** out, autoround_error*
   return guarded(error, [&] { out_parameter(out) = new autoround_options(); });
 }
 
-autoround_status autoround_options_set_device(autoround_options* options, const char* device, autoround_error** error) noexcept {
+autoround_status autoround_options_set_device(autoround_options* options, const char* device,
+                                              autoround_error** error) noexcept {
   return guarded(error, [&] {
     autoround_options& target = deref(options, "options");
     const std::string name = text(device, "device");
@@ -36,7 +37,8 @@ autoround_status autoround_options_set_device(autoround_options* options, const 
   });
 }
 
-autoround_status autoround_options_set_compute_dtype(autoround_options* options, const char* dtype, autoround_error** error) noexcept {
+autoround_status autoround_options_set_compute_dtype(autoround_options* options, const char* dtype,
+                                                     autoround_error** error) noexcept {
   return guarded(error, [&] {
     autoround_options& target = deref(options, "options");
     const std::string name = text(dtype, "dtype");
@@ -46,11 +48,13 @@ autoround_status autoround_options_set_compute_dtype(autoround_options* options,
   });
 }
 
-autoround_status autoround_options_set_seed(autoround_options* options, uint64_t seed, autoround_error** error) noexcept {
+autoround_status autoround_options_set_seed(autoround_options* options, uint64_t seed,
+                                            autoround_error** error) noexcept {
   return guarded(error, [&] { deref(options, "options").impl.seed = seed; });
 }
 
-autoround_status autoround_options_set_deterministic(autoround_options* options, int32_t on, autoround_error** error) noexcept {
+autoround_status autoround_options_set_deterministic(autoround_options* options, int32_t on,
+                                                     autoround_error** error) noexcept {
   return guarded(error, [&] { deref(options, "options").impl.deterministic = on != 0; });
 }
 
@@ -77,7 +81,8 @@ autoround_status autoround_options_set_output(autoround_options* options, const 
   });
 }
 
-autoround_status autoround_options_set_cancel(autoround_options* options, autoround_cancel* cancel, autoround_error** error) noexcept {
+autoround_status autoround_options_set_cancel(autoround_options* options, autoround_cancel* cancel,
+                                              autoround_error** error) noexcept {
   return guarded(error, [&] {
     autoround_options& target = deref(options, "options");
     const autoround_cancel* source = deref_or_null(cancel, "cancel");
@@ -86,7 +91,8 @@ autoround_status autoround_options_set_cancel(autoround_options* options, autoro
 }
 
 autoround_status autoround_options_set_callback(autoround_options* options, int32_t event_mask, autoround_event_fn fn,
-                                                void* user_data, autoround_release_fn release, autoround_error** error) noexcept {
+                                                void* user_data, autoround_release_fn release,
+                                                autoround_error** error) noexcept {
   return guarded(error, [&] {
     // Made first: whatever fails below, release runs exactly once.
     const auto callback = std::make_shared<Callback<autoround_event_fn>>(fn, user_data, release);

@@ -27,7 +27,8 @@ void change(autoround_recipe* recipe, Change&& apply) {
   target.impl = std::move(changed);
 }
 
-autoround_status set(autoround_recipe* recipe, const char* key, const recipes::Value& value, autoround_error** error) noexcept {
+autoround_status set(autoround_recipe* recipe, const char* key, const recipes::Value& value,
+                     autoround_error** error) noexcept {
   return guarded(error, [&] {
     change(recipe, [&](recipes::Recipe& changed) { recipes::set_value(changed, text(key, "key"), value); });
   });
@@ -64,7 +65,8 @@ autoround_status autoround_recipe_load(const char* path, autoround_recipe** out,
   });
 }
 
-autoround_status autoround_recipe_clone(const autoround_recipe* recipe, autoround_recipe** out, autoround_error** error) noexcept {
+autoround_status autoround_recipe_clone(const autoround_recipe* recipe, autoround_recipe** out,
+                                        autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out);
     return give(out, deref(recipe, "recipe").impl);
@@ -74,13 +76,13 @@ autoround_status autoround_recipe_clone(const autoround_recipe* recipe, autoroun
 autoround_status autoround_recipe_set_string(autoround_recipe* recipe, const char* key, const char* value,
                                              autoround_error** error) noexcept {
   return guarded(error, [&] {
-    change(recipe, [&](recipes::Recipe& changed) {
-      recipes::set_value(changed, text(key, "key"), text(value, "value"));
-    });
+    change(recipe,
+           [&](recipes::Recipe& changed) { recipes::set_value(changed, text(key, "key"), text(value, "value")); });
   });
 }
 
-autoround_status autoround_recipe_set_int(autoround_recipe* recipe, const char* key, int64_t value, autoround_error** error) noexcept {
+autoround_status autoround_recipe_set_int(autoround_recipe* recipe, const char* key, int64_t value,
+                                          autoround_error** error) noexcept {
   return set(recipe, key, value, error);
 }
 autoround_status autoround_recipe_set_double(autoround_recipe* recipe, const char* key, double value,
@@ -95,9 +97,8 @@ autoround_status autoround_recipe_set_bool(autoround_recipe* recipe, const char*
 autoround_status autoround_recipe_append(autoround_recipe* recipe, const char* key, const char* value,
                                          autoround_error** error) noexcept {
   return guarded(error, [&] {
-    change(recipe, [&](recipes::Recipe& changed) {
-      recipes::append_value(changed, text(key, "key"), text(value, "value"));
-    });
+    change(recipe,
+           [&](recipes::Recipe& changed) { recipes::append_value(changed, text(key, "key"), text(value, "value")); });
   });
 }
 
@@ -109,7 +110,8 @@ const char* autoround_recipe_key_help(size_t index) noexcept {
   return index < recipes::keys().size() ? recipes::keys()[index].help.c_str() : "";
 }
 
-autoround_status autoround_recipe_get(const autoround_recipe* recipe, const char* key, char** out, autoround_error** error) noexcept {
+autoround_status autoround_recipe_get(const autoround_recipe* recipe, const char* key, char** out,
+                                      autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out) = owned_string(recipes::get_value(deref(recipe, "recipe").impl, text(key, "key")));
   });
@@ -127,9 +129,8 @@ autoround_status autoround_recipe_validate(const autoround_recipe* recipe, const
 
 autoround_status autoround_recipe_dump(const autoround_recipe* recipe, const char* syntax, char** out,
                                        autoround_error** error) noexcept {
-  return guarded(error, [&] {
-    out_parameter(out) = owned_string(deref(recipe, "recipe").impl.dump(parse_syntax(syntax)));
-  });
+  return guarded(error,
+                 [&] { out_parameter(out) = owned_string(deref(recipe, "recipe").impl.dump(parse_syntax(syntax))); });
 }
 
 void autoround_recipe_free(autoround_recipe* recipe) noexcept {

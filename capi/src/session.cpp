@@ -9,10 +9,11 @@ namespace ar = autoround;
 
 namespace {
 
-/// The arguments that session_new and oneshot share, copied out of their handles: what the host changes later does not matter.
+/// The arguments that session_new and oneshot share, copied out of their handles: what the host changes later does not
+/// matter.
 struct RunArguments {
-  RunArguments(autoround_model* model_handle, const autoround_recipe* recipe_handle, const autoround_calibration* data_handle,
-               const autoround_options* options_handle)
+  RunArguments(autoround_model* model_handle, const autoround_recipe* recipe_handle,
+               const autoround_calibration* data_handle, const autoround_options* options_handle)
       : model(deref(model_handle, "model").impl), recipe(deref(recipe_handle, "recipe").impl) {
     if (const auto* windows = deref_or_null(data_handle, "data"))
       data = std::make_shared<const ar::calibration::SampleSet>(windows->impl);
@@ -33,15 +34,15 @@ void give(autoround_result** out, std::shared_ptr<const ar::session::Result> res
 
 }  // namespace
 
-autoround_status autoround_session_new(autoround_model* model, const autoround_recipe* recipe, const autoround_calibration* data,
-                                       const autoround_options* options, autoround_session** out,
-                                       autoround_error** error) noexcept {
+autoround_status autoround_session_new(autoround_model* model, const autoround_recipe* recipe,
+                                       const autoround_calibration* data, const autoround_options* options,
+                                       autoround_session** out, autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out);
     RunArguments run(model, recipe, data, options);
     auto handle = std::make_unique<autoround_session>();
-    handle->impl = std::make_unique<ar::session::Session>(std::move(run.model), std::move(run.recipe), std::move(run.data),
-                                                          std::move(run.options));
+    handle->impl = std::make_unique<ar::session::Session>(std::move(run.model), std::move(run.recipe),
+                                                          std::move(run.data), std::move(run.options));
     *out = handle.release();
   });
 }
@@ -58,7 +59,8 @@ autoround_status autoround_session_start(autoround_session* session, autoround_e
   return guarded(error, [&] { deref(session, "session").impl->start(); });
 }
 
-autoround_status autoround_session_next_block(autoround_session* session, size_t* block, autoround_error** error) noexcept {
+autoround_status autoround_session_next_block(autoround_session* session, size_t* block,
+                                              autoround_error** error) noexcept {
   return guarded(error, [&]() -> autoround_status {
     if (block) *block = 0;
     const auto reached = deref(session, "session").impl->next_block();
@@ -72,8 +74,9 @@ autoround_status autoround_session_sequential_epoch_end(autoround_session* sessi
   return guarded(error, [&] { deref(session, "session").impl->sequential_epoch_end(); });
 }
 
-autoround_status autoround_session_sequential_epoch_end_modules(autoround_session* session, const char* const* module_names,
-                                                                size_t count, autoround_error** error) noexcept {
+autoround_status autoround_session_sequential_epoch_end_modules(autoround_session* session,
+                                                                const char* const* module_names, size_t count,
+                                                                autoround_error** error) noexcept {
   return guarded(error, [&] {
     autoround_session& target = deref(session, "session");
     if (!module_names && count > 0) fail(Code::invalid_argument, "module_names", "module_names is NULL");
@@ -87,7 +90,8 @@ autoround_status autoround_session_end(autoround_session* session, autoround_err
   return guarded(error, [&] { deref(session, "session").impl->end(); });
 }
 
-autoround_status autoround_session_finalize(autoround_session* session, autoround_result** out, autoround_error** error) noexcept {
+autoround_status autoround_session_finalize(autoround_session* session, autoround_result** out,
+                                            autoround_error** error) noexcept {
   return guarded(error, [&] {
     if (out) *out = nullptr;
     give(out, deref(session, "session").impl->finalize());
@@ -98,11 +102,13 @@ void autoround_session_free(autoround_session* session) noexcept {
   if (peek(session)) delete session;
 }
 
-autoround_status autoround_oneshot(autoround_model* model, const autoround_recipe* recipe, const autoround_calibration* data,
-                                   const autoround_options* options, autoround_result** out, autoround_error** error) noexcept {
+autoround_status autoround_oneshot(autoround_model* model, const autoround_recipe* recipe,
+                                   const autoround_calibration* data, const autoround_options* options,
+                                   autoround_result** out, autoround_error** error) noexcept {
   return guarded(error, [&] {
     if (out) *out = nullptr;
     RunArguments run(model, recipe, data, options);
-    give(out, ar::session::oneshot(std::move(run.model), std::move(run.recipe), std::move(run.data), std::move(run.options)));
+    give(out, ar::session::oneshot(std::move(run.model), std::move(run.recipe), std::move(run.data),
+                                   std::move(run.options)));
   });
 }

@@ -26,12 +26,15 @@ size_t autoround_tensor_rank(const autoround_tensor* tensor) noexcept {
 int64_t autoround_tensor_size(const autoround_tensor* tensor, size_t dim) noexcept {
   return dim < autoround_tensor_rank(tensor) ? tensor->impl.sizes()[dim] : 0;
 }
-size_t autoround_tensor_byte_size(const autoround_tensor* tensor) noexcept { return peek(tensor) ? tensor->impl.nbytes() : 0; }
+size_t autoround_tensor_byte_size(const autoround_tensor* tensor) noexcept {
+  return peek(tensor) ? tensor->impl.nbytes() : 0;
+}
 const void* autoround_tensor_data(const autoround_tensor* tensor) noexcept {
   return peek(tensor) && tensor->impl.is_cpu() ? tensor->impl.const_data_ptr() : nullptr;
 }
 
-autoround_status autoround_tensor_copy(const autoround_tensor* tensor, void* bytes, size_t length, autoround_error** error) noexcept {
+autoround_status autoround_tensor_copy(const autoround_tensor* tensor, void* bytes, size_t length,
+                                       autoround_error** error) noexcept {
   return guarded(error, [&] {
     const at::Tensor host = deref(tensor, "tensor").impl.cpu();
     if (!bytes) fail(Code::invalid_argument, "bytes", "bytes is NULL");

@@ -30,13 +30,14 @@ bool has_feature(const std::string& name) {
 }
 
 const std::string& build_info() {
-  static const std::string info = ar::Json({{"version", ar::version_string},
-                                            {"libtorch", TORCH_VERSION},
-                                            {"compiler", __VERSION__},
-                                            {"kernels", ar::quant::kernel_name()},
-                                            {"compute", ar::model::preferred_compute_type() == at::kBFloat16 ? "bf16" : "fp32"},
-                                            {"cuda", false}})
-                                      .dump();
+  static const std::string info =
+      ar::Json({{"version", ar::version_string},
+                {"libtorch", TORCH_VERSION},
+                {"compiler", __VERSION__},
+                {"kernels", ar::quant::kernel_name()},
+                {"compute", ar::model::preferred_compute_type() == at::kBFloat16 ? "bf16" : "fp32"},
+                {"cuda", false}})
+          .dump();
   return info;
 }
 

@@ -31,8 +31,8 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// open(2) with O_CLOEXEC, never as descriptor 0, 1 or 2: a host may have closed those, and whoever prints to them would
-/// write into our file. Invalid with errno set on failure.
+/// open(2) with O_CLOEXEC, never as descriptor 0, 1 or 2: a host may have closed those, and whoever prints to them
+/// would write into our file. Invalid with errno set on failure.
 Descriptor open_descriptor(const std::string& path, int flags, mode_t mode = 0);
 
 /// "cannot ACTION: No space left on device". ENOENT and ENOTDIR become not_found, ENOMEM out_of_memory, the rest io.

@@ -26,7 +26,8 @@ enum class Code : std::int32_t {
 class Error : public std::runtime_error {
  public:
   /// @param subject what the error is about: a file, a recipe key, a tensor or a layer; "" when nothing fits.
-  /// @param message a whole sentence for a person: where, what was found, what was wanted. Without the subject in front.
+  /// @param message a whole sentence for a person: where, what was found, what was wanted. Without the subject in
+  /// front.
   /// @param line,column 1-based place in a text that was parsed; 0 when there is none.
   Error(Code code, std::string subject, const std::string& message, int line = 0, int column = 0)
       : std::runtime_error(message), code_(code), subject_(std::move(subject)), line_(line), column_(column) {}

@@ -1,6 +1,6 @@
-// Files as this library needs them: bounded reads of untrusted files through one descriptor, and writes that appear whole
-// or not at all. POSIX calls only; LibTorch exports its own copy of std::filesystem's functions.
-// A path is bytes: nothing here asks for UTF-8, and a NUL byte in a path is invalid_argument everywhere.
+// Files as this library needs them: bounded reads of untrusted files through one descriptor, and writes that appear
+// whole or not at all. POSIX calls only; LibTorch exports its own copy of std::filesystem's functions. A path is bytes:
+// nothing here asks for UTF-8, and a NUL byte in a path is invalid_argument everywhere.
 #pragma once
 
 #include <cstddef>
@@ -43,8 +43,9 @@ std::string read_text_file(const InputFile& file, std::uint64_t limit);
 /// A file being written inside a staging directory: preallocated, positioned writes, fsynced by close().
 class OutputFile {
  public:
-  /// Creates the file (it must not exist) and reserves `reserve` bytes, all zero, so that a full disk shows now. The file
-  /// is never shorter than that: give the final size when it is known, else 0. @throws Error io, not_found (no parent)
+  /// Creates the file (it must not exist) and reserves `reserve` bytes, all zero, so that a full disk shows now. The
+  /// file is never shorter than that: give the final size when it is known, else 0. @throws Error io, not_found (no
+  /// parent)
   static OutputFile create(const std::string& path, std::uint64_t reserve);
 
   const std::string& path() const noexcept { return path_; }
@@ -63,8 +64,8 @@ class OutputFile {
 class StagingDirectory {
  public:
   /// Creates parents as needed. Takes a lock that a second writer of the same target runs into.
-  /// @throws Error invalid_argument: target exists and is not an empty directory, or is a mount point, which nothing can
-  /// be renamed onto. invalid_state: another run writes it. io.
+  /// @throws Error invalid_argument: target exists and is not an empty directory, or is a mount point, which nothing
+  /// can be renamed onto. invalid_state: another run writes it. io.
   explicit StagingDirectory(const std::string& target);
   StagingDirectory(const StagingDirectory&) = delete;
   StagingDirectory& operator=(const StagingDirectory&) = delete;
@@ -90,9 +91,10 @@ struct DirectoryEntry {
   bool directory = false;  // after following symlinks
   std::uint64_t size = 0;
 };
-/// Sorted by name; without "." and "..". A dangling symlink is neither regular nor directory. @throws Error not_found, io
+/// Sorted by name; without "." and "..". A dangling symlink is neither regular nor directory. @throws Error not_found,
+/// io
 std::vector<DirectoryEntry> list_directory(const std::string& path);
-void create_directories(const std::string& path);  // like mkdir -p. @throws Error io
+void create_directories(const std::string& path);                      // like mkdir -p. @throws Error io
 void copy_file(const std::string& from, const std::string& to);        // regular files, fsynced
 void write_text_file(const std::string& path, std::string_view text);  // new file, fsynced
 std::uint64_t free_disk_bytes(const std::string& path);                // of the nearest existing parent

@@ -28,7 +28,8 @@ Descriptor open_for_reading(const std::string& path, int extra_flags) {
 
 }  // namespace
 
-InputFile::InputFile(std::string path, Descriptor descriptor) : path_(std::move(path)), descriptor_(std::move(descriptor)) {
+InputFile::InputFile(std::string path, Descriptor descriptor)
+    : path_(std::move(path)), descriptor_(std::move(descriptor)) {
   struct stat status {};
   if (::fstat(descriptor_.get(), &status) != 0) fail_errno(path_, "examine the file", errno);
   if (!S_ISREG(status.st_mode)) {
@@ -46,8 +47,9 @@ InputFile InputFile::open_no_follow(const std::string& path) {
 
 void InputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
   if (offset > size_ || out.size() > size_ - offset) {
-    fail(Code::io, path_, "a read of " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset) +
-                              " goes past the end; the file had " + std::to_string(size_) + " bytes when it was opened");
+    fail(Code::io, path_,
+         "a read of " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset) +
+             " goes past the end; the file had " + std::to_string(size_) + " bytes when it was opened");
   }
   std::size_t done = 0;
   while (done < out.size()) {
@@ -56,8 +58,9 @@ void InputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
     if (count > 0) {
       done += static_cast<std::size_t>(count);
     } else if (count == 0) {
-      fail(Code::io, path_, "the file ended at offset " + std::to_string(at) + " although it had " + std::to_string(size_) +
-                                " bytes when it was opened; it was cut short meanwhile");
+      fail(Code::io, path_,
+           "the file ended at offset " + std::to_string(at) + " although it had " + std::to_string(size_) +
+               " bytes when it was opened; it was cut short meanwhile");
     } else if (errno != EINTR) {
       fail_errno(path_, "read " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset), errno);
     }
@@ -66,8 +69,8 @@ void InputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
 
 std::string read_text_file(const InputFile& file, std::uint64_t limit) {
   if (file.size() > limit) {
-    fail(Code::parse, file.path(), "the file has " + std::to_string(file.size()) + " bytes; the limit is " +
-                                       std::to_string(limit));
+    fail(Code::parse, file.path(),
+         "the file has " + std::to_string(file.size()) + " bytes; the limit is " + std::to_string(limit));
   }
   std::string text(gsl::narrow<std::size_t>(file.size()), '\0');
   file.read(0, gsl::as_writable_bytes(gsl::make_span(text)));

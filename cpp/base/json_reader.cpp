@@ -55,8 +55,8 @@ void JsonReader::parse(std::string_view text) {
   position_ = text.data();
   depth_ = 0;
   if (text.size() > limits_.max_bytes) {
-    fail(Code::parse, subject_, "the text has " + std::to_string(text.size()) + " bytes; the limit is " +
-                                    std::to_string(limits_.max_bytes));
+    fail(Code::parse, subject_,
+         "the text has " + std::to_string(text.size()) + " bytes; the limit is " + std::to_string(limits_.max_bytes));
   }
   if (const auto offset = invalid_utf8(text)) {
     fail_at(*offset, "the byte at offset " + std::to_string(*offset) + " is not valid UTF-8", Code::parse);
@@ -90,8 +90,7 @@ void JsonReader::fail_at(std::size_t offset, const std::string& message, Code co
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const auto newline = before.rfind('\n');
   const std::size_t column = offset - (newline == std::string_view::npos ? 0 : newline + 1) + 1;
-  throw Error(code, subject_,
-              "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + message,
+  throw Error(code, subject_, "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + message,
               static_cast<int>(line), static_cast<int>(column));
 }
 

@@ -1,6 +1,6 @@
-// Strict JSON as a stream of events, for texts too large to be turned into a tree (safetensors headers) and as the ground
-// that parse_json() stands on. It refuses what nlohmann-json lets pass: excessive depth, size and invalid UTF-8; what a
-// handler refuses on top gets the same place in the text.
+// Strict JSON as a stream of events, for texts too large to be turned into a tree (safetensors headers) and as the
+// ground that parse_json() stands on. It refuses what nlohmann-json lets pass: excessive depth, size and invalid UTF-8;
+// what a handler refuses on top gets the same place in the text.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Log lines of one context. The host's callback is the only sink: the library never writes to stdout or stderr and never
-// touches spdlog's process-wide registry. spdlog stays behind log.cpp so that it never meets a torch header.
+// Log lines of one context. The host's callback is the only sink: the library never writes to stdout or stderr and
+// never touches spdlog's process-wide registry. spdlog stays behind log.cpp so that it never meets a torch header.
 #pragma once
 
 #include <functional>

@@ -40,7 +40,8 @@ OutputFile OutputFile::create(const std::string& path, std::uint64_t reserve) {
 
 void OutputFile::write(std::uint64_t offset, gsl::span<const std::byte> bytes) {
   if (!descriptor_.valid()) fail(Code::internal, path_, "a write after the file was closed");
-  if (bytes.size() > largest_file || offset > largest_file - bytes.size()) fail_errno(path_, "write so far into the file", EFBIG);
+  if (bytes.size() > largest_file || offset > largest_file - bytes.size())
+    fail_errno(path_, "write so far into the file", EFBIG);
   std::size_t done = 0;
   while (done < bytes.size()) {
     const auto at = static_cast<off_t>(offset + done);

@@ -82,7 +82,8 @@ std::string resolve_target(const std::string& target) {
   }
   if (errno != ENOENT) fail_errno(target, "examine the output directory", errno == ENOTDIR ? EEXIST : errno);
   struct stat link {};
-  if (::lstat(target.c_str(), &link) == 0) fail(Code::invalid_argument, target, "is a symbolic link that leads nowhere");
+  if (::lstat(target.c_str(), &link) == 0)
+    fail(Code::invalid_argument, target, "is a symbolic link that leads nowhere");
   const std::string name = file_name(target);
   if (name == "." || name == "..") fail(Code::invalid_argument, target, "does not name a new directory");
   const std::string parent = parent_path(target);
@@ -104,7 +105,8 @@ Descriptor take_lock(const std::string& lock_path, const std::string& target) {
     struct stat held {};
     struct stat named {};
     if (::fstat(lock.get(), &held) != 0) fail_errno(lock_path, "examine the lock file", errno);
-    if (::lstat(lock_path.c_str(), &named) == 0 && named.st_dev == held.st_dev && named.st_ino == held.st_ino) return lock;
+    if (::lstat(lock_path.c_str(), &named) == 0 && named.st_dev == held.st_dev && named.st_ino == held.st_ino)
+      return lock;
   }
 }
 

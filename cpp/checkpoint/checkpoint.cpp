@@ -46,12 +46,12 @@ std::vector<std::string> find_companions(const ModelFolder& folder, const Logger
   constexpr std::array<std::string_view, 5> pickles{".bin", ".pt", ".pth", ".pkl", ".ckpt"};
   for (const DirectoryEntry& entry : folder.entries()) {
     if (std::any_of(pickles.begin(), pickles.end(), [&](auto ending) { return ends_with(entry.name, ending); })) {
-      fail(Code::unsupported, folder.path(), "the weights are only there as " + quote(entry.name) +
+      fail(Code::unsupported, folder.path(),
+           "the weights are only there as " + quote(entry.name) +
                "; pickle files are never loaded, because they can run code: convert them to safetensors");
     }
   }
-  fail(Code::not_found, folder.path(),
-       std::string("holds neither ") + single_shard_name + " nor " + shard_index_name);
+  fail(Code::not_found, folder.path(), std::string("holds neither ") + single_shard_name + " nor " + shard_index_name);
 }
 
 }  // namespace
@@ -86,7 +86,8 @@ struct Checkpoint::Impl {
 
   void load_shards(const Logger& log, bool strict_index) {
     const std::string subject = folder.path_of(shard_index_name);
-    const ShardIndex index = ShardIndex::parse(read_text_file(folder.open(shard_index_name), max_index_bytes), subject, log);
+    const ShardIndex index =
+        ShardIndex::parse(read_text_file(folder.open(shard_index_name), max_index_bytes), subject, log);
     for (const std::string& shard : index.shards) add_shard(shard, &index, log, strict_index);
     if (tensors.size() != index.shard_of.size()) fail_missing_tensor(index);
     if (index.total_size && *index.total_size != bytes) {
@@ -117,8 +118,9 @@ struct Checkpoint::Impl {
     const auto found = index.shard_of.find(tensor);
     if (found == index.shard_of.end()) return false;
     if (found->second != shard) {
-      fail(Code::parse, folder.path_of(index.shards[shard]), "holds the tensor " + quote(tensor) + ", which " +
-               shard_index_name + " puts into " + quote(index.shards[found->second]));
+      fail(Code::parse, folder.path_of(index.shards[shard]),
+           "holds the tensor " + quote(tensor) + ", which " + shard_index_name + " puts into " +
+               quote(index.shards[found->second]));
     }
     return true;
   }
@@ -197,12 +199,13 @@ const TensorInfo* Checkpoint::find(std::string_view name) const noexcept {
 
 void Checkpoint::read(std::string_view name, std::uint64_t offset, gsl::span<std::byte> out) const {
   const auto found = impl_->index_of.find(name);
-  if (found == impl_->index_of.end()) fail(Code::not_found, std::string(name), "the checkpoint has no tensor of this name");
+  if (found == impl_->index_of.end())
+    fail(Code::not_found, std::string(name), "the checkpoint has no tensor of this name");
   const std::uint64_t size = impl_->tensors[found->second].byte_size();
   if (offset > size || out.size() > size - offset) {
-    fail(Code::invalid_argument, std::string(name), "a read of " + std::to_string(out.size()) + " bytes at offset " +
-                                                        std::to_string(offset) + " goes past the tensor's " +
-                                                        std::to_string(size) + " bytes");
+    fail(Code::invalid_argument, std::string(name),
+         "a read of " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset) +
+             " goes past the tensor's " + std::to_string(size) + " bytes");
   }
   const Impl::Place& place = impl_->places[found->second];
   impl_->files[place.shard].read(place.begin + offset, out);

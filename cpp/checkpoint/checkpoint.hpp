@@ -14,8 +14,8 @@
 namespace autoround::checkpoint {
 
 struct OpenOptions {
-  bool strict_paths = false;     // no symlinks, no hard links; otherwise the Hugging Face cache's blob links are followed
-  bool strict_index = false;     // a tensor that the index does not list is an error instead of a warning
+  bool strict_paths = false;  // no symlinks, no hard links; otherwise the Hugging Face cache's blob links are followed
+  bool strict_index = false;  // a tensor that the index does not list is an error instead of a warning
 };
 
 class Checkpoint {
@@ -31,7 +31,8 @@ class Checkpoint {
   const TensorInfo* find(std::string_view name) const noexcept;
   std::uint64_t byte_size() const noexcept;  // of all tensors
 
-  /// Reads bytes [offset, offset + out.size()) of one tensor. Thread-safe. @throws Error not_found, io, invalid_argument
+  /// Reads bytes [offset, offset + out.size()) of one tensor. Thread-safe. @throws Error not_found, io,
+  /// invalid_argument
   void read(std::string_view name, std::uint64_t offset, gsl::span<std::byte> out) const;
 
   /// Names of the files that an output folder must carry along unchanged (tokenizer, generation config, code ...).

@@ -63,7 +63,8 @@ JsonView HfConfig::text() const {
 std::string HfConfig::model_type() const {
   const JsonView config = text();
   if (!config.has("model_type")) {
-    fail(Code::unsupported, config.subject(), "the key `model_type` is missing, so the model's architecture is unknown");
+    fail(Code::unsupported, config.subject(),
+         "the key `model_type` is missing, so the model's architecture is unknown");
   }
   return config.string("model_type");
 }
@@ -74,8 +75,8 @@ std::optional<DType> HfConfig::dtype() const {
       if (!config.has(key)) continue;
       const std::string name = config.string(key);
       if (const auto type = parse_torch_dtype(name)) return type;
-      fail(Code::unsupported, config.subject(), "key `" + std::string(key) + "` is " + quote(name) +
-                                                    "; a floating-point type such as `bfloat16` is wanted");
+      fail(Code::unsupported, config.subject(),
+           "key `" + std::string(key) + "` is " + quote(name) + "; a floating-point type such as `bfloat16` is wanted");
     }
   }
   return std::nullopt;
@@ -93,7 +94,8 @@ Json HfConfig::rope_parameters(const std::string& layer_type, double default_the
   const JsonView stored(rope, config.subject() + ": rope_parameters");
   const std::string type = stored.string_or("rope_type", stored.string_or("type", "default"));
   const double theta = stored.number_or("rope_theta", default_theta_for(config, layer_type, default_theta));
-  if (!(theta > 0)) fail(Code::parse, stored.subject(), "`rope_theta` is " + format_number(theta) + "; it must be positive");
+  if (!(theta > 0))
+    fail(Code::parse, stored.subject(), "`rope_theta` is " + format_number(theta) + "; it must be positive");
   rope.erase("type");
   rope["rope_type"] = current_rope_type(type);
   rope["rope_theta"] = theta;

@@ -20,9 +20,9 @@ class HfConfig {
   JsonView view() const { return JsonView(*json_, file_); }
   /// The part that describes the language model: `text_config` of a multimodal checkpoint, otherwise the whole.
   JsonView text() const;
-  std::string model_type() const;              // of text(); @throws unsupported when absent
-  std::optional<DType> dtype() const;          // `dtype` (v5) or `torch_dtype` (v4)
-  bool is_quantized() const;                   // has quantization_config
+  std::string model_type() const;      // of text(); @throws unsupported when absent
+  std::optional<DType> dtype() const;  // `dtype` (v5) or `torch_dtype` (v4)
+  bool is_quantized() const;           // has quantization_config
   bool tie_word_embeddings(bool fallback) const;
   /// rope_parameters (v5) or rope_theta + rope_scaling (v4) as one object {rope_type, rope_theta, factor, ...};
   /// `layer_type` picks the nested object of models that have one for each kind of layer.

@@ -24,7 +24,9 @@ bool lies_in(const std::string& path, const std::string& directory) {
 }  // namespace
 
 void require_plain_file_name(const std::string& name, const std::string& subject) {
-  const auto forbidden = [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+  const auto forbidden = [](char c) {
+    return c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+  };
   if (name.empty() || name == "." || name == ".." || name.size() > max_file_name_bytes ||
       std::any_of(name.begin(), name.end(), forbidden)) {
     fail(Code::parse, subject, quote(name) + " is not a plain file name; a file in the model folder itself is wanted");
@@ -39,8 +41,9 @@ ModelFolder::ModelFolder(const std::string& directory, bool strict)
       entries_(list_directory(directory)) {}
 
 bool ModelFolder::contains(std::string_view name) const {
-  const auto found = std::lower_bound(entries_.begin(), entries_.end(), name,
-                                      [](const DirectoryEntry& entry, std::string_view wanted) { return entry.name < wanted; });
+  const auto found =
+      std::lower_bound(entries_.begin(), entries_.end(), name,
+                       [](const DirectoryEntry& entry, std::string_view wanted) { return entry.name < wanted; });
   return found != entries_.end() && found->name == name;
 }
 
@@ -49,9 +52,9 @@ std::string ModelFolder::resolve(const std::string& name) const {
   const std::string path = path_of(name);
   const std::string real = canonical_path(path);
   if (strict_ ? real != join_path(real_path_, name) : !lies_in(real, real_path_) && !lies_in(real, blobs_)) {
-    fail(Code::parse, path, strict_ ? "is a symbolic link, which strict paths forbid"
-                                    : "is a symbolic link to " + quote(real) +
-                                          ", outside the model folder; put the file itself there");
+    fail(Code::parse, path,
+         strict_ ? "is a symbolic link, which strict paths forbid"
+                 : "is a symbolic link to " + quote(real) + ", outside the model folder; put the file itself there");
   }
   return real;
 }
@@ -60,8 +63,8 @@ InputFile ModelFolder::open(const std::string& name) const {
   require_plain_file_name(name, path_);
   InputFile file = InputFile::open_no_follow(resolve(name));
   if (strict_ && file.hard_links() != 1) {
-    fail(Code::parse, path_of(name), "is a file with " + std::to_string(file.hard_links()) +
-                                         " hard links, which strict paths forbid");
+    fail(Code::parse, path_of(name),
+         "is a file with " + std::to_string(file.hard_links()) + " hard links, which strict paths forbid");
   }
   return file;
 }

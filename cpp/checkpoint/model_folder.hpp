@@ -20,8 +20,8 @@ class ModelFolder {
   bool contains(std::string_view name) const;
   std::string path_of(const std::string& name) const { return join_path(path_, name); }
 
-  /// Opens the file `name` of the folder. @throws Error parse: `name` is no plain file name, or leads out of the folder.
-  /// not_found, io: as InputFile::open.
+  /// Opens the file `name` of the folder. @throws Error parse: `name` is no plain file name, or leads out of the
+  /// folder. not_found, io: as InputFile::open.
   InputFile open(const std::string& name) const;
   /// False when `name` leads out of the folder, or is a link although the folder is strict.
   bool admits(const std::string& name) const;
@@ -36,7 +36,8 @@ class ModelFolder {
   std::vector<DirectoryEntry> entries_;
 };
 
-/// @throws Error parse unless `name` is a plain file name: no separators, no control bytes, not "." or "..", <= 255 bytes.
+/// @throws Error parse unless `name` is a plain file name: no separators, no control bytes, not "." or "..", <= 255
+/// bytes.
 void require_plain_file_name(const std::string& name, const std::string& subject);
 
 }  // namespace autoround::checkpoint

@@ -129,7 +129,8 @@ class HeaderReader final : public JsonReader {
   }
 
   void add_offset(std::uint64_t value) {
-    if (offset_count_ == offsets_.size()) fail_here("`data_offsets` of tensor " + quote(name_) + " has more than 2 numbers");
+    if (offset_count_ == offsets_.size())
+      fail_here("`data_offsets` of tensor " + quote(name_) + " has more than 2 numbers");
     offsets_[offset_count_++] = value;
   }
 
@@ -137,10 +138,12 @@ class HeaderReader final : public JsonReader {
     for (std::size_t i = 0; i < member_names.size(); ++i) {
       if (!seen_members_[i]) fail_here("tensor " + quote(name_) + " lacks the key " + quote(member_names[i]));
     }
-    if (offset_count_ != offsets_.size()) fail_here("`data_offsets` of tensor " + quote(name_) + " has fewer than 2 numbers");
+    if (offset_count_ != offsets_.size())
+      fail_here("`data_offsets` of tensor " + quote(name_) + " has fewer than 2 numbers");
     const auto [begin, end] = offsets_;
     if (begin > end) {
-      fail_here("tensor " + quote(name_) + " begins at " + std::to_string(begin) + ", after its end " + std::to_string(end));
+      fail_here("tensor " + quote(name_) + " begins at " + std::to_string(begin) + ", after its end " +
+                std::to_string(end));
     }
     const TensorInfo& info = tensors_.back().info;
     if (const std::uint64_t wanted = byte_size_of(info); end - begin != wanted) {
@@ -158,7 +161,8 @@ class HeaderReader final : public JsonReader {
     std::optional<std::uint64_t> bits = static_cast<std::uint64_t>(bit_width(info.dtype));
     for (const std::int64_t dimension : info.shape) {
       bits = checked_multiply(*bits, static_cast<std::uint64_t>(dimension));
-      if (!bits) fail_here("tensor " + quote(name_) + " of shape " + shape_text(info.shape) + " is too large for any file");
+      if (!bits)
+        fail_here("tensor " + quote(name_) + " of shape " + shape_text(info.shape) + " is too large for any file");
     }
     if (*bits % 8 != 0) {
       fail_here("tensor " + quote(name_) + ": " + std::string(dtype_name(info.dtype)) + " of shape " +
@@ -168,7 +172,8 @@ class HeaderReader final : public JsonReader {
   }
 
   [[noreturn]] void refuse(const std::string& what, const std::string& text) const {
-    if (in_metadata_) fail_here("`__metadata__` holds " + what + " (" + quote(text) + "); only strings are allowed there");
+    if (in_metadata_)
+      fail_here("`__metadata__` holds " + what + " (" + quote(text) + "); only strings are allowed there");
     fail_here("tensor " + quote(name_) + " holds " + what + " (" + quote(text) +
               ") where a dtype, a shape or two offsets are wanted");
   }
@@ -205,19 +210,21 @@ void require_exact_cover(std::vector<StoredTensor>& tensors, std::uint64_t begin
   for (const StoredTensor& tensor : tensors) {
     const std::uint64_t tensor_end = tensor.begin + tensor.info.byte_size();  // was checked to fit
     if (tensor_end > end) {
-      fail(Code::parse, subject, "the data of tensor " + quote(tensor.info.name) + " ends at offset " +
-                                     std::to_string(tensor_end) + ", past the end of the file at " + std::to_string(end));
+      fail(Code::parse, subject,
+           "the data of tensor " + quote(tensor.info.name) + " ends at offset " + std::to_string(tensor_end) +
+               ", past the end of the file at " + std::to_string(end));
     }
     if (tensor.begin != reached) {
-      fail(Code::parse, subject, "the data of tensor " + quote(tensor.info.name) + " begins at offset " +
-                                     std::to_string(tensor.begin) + (tensor.begin < reached ? ", inside" : ", not at the end of") +
-                                     " the data before it, which ends at " + std::to_string(reached));
+      fail(Code::parse, subject,
+           "the data of tensor " + quote(tensor.info.name) + " begins at offset " + std::to_string(tensor.begin) +
+               (tensor.begin < reached ? ", inside" : ", not at the end of") + " the data before it, which ends at " +
+               std::to_string(reached));
     }
     reached = tensor_end;
   }
   if (reached != end) {
-    fail(Code::parse, subject, std::to_string(end - reached) + " bytes at offset " + std::to_string(reached) +
-                                   " belong to no tensor");
+    fail(Code::parse, subject,
+         std::to_string(end - reached) + " bytes at offset " + std::to_string(reached) + " belong to no tensor");
   }
 }
 
@@ -235,7 +242,8 @@ void refuse_lfs_pointer(const InputFile& file) {
   file.read(0, gsl::as_writable_bytes(gsl::make_span(text)));
   if (text == mark) {
     fail(Code::parse, file.path(),
-         "this is a git LFS pointer, a text that stands for the weights; fetch the weights themselves with `git lfs pull`");
+         "this is a git LFS pointer, a text that stands for the weights; fetch the weights themselves with `git lfs "
+         "pull`");
   }
 }
 
@@ -259,20 +267,23 @@ std::vector<StoredTensor> parse_safetensors_header(std::string_view header, std:
 std::vector<StoredTensor> read_safetensors_header(const InputFile& file) {
   refuse_lfs_pointer(file);
   if (file.size() < prefix_bytes) {
-    fail(Code::parse, file.path(), "the file has " + std::to_string(file.size()) +
-                                       " bytes and is too small for a safetensors file, which begins with 8 bytes of header length");
+    fail(Code::parse, file.path(),
+         "the file has " + std::to_string(file.size()) +
+             " bytes and is too small for a safetensors file, which begins with 8 bytes of header length");
   }
   std::array<std::byte, prefix_bytes> prefix{};
   file.read(0, prefix);
   const std::uint64_t length = little_endian(prefix);
   if (length > max_header_bytes) {
-    fail(Code::parse, file.path(), "the header length at offset 0 is " + std::to_string(length) + " bytes; the limit is " +
-                                       std::to_string(max_header_bytes));
+    fail(Code::parse, file.path(),
+         "the header length at offset 0 is " + std::to_string(length) + " bytes; the limit is " +
+             std::to_string(max_header_bytes));
   }
   const std::uint64_t rest = file.size() - prefix_bytes;
   if (length > rest) {
-    fail(Code::parse, file.path(), "the header length at offset 0 is " + std::to_string(length) + " bytes, but only " +
-                                       std::to_string(rest) + " follow; the file was cut short or is not safetensors");
+    fail(Code::parse, file.path(),
+         "the header length at offset 0 is " + std::to_string(length) + " bytes, but only " + std::to_string(rest) +
+             " follow; the file was cut short or is not safetensors");
   }
   std::string header(static_cast<std::size_t>(length), '\0');
   file.read(prefix_bytes, gsl::as_writable_bytes(gsl::make_span(header)));

@@ -1,5 +1,5 @@
-// The header of one safetensors file, read strictly: everything that the reference implementation refuses is refused, and
-// also duplicate keys, unknown members and absurd counts. Nothing here reads tensor data.
+// The header of one safetensors file, read strictly: everything that the reference implementation refuses is refused,
+// and also duplicate keys, unknown members and absurd counts. Nothing here reads tensor data.
 #pragma once
 
 #include <cstdint>

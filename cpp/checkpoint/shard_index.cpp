@@ -14,7 +14,8 @@ namespace {
 void require_shard_name(const std::string& tensor, const Json& file, const std::string& subject) {
   constexpr std::string_view ending = ".safetensors";
   const std::string where = "`weight_map`: tensor " + quote(tensor);
-  if (!file.is_string()) fail(Code::parse, subject, where + " maps to " + quote(file.dump()) + "; a file name is wanted");
+  if (!file.is_string())
+    fail(Code::parse, subject, where + " maps to " + quote(file.dump()) + "; a file name is wanted");
   const auto& name = file.get_ref<const std::string&>();
   try {
     require_plain_file_name(name, subject);
@@ -29,15 +30,17 @@ void require_shard_name(const std::string& tensor, const Json& file, const std::
 void require_tensor_name(const std::string& name, const std::string& subject) {
   if (name.empty()) fail(Code::parse, subject, "`weight_map` has a tensor with an empty name");
   if (name.size() > max_name_bytes) {
-    fail(Code::parse, subject, "`weight_map`: the tensor name " + quote(name, 60) + " has " + std::to_string(name.size()) +
-                                   " bytes; the limit is " + std::to_string(max_name_bytes));
+    fail(Code::parse, subject,
+         "`weight_map`: the tensor name " + quote(name, 60) + " has " + std::to_string(name.size()) +
+             " bytes; the limit is " + std::to_string(max_name_bytes));
   }
 }
 
 // Only for a comparison with what is found: a wrong total is worth a warning, never an allocation.
 std::optional<std::uint64_t> claimed_size(const JsonView& index, const Logger& log) {
   const auto metadata = index.json().find("metadata");
-  if (metadata == index.json().end() || !metadata->is_object() || !metadata->contains("total_size")) return std::nullopt;
+  if (metadata == index.json().end() || !metadata->is_object() || !metadata->contains("total_size"))
+    return std::nullopt;
   const Json& claimed = (*metadata)["total_size"];
   if (claimed.is_number_unsigned()) return claimed.get<std::uint64_t>();
   if (claimed.is_number_float() && claimed.get<double>() >= 0 && claimed.get<double>() < 9e15) {
@@ -56,8 +59,9 @@ ShardIndex ShardIndex::parse(std::string_view text, const std::string& subject, 
   if (!weight_map || weight_map->json().empty()) fail(Code::parse, subject, "the key `weight_map` is missing or empty");
   const Json& entries = weight_map->json();
   if (entries.size() > max_tensors) {
-    fail(Code::parse, subject, "`weight_map` has " + std::to_string(entries.size()) + " tensors; the limit is " +
-                                   std::to_string(max_tensors));
+    fail(
+        Code::parse, subject,
+        "`weight_map` has " + std::to_string(entries.size()) + " tensors; the limit is " + std::to_string(max_tensors));
   }
 
   ShardIndex index;
@@ -69,8 +73,9 @@ ShardIndex ShardIndex::parse(std::string_view text, const std::string& subject, 
   std::sort(index.shards.begin(), index.shards.end());
   index.shards.erase(std::unique(index.shards.begin(), index.shards.end()), index.shards.end());
   if (index.shards.size() > max_shards) {
-    fail(Code::parse, subject, "`weight_map` names " + std::to_string(index.shards.size()) + " shards; the limit is " +
-                                   std::to_string(max_shards));
+    fail(Code::parse, subject,
+         "`weight_map` names " + std::to_string(index.shards.size()) + " shards; the limit is " +
+             std::to_string(max_shards));
   }
   for (const auto& [tensor, file] : entries.items()) {
     const auto place = std::lower_bound(index.shards.begin(), index.shards.end(), file.get_ref<const std::string&>());

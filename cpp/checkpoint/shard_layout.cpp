@@ -34,8 +34,9 @@ std::uint64_t require_storable(const TensorInfo& info) {
     fail(Code::invalid_argument, info.name, quote(info.name) + " cannot be the name of a tensor in a safetensors file");
   }
   if (info.name.size() > max_name_bytes || info.shape.size() > max_rank || !bits || *bits % 8 != 0) {
-    fail(Code::invalid_argument, info.name, "a tensor " + std::string(dtype_name(info.dtype)) + " of shape " +
-                                                shape_text(info.shape) + " cannot be stored in a safetensors file");
+    fail(Code::invalid_argument, info.name,
+         "a tensor " + std::string(dtype_name(info.dtype)) + " of shape " + shape_text(info.shape) +
+             " cannot be stored in a safetensors file");
   }
   return *bits / 8;
 }

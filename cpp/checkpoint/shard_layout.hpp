@@ -21,8 +21,8 @@ struct ShardLayout {
   std::uint64_t file_bytes = 0;
 };
 
-/// Fills shards in the order of `plan`; a module is never split, and one that is larger than `max_shard_bytes` gets a shard
-/// of its own. One shard is called model.safetensors, several model-00001-of-0000N.safetensors.
+/// Fills shards in the order of `plan`; a module is never split, and one that is larger than `max_shard_bytes` gets a
+/// shard of its own. One shard is called model.safetensors, several model-00001-of-0000N.safetensors.
 /// @throws Error invalid_argument: a name twice, or a tensor that no file can hold.
 std::vector<ShardLayout> lay_out_shards(const std::vector<PlannedTensor>& plan, std::uint64_t max_shard_bytes);
 

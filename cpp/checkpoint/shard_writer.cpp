@@ -92,12 +92,14 @@ void ShardWriter::write(std::string_view name, std::uint64_t offset, gsl::span<c
   Impl::Tensor& tensor = impl_->find(name);
   const std::uint64_t size = tensor.info->byte_size();
   if (offset > size || bytes.size() > size - offset) {
-    fail(Code::internal, std::string(name), std::to_string(bytes.size()) + " bytes at offset " + std::to_string(offset) +
-                                                " were written to a tensor of " + std::to_string(size) + " bytes");
+    fail(Code::internal, std::string(name),
+         std::to_string(bytes.size()) + " bytes at offset " + std::to_string(offset) + " were written to a tensor of " +
+             std::to_string(size) + " bytes");
   }
   {
     const std::lock_guard lock(impl_->mutex);
-    if (impl_->finished) fail(Code::internal, std::string(name), "the tensor was written after the output was finished");
+    if (impl_->finished)
+      fail(Code::internal, std::string(name), "the tensor was written after the output was finished");
     if (!tensor.written.claim(offset, offset + bytes.size())) {
       fail(Code::internal, std::string(name), "bytes at offset " + std::to_string(offset) + " were written twice");
     }
@@ -113,8 +115,9 @@ void ShardWriter::finish() {
       const std::uint64_t size = laid.info.byte_size();
       const std::uint64_t gap = impl_->find(laid.info.name).written.first_gap(size);
       if (gap != size) {
-        fail(Code::internal, laid.info.name, "the tensor was not written whole: of its " + std::to_string(size) +
-                                                 " bytes, those from offset " + std::to_string(gap) + " are missing");
+        fail(Code::internal, laid.info.name,
+             "the tensor was not written whole: of its " + std::to_string(size) + " bytes, those from offset " +
+                 std::to_string(gap) + " are missing");
       }
     }
   }

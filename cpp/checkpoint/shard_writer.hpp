@@ -1,5 +1,5 @@
-// Streaming safetensors output. All names, types and shapes are known before the run, so headers are written first, disk
-// space is reserved, and every tensor goes straight to its place in any order.
+// Streaming safetensors output. All names, types and shapes are known before the run, so headers are written first,
+// disk space is reserved, and every tensor goes straight to its place in any order.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ class ShardWriter {
 
   /// Lays out shards in the order of `plan`, creates and reserves the files in `directory`.
   /// @throws Error io (no space, no permission), invalid_argument (a name twice)
-  ShardWriter(std::string directory, std::vector<PlannedTensor> plan, std::uint64_t max_shard_bytes = default_shard_bytes);
+  ShardWriter(std::string directory, std::vector<PlannedTensor> plan,
+              std::uint64_t max_shard_bytes = default_shard_bytes);
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
   ~ShardWriter();

@@ -17,8 +17,8 @@ namespace autoround::exporter {
 struct ExportPlan {
   const checkpoint::Checkpoint& checkpoint;
   const recipe::Recipe& recipe;
-  const std::vector<recipe::ModuleInfo>& modules;   // named_modules order
-  const recipe::Assignment& assignment;             // what is quantized, with which group of recipe.groups()
+  const std::vector<recipe::ModuleInfo>& modules;      // named_modules order
+  const recipe::Assignment& assignment;                // what is quantized, with which group of recipe.groups()
   std::map<std::string, quant::WeightFormat> formats;  // by module name, quantized ones only
   bool tie_word_embeddings = false;
 };
@@ -41,8 +41,10 @@ class Exporter {
 const std::vector<std::string>& format_names();
 /// @throws Error unsupported with the list of names
 std::unique_ptr<Exporter> make_exporter(const std::string& format);
-/// The type in which `format` stores the scales of a checkpoint of `weights` type; `recipe_dtype` overrides when not "".
-/// @throws Error unsupported: the format or the type of the weights. invalid_argument: `recipe_dtype` is none for scales.
+/// The type in which `format` stores the scales of a checkpoint of `weights` type; `recipe_dtype` overrides when not
+/// "".
+/// @throws Error unsupported: the format or the type of the weights. invalid_argument: `recipe_dtype` is none for
+/// scales.
 at::ScalarType scale_type(const std::string& format, checkpoint::DType weights, const std::string& recipe_dtype);
 
 }  // namespace autoround::exporter

@@ -48,8 +48,9 @@ std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan) {
     modules.push_back({entry.module, format->second, *entry.group});
   }
   if (modules.size() != plan.formats.size()) {
-    fail(Code::internal, "", "the plan has " + std::to_string(plan.formats.size()) + " weight formats for " +
-                                 std::to_string(modules.size()) + " assigned modules");
+    fail(Code::internal, "",
+         "the plan has " + std::to_string(plan.formats.size()) + " weight formats for " +
+             std::to_string(modules.size()) + " assigned modules");
   }
   return modules;
 }

@@ -58,10 +58,14 @@ at::Tensor AtenOps::gated_activation(const at::Tensor& gate_up, Activation activ
   const std::int64_t width = gate_up.size(-1) / 2;
   const at::Tensor gate = gate_up.narrow(-1, 0, width), up = gate_up.narrow(-1, width, width);
   switch (activation) {
-    case Activation::silu: return at::silu(gate) * up;
-    case Activation::gelu: return at::gelu(gate) * up;
-    case Activation::gelu_tanh: return at::gelu(gate, "tanh") * up;
-    case Activation::relu: return at::relu(gate) * up;
+    case Activation::silu:
+      return at::silu(gate) * up;
+    case Activation::gelu:
+      return at::gelu(gate) * up;
+    case Activation::gelu_tanh:
+      return at::gelu(gate, "tanh") * up;
+    case Activation::relu:
+      return at::relu(gate) * up;
   }
   fail(Code::internal, "activation", "an activation has no implementation");
 }

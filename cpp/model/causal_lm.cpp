@@ -16,14 +16,15 @@ at::Tensor CausalLm::embed(const at::Tensor& ids) const {
   const auto [distinct, place] = at::_unique(ids.reshape(-1), /*sorted=*/true, /*return_inverse=*/true);
   const auto lowest = distinct[0].item<std::int64_t>(), highest = distinct[-1].item<std::int64_t>();
   if (lowest < 0 || highest >= spec_.vocab_size)
-    fail(Code::invalid_argument, "token ids", "token id " + std::to_string(lowest < 0 ? lowest : highest) +
-                                                  " is outside the model's vocabulary of " +
-                                                  std::to_string(spec_.vocab_size));
+    fail(Code::invalid_argument, "token ids",
+         "token id " + std::to_string(lowest < 0 ? lowest : highest) + " is outside the model's vocabulary of " +
+             std::to_string(spec_.vocab_size));
   const std::string name = spec_.embed_tokens() + ".weight";
   const at::Tensor rows = weights_->load_rows(name, distinct, dtype_);
   if (rows.size(1) != spec_.hidden_size)
-    fail(Code::parse, name, "the tensor has rows of " + std::to_string(rows.size(1)) +
-                                " elements; config.json implies " + std::to_string(spec_.hidden_size));
+    fail(Code::parse, name,
+         "the tensor has rows of " + std::to_string(rows.size(1)) + " elements; config.json implies " +
+             std::to_string(spec_.hidden_size));
   return rows.index_select(0, place);
 }
 

@@ -1,3 +1,5 @@
+#include "model/compute_type.hpp"
+
 #include <ATen/cpu/Utils.h>
 
 #include <algorithm>
@@ -6,8 +8,6 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
-
-#include "model/compute_type.hpp"
 
 namespace autoround::model {
 namespace {

@@ -56,9 +56,9 @@ std::unique_ptr<DecoderLayer> DecoderLayer::load(const DecoderSpec& spec, std::s
                       {.name = attn + "v_proj", .rows = key}},
                      hidden, attention.qkv_bias);
   layer->out_ = load({{.name = attn + "o_proj", .rows = hidden}}, query, attention.out_bias);
-  layer->gate_up_ = load({{.name = feed + "gate_proj", .rows = mlp.intermediate},
-                          {.name = feed + "up_proj", .rows = mlp.intermediate}},
-                         hidden, mlp.bias);
+  layer->gate_up_ = load(
+      {{.name = feed + "gate_proj", .rows = mlp.intermediate}, {.name = feed + "up_proj", .rows = mlp.intermediate}},
+      hidden, mlp.bias);
   layer->down_ = load({{.name = feed + "down_proj", .rows = hidden}}, mlp.intermediate, mlp.bias);
 
   layer->input_norm_ = load_norm(weights, layer->name_ + ".input_layernorm", hidden, dtype);

@@ -107,10 +107,14 @@ struct AddRmsNormFunction : Function<AddRmsNormFunction> {
 const kernels::GatedKernels* gated_kernels(const at::Tensor& x, Activation activation) {
   const kernels::RowKernels& rows = row_kernels(x);
   switch (activation) {
-    case Activation::silu: return &rows.silu;
-    case Activation::gelu_tanh: return &rows.gelu_tanh;
-    case Activation::relu: return &rows.relu;
-    case Activation::gelu: return nullptr;
+    case Activation::silu:
+      return &rows.silu;
+    case Activation::gelu_tanh:
+      return &rows.gelu_tanh;
+    case Activation::relu:
+      return &rows.relu;
+    case Activation::gelu:
+      return nullptr;
   }
   return nullptr;
 }

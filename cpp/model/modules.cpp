@@ -64,14 +64,16 @@ class ModuleList {
     const TensorInfo* stored = checkpoint_.find(head);
     if (!spec.tie_word_embeddings) {
       if (!stored && !quantized_)
-        fail(Code::parse, head, "the checkpoint has no such tensor and `tie_word_embeddings` is false; a model whose "
-                                "head is its embedding says so with `tie_word_embeddings`: true in config.json");
+        fail(Code::parse, head,
+             "the checkpoint has no such tensor and `tie_word_embeddings` is false; a model whose "
+             "head is its embedding says so with `tie_word_embeddings`: true in config.json");
       return add_linear(spec.lm_head, spec.vocab_size, spec.hidden_size, /*bias=*/false);
     }
     if (const TensorInfo* embedded = checkpoint_.find(embedding);
         stored && embedded && !same_bytes(checkpoint_, *stored, *embedded))
-      fail(Code::parse, head, "`tie_word_embeddings` is true, but the checkpoint stores a head that differs from " +
-                                  embedding + "; set it to false in config.json to use that head");
+      fail(Code::parse, head,
+           "`tie_word_embeddings` is true, but the checkpoint stores a head that differs from " + embedding +
+               "; set it to false in config.json to use that head");
     ModuleInfo& module = add(spec.lm_head, "Linear");
     module.shape = {spec.vocab_size, spec.hidden_size};
     module.weight = embedding;
@@ -83,8 +85,8 @@ class ModuleList {
   void require(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
     const TensorInfo* found = checkpoint_.find(tensor);
     if (!found)
-      fail(Code::parse, tensor, "the checkpoint has no such tensor; config.json implies one of shape " +
-                                    checkpoint::shape_text(shape));
+      fail(Code::parse, tensor,
+           "the checkpoint has no such tensor; config.json implies one of shape " + checkpoint::shape_text(shape));
     require_shape(tensor, found->shape, shape);
   }
 

@@ -10,9 +10,9 @@
 
 namespace autoround::model {
 
-/// Named modules of the whole model in named_modules order, the root (named "") first. Shapes come from the spec and are
-/// checked against the checkpoint; the linears of an already quantized checkpoint may lack their `.weight`.
-/// A tied `lm_head` names the embedding's tensor as its weight.
+/// Named modules of the whole model in named_modules order, the root (named "") first. Shapes come from the spec and
+/// are checked against the checkpoint; the linears of an already quantized checkpoint may lack their `.weight`. A tied
+/// `lm_head` names the embedding's tensor as its weight.
 /// @throws Error parse: a tensor that the config implies is missing or has another shape; a tied head is stored too,
 /// with other values than the embedding.
 std::vector<recipe::ModuleInfo> list_modules(const DecoderSpec& spec, const checkpoint::Checkpoint& checkpoint);

@@ -1,7 +1,7 @@
 // The operations a decoder layer is made of, behind one interface, so that the forward code exists once while the
 // arithmetic is chosen by who runs it: plain LibTorch operations (AtenOps, the reference), fused kernels (FusedOps), or
-// the tuner's own, which replaces `linear` by a quantizing one. All tensors are [T, width], T = batch * sequence tokens,
-// sample-major; compute dtype bf16 or fp32; results differ between implementations only in rounding.
+// the tuner's own, which replaces `linear` by a quantizing one. All tensors are [T, width], T = batch * sequence
+// tokens, sample-major; compute dtype bf16 or fp32; results differ between implementations only in rounding.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,11 +20,11 @@ struct RopeTable {
 };
 
 struct AttentionInput {
-  at::Tensor qkv;               // [B*S, (heads + 2*kv_heads) * head_dim], before norm and rope
+  at::Tensor qkv;  // [B*S, (heads + 2*kv_heads) * head_dim], before norm and rope
   std::int64_t batch = 1;
   const AttentionSpec* spec = nullptr;
-  const RopeTable* rope = nullptr;     // null: no rope on this layer
-  at::Tensor q_norm, k_norm;    // [head_dim] when spec->qk_norm
+  const RopeTable* rope = nullptr;  // null: no rope on this layer
+  at::Tensor q_norm, k_norm;        // [head_dim] when spec->qk_norm
   double norm_eps = 1e-6;
 };
 
@@ -48,7 +48,8 @@ class AtenOps : public Ops {
   at::Tensor linear(const Projection&, const at::Tensor&) override;
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
-  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double) override;
+  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                 double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
 };
 
@@ -58,7 +59,8 @@ class FusedOps : public AtenOps {
  public:
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
-  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double) override;
+  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                 double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
 };
 

@@ -62,8 +62,7 @@ Perplexity perplexity(const CausalLm& model, const at::Tensor& ids, const std::v
     nll += summed_nll(model, hidden.narrow(0, w * length, predicted), ids[w].narrow(0, 1, predicted), ops, cancel);
   }
   result.nll = nll / static_cast<double>(result.tokens);
-  if (!std::isfinite(result.nll))
-    fail(Code::numeric, "perplexity", "the model's logits are not finite");
+  if (!std::isfinite(result.nll)) fail(Code::numeric, "perplexity", "the model's logits are not finite");
   result.perplexity = std::exp(result.nll);
   return result;
 }

@@ -10,11 +10,11 @@ namespace autoround::model {
 
 struct Projection {
   struct Part {
-    std::string name;   // full module name, "model.layers.0.self_attn.q_proj"
+    std::string name;  // full module name, "model.layers.0.self_attn.q_proj"
     std::int64_t row = 0, rows = 0;
   };
-  at::Tensor weight;    // [sum of rows, in_features], compute dtype, contiguous
-  at::Tensor bias;      // [sum of rows] or undefined
+  at::Tensor weight;  // [sum of rows, in_features], compute dtype, contiguous
+  at::Tensor bias;    // [sum of rows] or undefined
   std::vector<Part> parts;
 };
 

@@ -59,8 +59,7 @@ at::Tensor yarn_frequencies(const RopeSpec& spec) {
   high = std::min(high, dim - 1.0);
   if (low == high) high += 0.001;
 
-  const at::Tensor ramp =
-      at::arange(spec.rotary_dim / 2, at::kFloat).sub(low).div(high - low).clamp(0.0, 1.0);
+  const at::Tensor ramp = at::arange(spec.rotary_dim / 2, at::kFloat).sub(low).div(high - low).clamp(0.0, 1.0);
   const at::Tensor keep = ramp.neg().add(1.0);
   const at::Tensor periods = at::pow(spec.theta, exponents(spec));
   const at::Tensor extrapolated = periods.reciprocal(), interpolated = periods.mul(spec.factor).reciprocal();
@@ -75,19 +74,23 @@ at::Tensor longrope_frequencies(const RopeSpec& spec, std::int64_t length) {
 
 at::Tensor frequencies(const RopeSpec& spec, std::int64_t length) {
   switch (spec.type) {
-    case RopeType::standard: return plain_frequencies(spec);
-    case RopeType::linear: return plain_frequencies(spec).div(spec.factor);
-    case RopeType::dynamic: return dynamic_frequencies(spec, length);
-    case RopeType::llama3: return llama3_frequencies(spec);
-    case RopeType::yarn: return yarn_frequencies(spec);
-    case RopeType::longrope: return longrope_frequencies(spec, length);
+    case RopeType::standard:
+      return plain_frequencies(spec);
+    case RopeType::linear:
+      return plain_frequencies(spec).div(spec.factor);
+    case RopeType::dynamic:
+      return dynamic_frequencies(spec, length);
+    case RopeType::llama3:
+      return llama3_frequencies(spec);
+    case RopeType::yarn:
+      return yarn_frequencies(spec);
+    case RopeType::longrope:
+      return longrope_frequencies(spec, length);
   }
   fail(Code::internal, "rope", "a rope type has no frequencies");
 }
 
-double yarn_mscale(double factor, double mscale) {
-  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
-}
+double yarn_mscale(double factor, double mscale) { return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
 
 /// What cos and sin are multiplied with.
 double attention_factor(const RopeSpec& spec) {

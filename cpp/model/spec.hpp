@@ -20,30 +20,30 @@ struct RopeSpec {
   double theta = 10000.0;
   std::int64_t rotary_dim = 0;  // leading part of each head that is rotated; even
   double factor = 1.0;
-  double low_freq_factor = 1.0, high_freq_factor = 4.0;        // llama3
-  double original_max_position = 0.0, max_position = 0.0;      // llama3, yarn, longrope; dynamic
-  double beta_fast = 32.0, beta_slow = 1.0;                    // yarn
-  std::optional<double> attention_factor;                      // yarn, longrope
-  std::optional<double> mscale, mscale_all_dim;                // yarn
-  bool truncate = true;                                        // yarn
-  std::vector<double> short_factor, long_factor;               // longrope: [rotary_dim / 2]
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;    // llama3
+  double original_max_position = 0.0, max_position = 0.0;  // llama3, yarn, longrope; dynamic
+  double beta_fast = 32.0, beta_slow = 1.0;                // yarn
+  std::optional<double> attention_factor;                  // yarn, longrope
+  std::optional<double> mscale, mscale_all_dim;            // yarn
+  bool truncate = true;                                    // yarn
+  std::vector<double> short_factor, long_factor;           // longrope: [rotary_dim / 2]
 
   bool operator==(const RopeSpec&) const = default;
 };
 
 struct AttentionSpec {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  double scale = 0.0;             // factor of q.k
-  std::int64_t window = 0;        // a key is visible iff q - window < k <= q; 0 = no window
+  double scale = 0.0;       // factor of q.k
+  std::int64_t window = 0;  // a key is visible iff q - window < k <= q; 0 = no window
   bool qkv_bias = false, out_bias = false;
-  bool qk_norm = false;           // RMSNorm over each head of q and k before rope
+  bool qk_norm = false;  // RMSNorm over each head of q and k before rope
   std::optional<RopeSpec> rope;
 };
 
 struct MlpSpec {
   std::int64_t intermediate = 0;
   Activation activation = Activation::silu;
-  std::string activation_class;   // "SiLUActivation"
+  std::string activation_class;  // "SiLUActivation"
   bool bias = false;
 };
 
@@ -53,9 +53,9 @@ struct LayerSpec {
 };
 
 struct DecoderSpec {
-  std::string model_type;         // "llama"
-  std::string architecture;       // "LlamaForCausalLM"
-  std::string layer_class;        // "LlamaDecoderLayer", the sequential target
+  std::string model_type;    // "llama"
+  std::string architecture;  // "LlamaForCausalLM"
+  std::string layer_class;   // "LlamaDecoderLayer", the sequential target
   std::string model_class, pretrained_class, attention_class, mlp_class, norm_class, rotary_class;
   std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
   double norm_eps = 1e-6;

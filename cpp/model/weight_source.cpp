@@ -71,8 +71,9 @@ class CheckpointWeights : public WeightSource {
     at::Tensor out = at::empty({flat_ids.numel(), columns}, dtype);
     for (std::size_t begin = 0; begin < rows.size();) {
       if (rows[begin] < 0 || rows[begin] >= tensor.shape[0])
-        fail(Code::invalid_argument, name, "row " + std::to_string(rows[begin]) + " was asked for; the tensor has " +
-                                               std::to_string(tensor.shape[0]));
+        fail(
+            Code::invalid_argument, name,
+            "row " + std::to_string(rows[begin]) + " was asked for; the tensor has " + std::to_string(tensor.shape[0]));
       std::size_t end = begin + 1;  // neighbouring rows are one read
       while (end < rows.size() && rows[end] == rows[end - 1] + 1 && rows[end] < tensor.shape[0]) ++end;
       const auto count = static_cast<std::int64_t>(end - begin);
@@ -87,8 +88,9 @@ class CheckpointWeights : public WeightSource {
     const TensorInfo* tensor = checkpoint_->find(name);
     if (!tensor) fail(Code::not_found, name, "the checkpoint has no such tensor");
     if (tensor->dtype != DType::f32 && tensor->dtype != DType::f16 && tensor->dtype != DType::bf16)
-      fail(Code::unsupported, name, "the tensor is stored as " + std::string(checkpoint::dtype_name(tensor->dtype)) +
-                                        "; full-precision weights are F32, F16 or BF16");
+      fail(Code::unsupported, name,
+           "the tensor is stored as " + std::string(checkpoint::dtype_name(tensor->dtype)) +
+               "; full-precision weights are F32, F16 or BF16");
     return *tensor;
   }
 
@@ -114,15 +116,24 @@ class CheckpointWeights : public WeightSource {
 };
 
 constexpr std::pair<DType, at::ScalarType> type_table[] = {
-    {DType::boolean, at::kBool},          {DType::u8, at::kByte},
-    {DType::i8, at::kChar},               {DType::f8_e5m2, at::kFloat8_e5m2},
-    {DType::f8_e4m3, at::kFloat8_e4m3fn}, {DType::f8_e8m0, at::kFloat8_e8m0fnu},
-    {DType::f8_e4m3fnuz, at::kFloat8_e4m3fnuz}, {DType::f8_e5m2fnuz, at::kFloat8_e5m2fnuz},
-    {DType::i16, at::kShort},             {DType::u16, at::kUInt16},
-    {DType::f16, at::kHalf},              {DType::bf16, at::kBFloat16},
-    {DType::i32, at::kInt},               {DType::u32, at::kUInt32},
-    {DType::f32, at::kFloat},             {DType::f64, at::kDouble},
-    {DType::i64, at::kLong},              {DType::u64, at::kUInt64},
+    {DType::boolean, at::kBool},
+    {DType::u8, at::kByte},
+    {DType::i8, at::kChar},
+    {DType::f8_e5m2, at::kFloat8_e5m2},
+    {DType::f8_e4m3, at::kFloat8_e4m3fn},
+    {DType::f8_e8m0, at::kFloat8_e8m0fnu},
+    {DType::f8_e4m3fnuz, at::kFloat8_e4m3fnuz},
+    {DType::f8_e5m2fnuz, at::kFloat8_e5m2fnuz},
+    {DType::i16, at::kShort},
+    {DType::u16, at::kUInt16},
+    {DType::f16, at::kHalf},
+    {DType::bf16, at::kBFloat16},
+    {DType::i32, at::kInt},
+    {DType::u32, at::kUInt32},
+    {DType::f32, at::kFloat},
+    {DType::f64, at::kDouble},
+    {DType::i64, at::kLong},
+    {DType::u64, at::kUInt64},
     {DType::c64, at::kComplexFloat},
 };
 
@@ -131,8 +142,9 @@ constexpr std::pair<DType, at::ScalarType> type_table[] = {
 void require_shape(const std::string& name, const std::vector<std::int64_t>& found,
                    const std::vector<std::int64_t>& wanted) {
   if (found == wanted) return;
-  fail(Code::parse, name, "the tensor has shape " + checkpoint::shape_text(found) + "; config.json implies " +
-                              checkpoint::shape_text(wanted));
+  fail(Code::parse, name,
+       "the tensor has shape " + checkpoint::shape_text(found) + "; config.json implies " +
+           checkpoint::shape_text(wanted));
 }
 
 std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const Checkpoint> checkpoint) {

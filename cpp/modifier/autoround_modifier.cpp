@@ -27,8 +27,7 @@ void AutoRoundModifier::on_initialize(Run& run) {
     fail(Code::invalid_argument, "calibration",
          "the recipe tunes for " + std::to_string(recipe_.iters) +
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
-  if (recipe_.kv_cache_scheme)
-    fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
+  if (recipe_.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
   if (recipe_.nblocks != 1)
     fail(Code::unsupported, "nblocks", "tuning several blocks at once is not built in; nblocks must be 1");
 }
@@ -41,12 +40,12 @@ void AutoRoundModifier::resolve(const Run& run) {
     if (!entry.group) continue;
     const auto& [name, scheme] = groups[*entry.group];
     if (scheme.input_activations || scheme.output_activations)
-      fail(Code::unsupported, name, "scheme " + recipe::describe(scheme) + " quantizes activations, which is not built in");
+      fail(Code::unsupported, name,
+           "scheme " + recipe::describe(scheme) + " quantizes activations, which is not built in");
     if (!scheme.weights) continue;  // UNQUANTIZED
     matched_.push_back({entry.module, *entry.group, quant::weight_format(*scheme.weights, run.scale_type)});
   }
-  if (matched_.empty())
-    fail(Code::invalid_argument, "targets", "the recipe quantizes no module of this model");
+  if (matched_.empty()) fail(Code::invalid_argument, "targets", "the recipe quantizes no module of this model");
 }
 
 std::map<std::string, quant::WeightFormat> AutoRoundModifier::formats() const {
@@ -66,13 +65,13 @@ void AutoRoundModifier::on_start(Run& run) {
 
 void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgraph) {
   const auto is_layer = [&](const std::string& name) {
-    return std::any_of(captures_.begin(), captures_.end(), [&](const auto& capture) { return capture->layer() == name; });
+    return std::any_of(captures_.begin(), captures_.end(),
+                       [&](const auto& capture) { return capture->layer() == name; });
   };
   const auto count = std::count_if(subgraph.modules.begin(), subgraph.modules.end(), is_layer);
   if (count == 0) return;
   if (count > 1)
-    fail(Code::invalid_argument, "module_names",
-         "only one decoding layer is expected, found " + std::to_string(count));
+    fail(Code::invalid_argument, "module_names", "only one decoding layer is expected, found " + std::to_string(count));
   apply_autoround(run, subgraph);
   post_autoround_cleanup(subgraph.layer->index());
 }
@@ -84,7 +83,8 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
 
   std::map<std::string, quant::WeightFormat> formats;
   for (const MatchedModule& matched : matched_)
-    if (matched.module->block == static_cast<std::int64_t>(block)) formats.emplace(matched.module->name, matched.format);
+    if (matched.module->block == static_cast<std::int64_t>(block))
+      formats.emplace(matched.module->name, matched.format);
 
   if (!capture.input().defined()) {  // no calibration data: iters is 0
     last_block_ = {};
@@ -106,8 +106,9 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   data.rope = subgraph.rope;
   capture.release();  // `data` holds what is needed: no stream is kept alive longer than its block
   q_input_.reset();
-  last_block_ = tuner::tune_block(layer, data, formats, tune_options(), run.cancel,
-                                  [&](const tuner::Iteration& iteration) { run.on_iteration(block, iteration); }, run.log);
+  last_block_ = tuner::tune_block(
+      layer, data, formats, tune_options(), run.cancel,
+      [&](const tuner::Iteration& iteration) { run.on_iteration(block, iteration); }, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
   q_input_ = std::exchange(last_block_.output, {});
@@ -140,8 +141,7 @@ void AutoRoundModifier::round_outside_blocks(Run& run) {
 
 void AutoRoundModifier::on_finalize(Run&) {
   for (const MatchedModule& matched : matched_)
-    if (!matched.quantized)
-      fail(Code::internal, matched.module->name, "matched by the recipe but never quantized");
+    if (!matched.quantized) fail(Code::internal, matched.module->name, "matched by the recipe but never quantized");
 }
 
 tuner::TuneOptions AutoRoundModifier::tune_options() const {

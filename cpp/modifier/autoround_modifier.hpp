@@ -1,5 +1,5 @@
-// AutoRoundModifier: resolves a recipe to one scheme a module, captures each decoder layer's inputs, tunes the layer on the
-// quantized stream against the full-precision output, and carries the quantized output to the next layer.
+// AutoRoundModifier: resolves a recipe to one scheme a module, captures each decoder layer's inputs, tunes the layer on
+// the quantized stream against the full-precision output, and carries the quantized output to the next layer.
 // Behaviour: llm-compressor 0.14 AutoRoundModifier, without the faults listed in docs/algorithm.md.
 #pragma once
 
@@ -17,10 +17,10 @@ enum class Status { initialized, calibration, frozen };
 
 struct MatchedModule {
   const recipe::ModuleInfo* module = nullptr;
-  std::size_t group = 0;             // index into recipe.groups()
+  std::size_t group = 0;  // index into recipe.groups()
   quant::WeightFormat format;
   Status status = Status::initialized;
-  bool quantized = false;            // scale and zero point are final
+  bool quantized = false;  // scale and zero point are final
 };
 
 class AutoRoundModifier : public Modifier {
@@ -36,12 +36,13 @@ class AutoRoundModifier : public Modifier {
   const recipe::Recipe& recipe() const noexcept { return recipe_; }
   const recipe::Assignment& assignment() const noexcept { return assignment_; }  // after on_initialize
   const std::vector<MatchedModule>& matched() const noexcept { return matched_; }
-  std::map<std::string, quant::WeightFormat> formats() const;                    // by module name
+  std::map<std::string, quant::WeightFormat> formats() const;  // by module name
   /// Classes of the layers that are tuned one by one.
   const std::string& sequential_target() const noexcept { return sequential_target_; }
   /// What the last tuned block gave; weights already handed on.
   const tuner::BlockResult& last_block() const noexcept { return last_block_; }
-  /// What the hooks caught on the way into a decoder layer; undefined before the data reached it and after it was tuned.
+  /// What the hooks caught on the way into a decoder layer; undefined before the data reached it and after it was
+  /// tuned.
   const at::Tensor& captured_input(std::size_t block) const { return captures_.at(block)->input(); }
   /// The quantized stream that the next layer will see; undefined before the first and after the end.
   const at::Tensor& quantized_input() const noexcept { return q_input_; }

@@ -40,7 +40,8 @@ class HookRegistry {
 
   HookRegistry();
   [[nodiscard]] Handle add(HookPoint point, std::string module, Hook hook);
-  void fire(HookPoint point, const std::string& module, const at::Tensor& tensor) const;  // in the order they were added
+  void fire(HookPoint point, const std::string& module,
+            const at::Tensor& tensor) const;  // in the order they were added
   std::size_t size() const noexcept;
 
  private:

@@ -5,7 +5,8 @@ namespace autoround::modifier {
 InputCapture::InputCapture(HookRegistry& hooks, const std::string& layer)
     : layer_(layer),
       pre_(hooks.add(HookPoint::pre_forward, layer, [this](const std::string&, const at::Tensor& x) { input_ = x; })),
-      post_(hooks.add(HookPoint::post_forward, layer, [this](const std::string&, const at::Tensor& y) { output_ = y; })) {}
+      post_(hooks.add(HookPoint::post_forward, layer,
+                      [this](const std::string&, const at::Tensor& y) { output_ = y; })) {}
 
 void InputCapture::release() noexcept {
   input_.reset();

@@ -13,7 +13,7 @@ class InputCapture {
   InputCapture(HookRegistry& hooks, const std::string& layer);
 
   const std::string& layer() const noexcept { return layer_; }
-  const at::Tensor& input() const noexcept { return input_; }    // undefined until the layer ran
+  const at::Tensor& input() const noexcept { return input_; }  // undefined until the layer ran
   const at::Tensor& output() const noexcept { return output_; }
   void release() noexcept;  // drops both tensors, keeps the hooks
 

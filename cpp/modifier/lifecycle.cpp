@@ -8,12 +8,18 @@ namespace autoround::modifier {
 
 std::string_view state_name(State state) noexcept {
   switch (state) {
-    case State::created: return "CREATED";
-    case State::initialized: return "INITIALIZED";
-    case State::started: return "STARTED";
-    case State::ended: return "ENDED";
-    case State::finalized: return "FINALIZED";
-    case State::failed: return "FAILED";
+    case State::created:
+      return "CREATED";
+    case State::initialized:
+      return "INITIALIZED";
+    case State::started:
+      return "STARTED";
+    case State::ended:
+      return "ENDED";
+    case State::finalized:
+      return "FINALIZED";
+    case State::failed:
+      return "FAILED";
   }
   return "UNKNOWN";
 }

@@ -1,5 +1,5 @@
-// The states of a run and which call is allowed in which: CREATED -> INITIALIZED -> STARTED -> ENDED -> FINALIZED, and FAILED.
-// A call out of order is INVALID_STATE, names the states that allow it, and changes nothing.
+// The states of a run and which call is allowed in which: CREATED -> INITIALIZED -> STARTED -> ENDED -> FINALIZED, and
+// FAILED. A call out of order is INVALID_STATE, names the states that allow it, and changes nothing.
 #pragma once
 
 #include <initializer_list>

@@ -23,20 +23,20 @@ struct Run {
   const std::vector<recipe::ModuleInfo>& modules;  // named_modules order
   const model::WeightSource& weights;
   at::ScalarType compute_type;
-  at::ScalarType scale_type;                       // in which every output stores scales
-  std::vector<std::int64_t> lengths;               // real tokens of each calibration sample; empty without data
-  std::int64_t length = 0;                         // tokens of a sample with padding
+  at::ScalarType scale_type;          // in which every output stores scales
+  std::vector<std::int64_t> lengths;  // real tokens of each calibration sample; empty without data
+  std::int64_t length = 0;            // tokens of a sample with padding
   HookRegistry& hooks;
   const CancelToken& cancel;
   const Logger& log;
-  std::function<void(quant::QuantizedWeight&&)> on_weight;                     // a linear is finished
+  std::function<void(quant::QuantizedWeight&&)> on_weight;  // a linear is finished
   std::function<void(std::size_t block, const tuner::Iteration&)> on_iteration;
 };
 
 /// The part of the model that the data has just run through.
 struct Subgraph {
-  std::vector<std::string> modules;              // names
-  model::DecoderLayer* layer = nullptr;          // the live decoder layer among them
+  std::vector<std::string> modules;      // names
+  model::DecoderLayer* layer = nullptr;  // the live decoder layer among them
   const model::RopeTable* rope = nullptr;
 };
 

@@ -36,8 +36,9 @@ class Layout {
   /// Scales of a row's groups; of the whole tensor when `shared`.
   Ranges ranges(std::int64_t row) const {
     const std::int64_t first = shared_ ? 0 : row * groups_;
-    return {groups_, state_.weight_min.const_data_ptr<float>() + first, state_.weight_max.const_data_ptr<float>() + first,
-            state_.min_scale.data_ptr<float>() + first, state_.max_scale.data_ptr<float>() + first};
+    return {groups_, state_.weight_min.const_data_ptr<float>() + first,
+            state_.weight_max.const_data_ptr<float>() + first, state_.min_scale.data_ptr<float>() + first,
+            state_.max_scale.data_ptr<float>() + first};
   }
 
   Row row(std::int64_t index, const float* scale, const float* zero) const {
@@ -66,8 +67,8 @@ class Layout {
   ScaleRule rule_;
 };
 
-/// Runs body(row, scale, zero, scratch) over all rows in parallel; scratch is memory of the task. Scales shared by all rows
-/// are computed before.
+/// Runs body(row, scale, zero, scratch) over all rows in parallel; scratch is memory of the task. Scales shared by all
+/// rows are computed before.
 template <class Body>
 void for_each_row(const Layout& layout, const Kernels& kernels, const Body& body) {
   const std::size_t groups = static_cast<std::size_t>(layout.groups());
@@ -90,9 +91,15 @@ class StoredScales {
 
   void write(std::int64_t row, const float* scale, const float* zero) const {
     switch (scales_.scalar_type()) {
-      case at::kHalf: copy(scale, scales_.data_ptr<at::Half>() + row * groups_); break;
-      case at::kBFloat16: copy(scale, scales_.data_ptr<at::BFloat16>() + row * groups_); break;
-      default: copy(scale, scales_.data_ptr<float>() + row * groups_); break;
+      case at::kHalf:
+        copy(scale, scales_.data_ptr<at::Half>() + row * groups_);
+        break;
+      case at::kBFloat16:
+        copy(scale, scales_.data_ptr<at::BFloat16>() + row * groups_);
+        break;
+      default:
+        copy(scale, scales_.data_ptr<float>() + row * groups_);
+        break;
     }
     if (zeros_.defined()) copy(zero, zeros_.data_ptr<std::uint8_t>() + row * groups_);
   }
@@ -122,7 +129,11 @@ QuantizedWeight empty_weight(const RoundingState& state) {
 class Sums {
  public:
   Sums(const Layout& layout, bool wanted, bool symmetric)
-      : groups_(layout.groups()), kinds_(!wanted ? 0 : symmetric ? 2 : 4), rows_(layout.shared() ? layout.rows() : 0) {
+      : groups_(layout.groups()),
+        kinds_(!wanted     ? 0
+               : symmetric ? 2
+                           : 4),
+        rows_(layout.shared() ? layout.rows() : 0) {
     if (kinds_) shared_.resize(static_cast<std::size_t>(kinds_ * rows_));
   }
   /// Sums of one row: in `scratch` (kinds x groups) unless rows are added up afterwards.
@@ -183,13 +194,16 @@ void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, b
   }
   const StoredScales stored(state.best_scales, state.best_zero_points, layout.groups());
   Sums sums(layout, state.tune_minmax, state.format.symmetric);
-  for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero, std::vector<float>& scratch) {
-    const GradientSums of_row = sums.row(row, scratch);
-    auto* codes = is_best ? static_cast<std::uint8_t*>(Layout::row_of(state.best_codes, row)) : nullptr;
-    kernels.update(layout.row(row, scale, zero), layout.value(row), Layout::row_of(gradient, row), rates.value, codes, of_row);
-    if (is_best && (!layout.shared() || row == 0)) stored.write(row, scale, zero);
-    if (sums && !layout.shared()) kernels.step(layout.rule(), layout.ranges(row), scale, of_row, rates.minmax);
-  });
+  for_each_row(layout, kernels,
+               [&](std::int64_t row, const float* scale, const float* zero, std::vector<float>& scratch) {
+                 const GradientSums of_row = sums.row(row, scratch);
+                 auto* codes = is_best ? static_cast<std::uint8_t*>(Layout::row_of(state.best_codes, row)) : nullptr;
+                 kernels.update(layout.row(row, scale, zero), layout.value(row), Layout::row_of(gradient, row),
+                                rates.value, codes, of_row);
+                 if (is_best && (!layout.shared() || row == 0)) stored.write(row, scale, zero);
+                 if (sums && !layout.shared())
+                   kernels.step(layout.rule(), layout.ranges(row), scale, of_row, rates.minmax);
+               });
   if (sums && layout.shared()) {
     float scale, zero;
     kernels.scales(layout.rule(), layout.ranges(0), &scale, &zero);

@@ -1,4 +1,5 @@
-// Quantize-dequantize in one pass over memory each way: rows shared among the threads of LibTorch's pool, kernels.hpp inside.
+// Quantize-dequantize in one pass over memory each way: rows shared among the threads of LibTorch's pool, kernels.hpp
+// inside.
 #pragma once
 
 #include "quant/kernels.hpp"

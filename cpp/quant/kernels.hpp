@@ -1,5 +1,6 @@
-// The inner loops of quantize-dequantize, one row of a weight at a time, compiled once for each instruction set and picked
-// at run time. No LibTorch here: these files are compiled for processors that the rest of the library may not assume.
+// The inner loops of quantize-dequantize, one row of a weight at a time, compiled once for each instruction set and
+// picked at run time. No LibTorch here: these files are compiled for processors that the rest of the library may not
+// assume.
 //
 // All instruction sets give the same bits: every operation is an IEEE one on its own element, and sums run in one order
 // everywhere, that of at::sum over a contiguous dimension (32 lanes, four levels), so that gradients of the scales also
@@ -37,12 +38,13 @@ struct Row {
   std::int64_t columns = 0, group = 0;
   float levels = 16.f;
   const void* weight = nullptr;
-  const float* value = nullptr;     // V, null for zeros
-  const float* scale = nullptr;     // one a group
-  const float* zero = nullptr;      // one a group; 2^(bits-1) when symmetric
+  const float* value = nullptr;  // V, null for zeros
+  const float* scale = nullptr;  // one a group
+  const float* zero = nullptr;   // one a group; 2^(bits-1) when symmetric
 };
 
-/// Per-group sums that the gradients of min_scale and max_scale are made of, with g = dW', s the scale, q the centred code.
+/// Per-group sums that the gradients of min_scale and max_scale are made of, with g = dW', s the scale, q the centred
+/// code.
 struct GradientSums {
   float* product = nullptr;   // sum of g q
   float* quotient = nullptr;  // sum of -(g s) ((w / s) / s) over the elements inside the clamp
@@ -57,8 +59,10 @@ struct Kernels {
   /// W' of a row. `round_to_bf16` rounds an f32 output to bf16 values.
   void (*forward)(const Row& row, void* output, bool round_to_bf16);
   void (*encode)(const Row& row, std::uint8_t* codes);
-  /// V -= rate * sign(dV); null codes are not written, sums.product == nullptr computes no sums, sums.all == nullptr two.
-  void (*update)(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes, const GradientSums& sums);
+  /// V -= rate * sign(dV); null codes are not written, sums.product == nullptr computes no sums, sums.all == nullptr
+  /// two.
+  void (*update)(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
+                 const GradientSums& sums);
   /// min_scale and max_scale -= rate * sign(gradient). `scale` as `scales` wrote it.
   void (*step)(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate);
 };

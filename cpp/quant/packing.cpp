@@ -65,27 +65,38 @@ void unpack_row(const std::uint8_t* packed, std::int64_t count, std::uint8_t* co
 template <class Body>
 void with_bits(int bits, const Body& body) {
   switch (bits) {
-    case 1: return body(std::integral_constant<int, 1>{});
-    case 2: return body(std::integral_constant<int, 2>{});
-    case 3: return body(std::integral_constant<int, 3>{});
-    case 4: return body(std::integral_constant<int, 4>{});
-    case 5: return body(std::integral_constant<int, 5>{});
-    case 6: return body(std::integral_constant<int, 6>{});
-    case 7: return body(std::integral_constant<int, 7>{});
-    case 8: return body(std::integral_constant<int, 8>{});
-    default: fail(Code::invalid_argument, "bits", "Codes of " + std::to_string(bits) + " bits cannot be packed; 1 to 8 can.");
+    case 1:
+      return body(std::integral_constant<int, 1>{});
+    case 2:
+      return body(std::integral_constant<int, 2>{});
+    case 3:
+      return body(std::integral_constant<int, 3>{});
+    case 4:
+      return body(std::integral_constant<int, 4>{});
+    case 5:
+      return body(std::integral_constant<int, 5>{});
+    case 6:
+      return body(std::integral_constant<int, 6>{});
+    case 7:
+      return body(std::integral_constant<int, 7>{});
+    case 8:
+      return body(std::integral_constant<int, 8>{});
+    default:
+      fail(Code::invalid_argument, "bits", "Codes of " + std::to_string(bits) + " bits cannot be packed; 1 to 8 can.");
   }
 }
 
 void check_matrix(const at::Tensor& tensor, at::ScalarType dtype, const char* what) {
   if (tensor.dim() != 2 || tensor.scalar_type() != dtype || !tensor.is_cpu()) {
     fail(Code::invalid_argument, what,
-         std::string("Expected a matrix of ") + at::toString(dtype) + " on the CPU, found " + at::toString(tensor.scalar_type()) +
-             " of " + std::to_string(tensor.dim()) + " dimensions.");
+         std::string("Expected a matrix of ") + at::toString(dtype) + " on the CPU, found " +
+             at::toString(tensor.scalar_type()) + " of " + std::to_string(tensor.dim()) + " dimensions.");
   }
 }
 
-std::int64_t grain(std::int64_t columns) { return std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(1, columns)); }
+std::int64_t grain(std::int64_t columns) {
+  return std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(1, columns));
+}
 
 }  // namespace
 
@@ -112,8 +123,8 @@ at::Tensor unpack_rows(const at::Tensor& packed, int bits, std::int64_t columns)
   const std::int64_t rows = source.size(0), words = source.size(1);
   if (columns < 0 || words != words_of(columns, bits)) {
     fail(Code::invalid_argument, "packed",
-         std::to_string(columns) + " codes of " + std::to_string(bits) + " bits take " + std::to_string(words_of(columns, bits)) +
-             " words; the stream has " + std::to_string(words) + ".");
+         std::to_string(columns) + " codes of " + std::to_string(bits) + " bits take " +
+             std::to_string(words_of(columns, bits)) + " words; the stream has " + std::to_string(words) + ".");
   }
   at::Tensor codes = at::empty({rows, columns}, at::kByte);
   const auto* from = reinterpret_cast<const std::uint8_t*>(source.const_data_ptr<std::int32_t>());

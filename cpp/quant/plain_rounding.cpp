@@ -57,8 +57,9 @@ at::Tensor ungrouped(const at::Tensor& groups, const at::Tensor& like) {
 
 /// All that a pass over the weight needs, in groups.
 struct Groups {
-  at::Tensor scale, low, high;             // [out, G, 1]: code range around the zero point
-  at::Tensor quotient, rounded, centred;   // [out, G, columns]: w / s, the integer nearest to w / s + V, the centred code
+  at::Tensor scale, low, high;  // [out, G, 1]: code range around the zero point
+  at::Tensor quotient, rounded,
+      centred;  // [out, G, columns]: w / s, the integer nearest to w / s + V, the centred code
 };
 
 Groups groups_of(const RoundingState& state, const Scales& scales) {
@@ -75,8 +76,8 @@ Groups groups_of(const RoundingState& state, const Scales& scales) {
 }
 
 /// The chain from a scale's gradient to min_scale and max_scale, as autograd walks it. algorithm.md 1.5.
-void step_scales(const RoundingState& state, const Groups& groups, const at::Tensor& gradient, const at::Tensor& of_value,
-                 float rate) {
+void step_scales(const RoundingState& state, const Groups& groups, const at::Tensor& gradient,
+                 const at::Tensor& of_value, float rate) {
   const WeightFormat& format = state.format;
   const auto partial = [&](const at::Tensor& value) {
     return format.scale_type == at::kHalf ? round_to(value, at::kHalf) : value;
@@ -88,7 +89,8 @@ void step_scales(const RoundingState& state, const Groups& groups, const at::Ten
   at::Tensor of_scale = partial(partial(product) + partial(quotient));
   at::Tensor of_min, of_max;
   if (format.symmetric) {
-    const at::Tensor kept = at::where(range.raw < 0, range.raw <= -format.smallest_scale(), range.raw >= format.smallest_scale());
+    const at::Tensor kept =
+        at::where(range.raw < 0, range.raw <= -format.smallest_scale(), range.raw >= format.smallest_scale());
     const at::Tensor whole = at::where(kept, of_scale, none) / (format.levels() / 2);
     const at::Tensor toward = at::where(range.high < range.low, whole, -whole);
     const at::Tensor share = at::where(range.high == range.low, toward / 2, toward);

@@ -16,7 +16,8 @@ struct Range {
 /// min(groupmin, 0) and max(groupmax, 0). Columns that do not fill a group are a group of their own.
 Range group_ranges(const WeightFormat& format, const at::Tensor& weight) {
   if (format.group == 0) {
-    return {weight.min().reshape({1, 1}).to(at::kFloat).clamp_max_(0), weight.max().reshape({1, 1}).to(at::kFloat).clamp_min_(0)};
+    return {weight.min().reshape({1, 1}).to(at::kFloat).clamp_max_(0),
+            weight.max().reshape({1, 1}).to(at::kFloat).clamp_min_(0)};
   }
   const std::int64_t out = weight.size(0), in = weight.size(1), columns = format.columns_per_group(in);
   const std::int64_t whole = in / columns;
@@ -40,9 +41,8 @@ void check_ranges(const WeightFormat& format, const Range& range) {
     fail(Code::numeric, "weight", "The weight holds a NaN or an infinity; only finite values can be quantized.");
   }
   const at::Tensor low = range.low.to(at::kDouble), high = range.high.to(at::kDouble);
-  const at::Tensor scale = format.symmetric
-                               ? at::maximum(-low, high) / static_cast<double>(format.levels() / 2)
-                               : (high - low) / static_cast<double>(format.levels() - 1);
+  const at::Tensor scale = format.symmetric ? at::maximum(-low, high) / static_cast<double>(format.levels() / 2)
+                                            : (high - low) / static_cast<double>(format.levels() - 1);
   const double largest = scale.max().item<double>();
   if (largest > largest_scale(format.scale_type)) {
     fail(Code::numeric, "weight",
@@ -52,7 +52,8 @@ void check_ranges(const WeightFormat& format, const Range& range) {
 }
 
 void check_like_weight(const RoundingState& state, const at::Tensor& tensor, const char* what) {
-  if (tensor.sizes() != state.weight.sizes() || tensor.scalar_type() != state.weight.scalar_type() || tensor.stride(1) != 1) {
+  if (tensor.sizes() != state.weight.sizes() || tensor.scalar_type() != state.weight.scalar_type() ||
+      tensor.stride(1) != 1) {
     fail(Code::internal, what, "This tensor must have the shape and dtype of the weight, and contiguous columns.");
   }
 }
@@ -65,8 +66,8 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   const at::ScalarType dtype = weight.scalar_type();
   if (weight.dim() != 2 || weight.numel() == 0 || (dtype != at::kBFloat16 && dtype != at::kFloat)) {
     fail(Code::unsupported, "weight",
-         std::string("A weight to quantize is a non-empty matrix of bfloat16 or float32, not ") + at::toString(dtype) + " of " +
-             std::to_string(weight.dim()) + " dimensions and " + std::to_string(weight.numel()) + " values.");
+         std::string("A weight to quantize is a non-empty matrix of bfloat16 or float32, not ") + at::toString(dtype) +
+             " of " + std::to_string(weight.dim()) + " dimensions and " + std::to_string(weight.numel()) + " values.");
   }
   RoundingState state;
   state.format = format;
@@ -89,7 +90,8 @@ void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
 
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused) {
   check_like_weight(state, grad, "grad");
-  if (!state.value.defined()) fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
+  if (!state.value.defined())
+    fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
   if (use_kernels(state, fused)) return fused::update(state, grad, rates, is_best, kernels());
   if (is_best) plain::keep_best(state);
   plain::update(state, grad, rates);

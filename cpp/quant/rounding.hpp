@@ -1,8 +1,9 @@
 // Quantize-dequantize of one weight with trainable rounding (V) and clipping (min_scale, max_scale): the state, the
 // forward pass W,V -> W', and the backward pass with the signed step inside, dW' -> V, scales. algorithm.md 1.1 to 1.5.
 //
-// Two implementations of the same numbers: `plain` composes LibTorch operations, `fused` is one pass over memory each way,
-// vectorised and picked at run time. Given the same W and V both give the same W'; given the same dW' the same step.
+// Two implementations of the same numbers: `plain` composes LibTorch operations, `fused` is one pass over memory each
+// way, vectorised and picked at run time. Given the same W and V both give the same W'; given the same dW' the same
+// step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,18 +12,18 @@
 
 namespace autoround::quant {
 
-/// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row. With one scale for the
-/// tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
+/// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row. With one scale for
+/// the tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
 struct RoundingState {
   WeightFormat format;
-  at::Tensor weight;                // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
-  at::Tensor value;                 // V, fp32 [out, in]; undefined while iters == 0
-  at::Tensor min_scale, max_scale;  // fp32 [out, G], clamped to [0, 1] in place by every forward
-  at::Tensor weight_min, weight_max;// fp32 [out, G]: min(groupmin, 0), max(groupmax, 0), computed once
+  at::Tensor weight;  // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
+  at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0
+  at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, 1] in place by every forward
+  at::Tensor weight_min, weight_max;  // fp32 [out, G]: min(groupmin, 0), max(groupmax, 0), computed once
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
-  at::Tensor best_codes;            // uint8 [out, in]
-  at::Tensor best_scales;           // format.scale_type [out, G]
-  at::Tensor best_zero_points;      // uint8 [out, G], undefined when symmetric
+  at::Tensor best_codes;        // uint8 [out, in]
+  at::Tensor best_scales;       // format.scale_type [out, G]
+  at::Tensor best_zero_points;  // uint8 [out, G], undefined when symmetric
   bool tune_minmax = true;
 };
 
@@ -41,13 +42,13 @@ void qdq_forward(RoundingState& state, at::Tensor& out, bool fused);
 /// One signed step from dW' (dtype of weight). When `is_best` the codes and scales of *this* iteration's forward (the
 /// parameters before the step) are kept as best_*. sign(0) = 0, sign(NaN) = 0.
 ///
-/// Gradients of min_scale and max_scale follow autograd's chain. For fp16 scales that includes its rounding of each partial
-/// gradient to fp16; for bf16 scales the chain stays fp32, since bf16 would leave mostly cancellation error. Both
-/// implementations and all instruction sets take identical steps, except that with one scale for the tensor the sums
-/// behind these two gradients run in another order in `plain`, so near-zero ones may differ in sign.
+/// Gradients of min_scale and max_scale follow autograd's chain. For fp16 scales that includes its rounding of each
+/// partial gradient to fp16; for bf16 scales the chain stays fp32, since bf16 would leave mostly cancellation error.
+/// Both implementations and all instruction sets take identical steps, except that with one scale for the tensor the
+/// sums behind these two gradients run in another order in `plain`, so near-zero ones may differ in sign.
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);
-/// Codes and scales at the current parameters, whose min_scale and max_scale are clamped in place as in the forward pass.
-/// With V undefined this is round-to-nearest.
+/// Codes and scales at the current parameters, whose min_scale and max_scale are clamped in place as in the forward
+/// pass. With V undefined this is round-to-nearest.
 QuantizedWeight quantize(const RoundingState& state, const std::string& name);
 /// The best iteration's, as kept by qdq_update. @throws Error invalid_state: no iteration has been the best.
 QuantizedWeight best(const RoundingState& state, const std::string& name);

@@ -1,6 +1,7 @@
-// The source that kernels_portable.cpp, kernels_avx2.cpp and kernels_avx512.cpp compile, each with its own AUTOROUND_ISA
-// (a namespace) and AUTOROUND_LANES (floats in a register). Everything but the table has internal linkage and nothing of
-// the standard library is instantiated, so that no function compiled for a newer processor is shared with other files.
+// The source that kernels_portable.cpp, kernels_avx2.cpp and kernels_avx512.cpp compile, each with its own
+// AUTOROUND_ISA (a namespace) and AUTOROUND_LANES (floats in a register). Everything but the table has internal linkage
+// and nothing of the standard library is instantiated, so that no function compiled for a newer processor is shared
+// with other files.
 #pragma once
 
 #include "quant/kernels.hpp"
@@ -125,15 +126,16 @@ void scales_of(const ScaleRule& rule, const Ranges& ranges, float* scale, float*
       zero[i] = rule.levels * 0.5f;
     } else {
       scale[i] = positive;
-      // A scale that was rounded down can put the zero point one past the codes; it is stored as a code, so it stops there.
+      // A scale that was rounded down can put the zero point one past the codes; it is stored as a code, so it stops
+      // there.
       zero[i] = clamp(round_even(clamp(-range.low / positive, 0.f, rule.levels)), 0.f, top);
     }
   }
 }
 
-/// The chain from a scale's gradient to the two factors, as autograd walks it: algorithm.md 1.5. Partial gradients of an fp16
-/// scale are rounded to fp16 as autograd rounds them; those of a bf16 scale stay fp32, where autograd would lose most of
-/// their bits to cancellation.
+/// The chain from a scale's gradient to the two factors, as autograd walks it: algorithm.md 1.5. Partial gradients of
+/// an fp16 scale are rounded to fp16 as autograd rounds them; those of a bf16 scale stay fp32, where autograd would
+/// lose most of their bits to cancellation.
 template <bool kSymmetric, ScaleType kType>
 void step_of(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
   constexpr ScaleType kGradient = kType == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
@@ -294,8 +296,8 @@ void encode(const Row& row, std::uint8_t* codes) {
 // Sums in the order of at::sum, and the update
 
 /// One sum over a group. at::sum adds blocks of 32 lane by lane, every 16 blocks into the next of four levels; whole
-/// vectors of eight that are left over go to the first eight lanes; the last elements come before the lanes. One level is
-/// enough for groups of fewer than 16 blocks.
+/// vectors of eight that are left over go to the first eight lanes; the last elements come before the lanes. One level
+/// is enough for groups of fewer than 16 blocks.
 template <int kLevels>
 class OrderedSum {
  public:
@@ -374,7 +376,8 @@ struct BlockUpdate {
 };
 
 template <class T, int kSums, int kLevels>
-void update_row(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
+void update_row(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
+                const GradientSums& sums) {
   const T* weight = static_cast<const T*>(row.weight);
   float* const targets[4] = {sums.product, sums.quotient, sums.inside, sums.all};
   const std::int64_t whole_blocks = row.group / kBlock;
@@ -417,7 +420,8 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
 }
 
 template <class T>
-void update_as(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
+void update_as(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
+               const GradientSums& sums) {
   const bool deep = row.group >= 16 * kBlock;
   if (!sums.product) return update_row<T, 0, 1>(row, value, gradient, rate, codes, sums);
   if (!sums.all) {
@@ -428,7 +432,8 @@ void update_as(const Row& row, float* value, const T* gradient, float rate, std:
        : update_row<T, 4, 1>(row, value, gradient, rate, codes, sums);
 }
 
-void update(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
+void update(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
+            const GradientSums& sums) {
   if (row.element == Element::bf16) {
     return update_as(row, value, static_cast<const Bf16*>(gradient), rate, codes, sums);
   }

@@ -42,9 +42,15 @@ WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType 
   }
   WeightFormat format{args.num_bits, args.symmetric, 0, scale_type};
   switch (args.strategy) {
-    case recipe::Strategy::tensor: format.group = 0; return format;
-    case recipe::Strategy::channel: format.group = -1; return format;
-    case recipe::Strategy::group: format.group = args.group_size.value_or(-1); break;
+    case recipe::Strategy::tensor:
+      format.group = 0;
+      return format;
+    case recipe::Strategy::channel:
+      format.group = -1;
+      return format;
+    case recipe::Strategy::group:
+      format.group = args.group_size.value_or(-1);
+      break;
     default:
       unsupported("Integer weights with strategy " + std::string(recipe::strategy_name(args.strategy)) +
                   " cannot be tuned; tensor, channel and group can.");
@@ -60,9 +66,8 @@ at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype) {
   const WeightFormat& format = weight.format;
   at::Tensor centred = weight.codes.to(at::kFloat);
   at::Tensor scales = weight.scales.to(at::kFloat);
-  at::Tensor zeros = weight.zero_points.defined()
-                         ? weight.zero_points.to(at::kFloat)
-                         : at::full_like(scales, static_cast<double>(format.levels() / 2));
+  at::Tensor zeros = weight.zero_points.defined() ? weight.zero_points.to(at::kFloat)
+                                                  : at::full_like(scales, static_cast<double>(format.levels() / 2));
   if (format.group != 0) {
     const std::int64_t in_features = weight.codes.size(1), columns = format.columns_per_group(in_features);
     const auto spread = [&](const at::Tensor& groups) {

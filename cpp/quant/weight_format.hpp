@@ -12,12 +12,12 @@
 namespace autoround::quant {
 
 struct WeightFormat {
-  int bits = 4;                                  // 2..8, integer codes
+  int bits = 4;  // 2..8, integer codes
   bool symmetric = true;
-  std::int64_t group = 128;                      // columns that share a scale; 0 = one scale for the tensor, -1 = one a row
-  at::ScalarType scale_type = at::kHalf;         // dtype in which the scale is stored, and therefore tuned
+  std::int64_t group = 128;               // columns that share a scale; 0 = one scale for the tensor, -1 = one a row
+  at::ScalarType scale_type = at::kHalf;  // dtype in which the scale is stored, and therefore tuned
 
-  std::int64_t columns_per_group(std::int64_t in_features) const;   // resolves -1, 0 and in_features < group
+  std::int64_t columns_per_group(std::int64_t in_features) const;  // resolves -1, 0 and in_features < group
   std::int64_t groups_per_row(std::int64_t in_features) const;
   std::int64_t levels() const { return std::int64_t{1} << bits; }
   /// [out, groups_per_row], or [1] when one scale serves the tensor.
@@ -29,9 +29,10 @@ struct WeightFormat {
 /// @throws Error unsupported: no integer weights, or a strategy that this build does not tune.
 WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type);
 
-/// The integers that were tuned and nothing else: what exporters pack. Layouts are those of algorithm.md, unsigned codes.
+/// The integers that were tuned and nothing else: what exporters pack. Layouts are those of algorithm.md, unsigned
+/// codes.
 struct QuantizedWeight {
-  std::string name;        // module name
+  std::string name;  // module name
   WeightFormat format;
   at::Tensor codes;        // uint8 [out, in], 0 .. 2^bits - 1
   at::Tensor scales;       // format.scale_type [out, groups_per_row] ([1] for one scale a tensor); may be negative

@@ -35,7 +35,8 @@ model::CausalLm Model::causal_lm(at::ScalarType compute) const {
   return model::CausalLm(spec_, exporter::open_weights(checkpoint_), compute);
 }
 
-model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::ScalarType compute, const CancelToken& cancel,
+model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::ScalarType compute,
+                                    const CancelToken& cancel,
                                     const std::function<void(std::size_t, std::size_t)>& on_layer) const {
   if (data.size() == 0) fail(Code::invalid_argument, "data", "there are no windows of text to measure");
   const auto ids = at::from_blob(const_cast<std::int64_t*>(data.ids().data()),

@@ -1,5 +1,5 @@
-// A checkpoint with its architecture understood: what autoround_model is. Opening reads headers only; weights come layer by
-// layer during a run.
+// A checkpoint with its architecture understood: what autoround_model is. Opening reads headers only; weights come
+// layer by layer during a run.
 #pragma once
 
 #include <memory>

@@ -13,10 +13,11 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   const recipe::Assignment assignment = recipe::assign(recipe, model.modules(), model.log());
   const auto groups = recipe.groups();
 
-  const std::string format = options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
+  const std::string format =
+      options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
   const at::ScalarType scale_type = exporter::scale_type(format, model.weight_type(), recipe.scale_dtype);
-  exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(), assignment, {},
-                                   model.spec().tie_word_embeddings};
+  exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(),
+                                   assignment,         {},     model.spec().tie_word_embeddings};
   Json layers = Json::array();
   for (const auto& entry : assignment.linears) {
     Json layer = {{"name", entry.module->name}, {"shape", entry.module->shape}};

@@ -40,8 +40,8 @@ std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
 
 }  // namespace
 
-RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe, const calibration::SampleSet* data,
-                   at::ScalarType compute_type) {
+RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe,
+                   const calibration::SampleSet* data, at::ScalarType compute_type) {
   RunShape shape;
   if (data) {
     shape.samples = std::min<std::int64_t>(static_cast<std::int64_t>(data->size()), recipe.nsamples);
@@ -80,8 +80,8 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes) {
 
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
   const std::int64_t tokens = shape.samples * shape.length;
-  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte), the gradient scratch (a third of it,
-  // the largest projection). Streams: input, target, output and the normed input of every sample.
+  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte), the gradient scratch (a third of
+  // it, the largest projection). Streams: input, target, output and the normed input of every sample.
   const std::int64_t per_weight =
       tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + shape.element_bytes / 2 : 2 * shape.element_bytes + 1;
   const std::int64_t streams = 4 * tokens * spec.hidden_size * shape.element_bytes;
@@ -92,7 +92,8 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
 double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
   // 2 operations a weight and token forward, 4 backward; a reference pass, a round-to-nearest pass and an output pass.
   const double weights = static_cast<double>(shape.tuned_weights_total);
-  const double tuning = tunes(recipe, shape) ? 6.0 * weights * static_cast<double>(batch_tokens(recipe, shape) * recipe.iters) : 0.0;
+  const double tuning =
+      tunes(recipe, shape) ? 6.0 * weights * static_cast<double>(batch_tokens(recipe, shape) * recipe.iters) : 0.0;
   const double passes = 3.0 * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
   constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding
   return (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes) * share_of_products);

@@ -1,5 +1,5 @@
-// What a run will need, from shapes alone: memory by the sum of what is alive at its peak, time by the arithmetic of the
-// tuning loop over a speed measured on the spot.
+// What a run will need, from shapes alone: memory by the sum of what is alive at its peak, time by the arithmetic of
+// the tuning loop over a speed measured on the spot.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct RunShape {
 };
 
 /// @param data null: the samples that the recipe asks for
-RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe, const calibration::SampleSet* data,
-                   at::ScalarType compute_type);
+RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe,
+                   const calibration::SampleSet* data, at::ScalarType compute_type);
 
 /// High-water mark of the process in bytes: what it holds now plus what the run keeps alive together at its peak.
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);

@@ -32,11 +32,20 @@ std::string escaped(std::string_view text) {
   std::string out;
   for (char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -69,15 +78,18 @@ std::string curve(const Json& losses) {
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (!losses[i].is_number() || losses[i].get<double>() <= 0.0) continue;
     const double x = width * static_cast<double>(i) / last;
-    const double y = high > low ? 4.0 + (height - 8.0) * (high - std::log(losses[i].get<double>())) / (high - low) : height / 2;
+    const double y =
+        high > low ? 4.0 + (height - 8.0) * (high - std::log(losses[i].get<double>())) / (high - low) : height / 2;
     points += format_number(std::round(x * 10) / 10) + "," + format_number(std::round(y * 10) / 10) + " ";
   }
   return "<svg viewBox=\"0 0 200 70\" preserveAspectRatio=none role=img><polyline fill=none stroke=\"var(--line)\" "
-         "stroke-width=1.5 vector-effect=non-scaling-stroke points=\"" + points + "\"/></svg>";
+         "stroke-width=1.5 vector-effect=non-scaling-stroke points=\"" +
+         points + "\"/></svg>";
 }
 
 std::string gain(const Json& block) {
-  if (!block["rtn_loss"].is_number() || !block["loss"].is_number() || block["rtn_loss"].get<double>() <= 0.0) return "–";
+  if (!block["rtn_loss"].is_number() || !block["loss"].is_number() || block["rtn_loss"].get<double>() <= 0.0)
+    return "–";
   const double percent = 100.0 * (1.0 - block["loss"].get<double>() / block["rtn_loss"].get<double>());
   return format_number(std::round(percent * 10) / 10) + " %";
 }
@@ -110,32 +122,39 @@ std::string report_html(const std::string& report_json) {
   const Json& model = report["model"];
   const auto bytes = [](const Json& value) { return format_bytes(value.get<std::uint64_t>()); };
 
-  std::string out = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
-                    "<title>libautoround report</title><style>" + std::string(style) + "</style>";
+  std::string out =
+      "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
+      "<title>libautoround report</title><style>" +
+      std::string(style) + "</style>";
   out += "<h1>" + escaped(model["architecture"].get<std::string>()) + " quantized</h1><p class=sub>" +
-         escaped(model["directory"].get<std::string>()) + " · libautoround " + escaped(report["libautoround"].get<std::string>()) +
-         " · LibTorch " + escaped(report["libtorch"].get<std::string>()) + " · " + escaped(report["device"].get<std::string>()) +
-         ", " + report["threads"].dump() + " threads</p>";
+         escaped(model["directory"].get<std::string>()) + " · libautoround " +
+         escaped(report["libautoround"].get<std::string>()) + " · LibTorch " +
+         escaped(report["libtorch"].get<std::string>()) + " · " + escaped(report["device"].get<std::string>()) + ", " +
+         report["threads"].dump() + " threads</p>";
 
   out += "<div class=facts>" + fact(bytes(model["bytes"]), "before") + fact(bytes(report["output_bytes"]), "after") +
          fact(figure(report["bits_per_weight"]), "bits a quantized weight") +
          fact(figure(report["seconds"]) + " s", "whole run") +
          fact(bytes(report["peak_memory_bytes"]), "peak memory of the process") +
          fact(report["calibration"]["samples"].dump() + " × " + report["calibration"]["sequence_length"].dump(),
-              "calibration windows × tokens") + "</div>";
+              "calibration windows × tokens") +
+         "</div>";
 
   for (const Json& warning : report["warnings"]) out += "<p class=warn>" + escaped(warning.get<std::string>()) + "</p>";
 
-  out += "<h2>Loss of each block</h2><p class=muted>Mean squared error of a mini-batch against the full-precision output, "
-         "log scale, by iteration.</p><div class=curves>";
+  out +=
+      "<h2>Loss of each block</h2><p class=muted>Mean squared error of a mini-batch against the full-precision output, "
+      "log scale, by iteration.</p><div class=curves>";
   for (const Json& block : report["blocks"])
     if (!block["losses"].empty())
       out += "<figure>" + curve(block["losses"]) + "<figcaption>" + escaped(block["name"].get<std::string>()) + ": " +
              figure(block["rtn_loss"]) + " → " + figure(block["loss"]) + "</figcaption></figure>";
   out += "</div>";
 
-  out += "<h2>Blocks</h2><table><tr><th>block<th class=n>loss, rounded to nearest<th class=n>loss, tuned<th class=n>gain"
-         "<th class=n>best iteration<th class=n>seconds</tr>" + block_rows(report["blocks"]) + "</table>";
+  out +=
+      "<h2>Blocks</h2><table><tr><th>block<th class=n>loss, rounded to nearest<th class=n>loss, tuned<th class=n>gain"
+      "<th class=n>best iteration<th class=n>seconds</tr>" +
+      block_rows(report["blocks"]) + "</table>";
   out += "<h2>Layers</h2><table><tr><th>layer<th>shape<th>scheme, or why not<th class=n>bits a weight</tr>" +
          layer_rows(report["layers"]) + "</table>";
   out += "<h2>Recipe</h2><pre>" + escaped(report["recipe"].get<std::string>()) + "</pre></html>\n";

@@ -20,15 +20,15 @@ struct BlockStats {
 };
 
 struct LayerStats {
-  std::string name, scheme;        // scheme "" when not quantized
-  std::string reason;              // why not
+  std::string name, scheme;  // scheme "" when not quantized
+  std::string reason;        // why not
   std::vector<std::int64_t> shape;
-  double bits_per_weight = 0.0;    // scales and zero points included
+  double bits_per_weight = 0.0;  // scales and zero points included
 };
 
 struct Result {
   std::vector<BlockStats> blocks;
-  std::vector<LayerStats> layers;  // every linear, quantized ones first in forward order
+  std::vector<LayerStats> layers;               // every linear, quantized ones first in forward order
   std::vector<quant::QuantizedWeight> tensors;  // empty when outputs were written
   std::vector<std::string> warnings;
   bool wrote_outputs = false;

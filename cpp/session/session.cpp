@@ -28,7 +28,8 @@ at::ScalarType compute_type(const Options& options) {
 
 at::ScalarType scale_type(const Model& model, const recipe::Recipe& recipe, const Options& options) {
   // Without an output the tensors stay in the result, with the scales that the default format would store.
-  const std::string& first = options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
+  const std::string& first =
+      options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
   const at::ScalarType type = exporter::scale_type(first, model.weight_type(), recipe.scale_dtype);
   for (const Options::Output& output : options.outputs)
     if (exporter::scale_type(output.format, model.weight_type(), recipe.scale_dtype) != type)
@@ -43,14 +44,17 @@ at::ScalarType scale_type(const Model& model, const recipe::Recipe& recipe, cons
 struct Session::Impl {
   Impl(std::shared_ptr<const Model> model_in, recipe::Recipe recipe_in,
        std::shared_ptr<const calibration::SampleSet> data_in, Options options_in)
-      : model(std::move(model_in)), data(std::move(data_in)), options(std::move(options_in)), recipe(std::move(recipe_in)) {
+      : model(std::move(model_in)),
+        data(std::move(data_in)),
+        options(std::move(options_in)),
+        recipe(std::move(recipe_in)) {
     if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);
     if (!options.cancel) options.cancel = std::make_shared<CancelToken>();
     modifier = std::make_unique<modifier::AutoRoundModifier>(recipe);
   }
 
-  /// Runs one step of the lifecycle. Work that fails half-way leaves nothing to go on with: the session is FAILED and its
-  /// half-written outputs are gone.
+  /// Runs one step of the lifecycle. Work that fails half-way leaves nothing to go on with: the session is FAILED and
+  /// its half-written outputs are gone.
   template <class Step>
   auto guarded(Step&& step) {
     try {
@@ -76,12 +80,13 @@ struct Session::Impl {
   }
 
   exporter::ExportPlan export_plan() const {
-    return {model->checkpoint(), recipe,              model->modules(),
-            modifier->assignment(), modifier->formats(), model->spec().tie_word_embeddings};
+    return {model->checkpoint(), recipe,
+            model->modules(),    modifier->assignment(),
+            modifier->formats(), model->spec().tie_word_embeddings};
   }
 
-  void emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block, std::int64_t iteration = -1,
-            double loss = no_loss, std::vector<at::Tensor> inputs = {}) const {
+  void emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block,
+            std::int64_t iteration = -1, double loss = no_loss, std::vector<at::Tensor> inputs = {}) const {
     if (!options.on_event || !(options.event_mask & kind)) return;
     Event event;
     event.kind = kind;
@@ -139,14 +144,16 @@ void Session::Impl::check_memory_limit() const {
   if (needed > static_cast<std::uint64_t>(limit->second))
     fail(Code::invalid_argument, "memory_limit",
          "the run is predicted to need " + format_bytes(needed) + ", the limit is " +
-             format_bytes(static_cast<std::uint64_t>(limit->second)) + "; fewer or shorter samples or a smaller batch need less");
+             format_bytes(static_cast<std::uint64_t>(limit->second)) +
+             "; fewer or shorter samples or a smaller batch need less");
 }
 
 void Session::Impl::initialize() {
   if (options.device != "cpu")
     fail(Code::unsupported, "device", "device " + options.device + " is not built in; this build knows: cpu");
   if (model->is_quantized())
-    fail(Code::unsupported, model->checkpoint().directory(), "the checkpoint is already quantized (quantization_config)");
+    fail(Code::unsupported, model->checkpoint().directory(),
+         "the checkpoint is already quantized (quantization_config)");
   if (uses_data()) check_token_ids(*data, samples(), model->spec().vocab_size);
 
   lm.emplace(model->causal_lm(compute_type(options)));
@@ -158,8 +165,10 @@ void Session::Impl::initialize() {
       uses_data() ? data->sequence_length() : 0, hooks, *options.cancel, model->log(),
       [this](quant::QuantizedWeight&& weight) { on_weight(std::move(weight)); },
       [this](std::size_t block, const tuner::Iteration& it) {
-        const double done = static_cast<double>(it.index + 1) / static_cast<double>(std::max<std::int64_t>(recipe.iters, 1));
-        emit(EventKind::iteration, static_cast<std::int64_t>(block), model->spec().layer_name(block), done, it.index, it.loss);
+        const double done =
+            static_cast<double>(it.index + 1) / static_cast<double>(std::max<std::int64_t>(recipe.iters, 1));
+        emit(EventKind::iteration, static_cast<std::int64_t>(block), model->spec().layer_name(block), done, it.index,
+             it.loss);
       }});
   modifier->on_initialize(*run);
   check_memory_limit();
@@ -186,7 +195,9 @@ std::optional<std::size_t> Session::Impl::next_block() {
   if (uses_data() && (options.event_mask & EventKind::block_inputs)) {
     const auto stream = modifier->captured_input(*reached);
     const auto quantized = modifier->quantized_input().defined() ? modifier->quantized_input() : stream;
-    const auto sized = [&](const at::Tensor& t) { return t.view({static_cast<std::int64_t>(samples()), run->length, -1}); };
+    const auto sized = [&](const at::Tensor& t) {
+      return t.view({static_cast<std::int64_t>(samples()), run->length, -1});
+    };
     emit(EventKind::block_inputs, block, name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
   }
   return reached;
@@ -200,8 +211,13 @@ void Session::Impl::tune(const std::vector<std::string>& module_names) {
   pipeline->release_layer();
 
   const tuner::BlockResult& tuned = modifier->last_block();
-  BlockStats stats{model->spec().layer_name(block), tuned.rtn_loss, tuned.loss, tuned.best_iteration, tuned.seconds,
-                   tuned.losses, tuned.fell_back};
+  BlockStats stats{model->spec().layer_name(block),
+                   tuned.rtn_loss,
+                   tuned.loss,
+                   tuned.best_iteration,
+                   tuned.seconds,
+                   tuned.losses,
+                   tuned.fell_back};
   if (!uses_data()) stats.rtn_loss = stats.loss = no_loss;
   if (tuned.fell_back)
     result->warnings.push_back(stats.name + ": the loss was not finite; rounded to nearest instead (on_nan: rtn)");
@@ -281,8 +297,9 @@ std::shared_ptr<const Result> Session::finalize() {
   if (impl_->lifecycle.state() == modifier::State::started) end();
   impl_->guarded([&] {
     impl_->modifier->on_finalize(*impl_->run);
-    impl_->result->report_json = report_json(*impl_->model, impl_->recipe, impl_->options, impl_->data.get(),
-                                             impl_->samples(), *impl_->result, impl_->outputs->disk_bytes(), impl_->clock);
+    impl_->result->report_json =
+        report_json(*impl_->model, impl_->recipe, impl_->options, impl_->data.get(), impl_->samples(), *impl_->result,
+                    impl_->outputs->disk_bytes(), impl_->clock);
     impl_->emit(EventKind::progress, -1, "finish", 1.0);  // the last moment at which a host can still say no
     impl_->outputs->finish();
   });

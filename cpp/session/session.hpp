@@ -41,7 +41,8 @@ class Session {
 std::shared_ptr<const Result> oneshot(std::shared_ptr<const Model> model, recipe::Recipe recipe,
                                       std::shared_ptr<const calibration::SampleSet> data, Options options);
 
-/// What a run would do, as JSON: modules with their schemes or reasons, predicted memory, disk and time. Reads no weights.
+/// What a run would do, as JSON: modules with their schemes or reasons, predicted memory, disk and time. Reads no
+/// weights.
 std::string plan(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
                  const Options& options);
 

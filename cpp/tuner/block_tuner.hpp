@@ -20,23 +20,23 @@ struct TuneOptions {
   std::int64_t iters = 200;  // 0: round-to-nearest
   std::int64_t batch_size = 8;
   std::int64_t gradient_accumulate_steps = 1;
-  double lr = 0.0;           // 0: 1/iters (2/iters from 1000 iterations on for layers of at most 3 bits)
-  double minmax_lr = 0.0;    // 0: as lr
+  double lr = 0.0;         // 0: 1/iters (2/iters from 1000 iterations on for layers of at most 3 bits)
+  double minmax_lr = 0.0;  // 0: as lr
   double momentum = 0.0;
   std::int64_t dynamic_max_gap = -1;
   bool enable_minmax_tuning = true;
   bool not_use_best_mse = false;
-  bool fused = true;         // fused kernels, or plain LibTorch operations
-  bool rtn_on_nan = false;   // a NaN or exploding loss: false = NUMERIC error, true = round-to-nearest and `fell_back`
+  bool fused = true;        // fused kernels, or plain LibTorch operations
+  bool rtn_on_nan = false;  // a NaN or exploding loss: false = NUMERIC error, true = round-to-nearest and `fell_back`
   std::uint64_t seed = 42;
 };
 
 /// Both streams of one block: [samples * length, hidden] in compute dtype, sample-major.
 struct BlockData {
-  at::Tensor input;                        // what the tuned layer sees (quantized stream)
-  at::Tensor target;                       // what it should give (full-precision layer on the full-precision stream)
-  std::vector<std::int64_t> lengths;       // real tokens of each sample; the rest is padding, which no loss counts
-  std::int64_t length = 0;                 // tokens of a sample with padding
+  at::Tensor input;                   // what the tuned layer sees (quantized stream)
+  at::Tensor target;                  // what it should give (full-precision layer on the full-precision stream)
+  std::vector<std::int64_t> lengths;  // real tokens of each sample; the rest is padding, which no loss counts
+  std::int64_t length = 0;            // tokens of a sample with padding
   const model::RopeTable* rope = nullptr;
 };
 

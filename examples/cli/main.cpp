@@ -25,9 +25,12 @@ int exit_code(autoround_status status) {
     case AUTOROUND_ERROR_INVALID_ARGUMENT:
     case AUTOROUND_ERROR_NOT_FOUND:
     case AUTOROUND_ERROR_PARSE:
-    case AUTOROUND_ERROR_UNSUPPORTED: return 2;
-    case AUTOROUND_ERROR_CANCELLED: return 3;
-    default: return 1;
+    case AUTOROUND_ERROR_UNSUPPORTED:
+      return 2;
+    case AUTOROUND_ERROR_CANCELLED:
+      return 3;
+    default:
+      return 1;
   }
 }
 

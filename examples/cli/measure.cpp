@@ -29,8 +29,9 @@ void perplexity(const PerplexityArguments& arguments, const Common& common) {
 
   double value = 0.0;
   call(autoround_model_perplexity, model.get(), data.get(), options.get(), &value);
-  const auto tokens = autoround_calibration_token_count(data.get()) -
-                      static_cast<int64_t>(autoround_calibration_sample_count(data.get()));  // all but the first of a window
+  const auto tokens =
+      autoround_calibration_token_count(data.get()) -
+      static_cast<int64_t>(autoround_calibration_sample_count(data.get()));  // all but the first of a window
   if (common.json) {
     const nlohmann::ordered_json line = {{"perplexity", value}, {"nll", std::log(value)}, {"tokens", tokens}};
     std::printf("%s\n", line.dump().c_str());
@@ -47,9 +48,11 @@ struct InspectArguments {
 void print_modules(const Model& model) {
   std::printf("%s: %lld parameters, %.1f MB, %zu blocks\n", autoround_model_architecture(model.get()),
               static_cast<long long>(autoround_model_parameter_count(model.get())),
-              static_cast<double>(autoround_model_byte_size(model.get())) / 1e6, autoround_model_block_count(model.get()));
+              static_cast<double>(autoround_model_byte_size(model.get())) / 1e6,
+              autoround_model_block_count(model.get()));
   for (std::size_t i = 0; i < autoround_model_module_count(model.get()); ++i) {
-    const long long rows = autoround_model_module_size(model.get(), i, 0), columns = autoround_model_module_size(model.get(), i, 1);
+    const long long rows = autoround_model_module_size(model.get(), i, 0),
+                    columns = autoround_model_module_size(model.get(), i, 1);
     std::printf("%-20s %s", autoround_model_module_class(model.get(), i), autoround_model_module_name(model.get(), i));
     if (columns > 0) std::printf("  [%lld, %lld]", rows, columns);
     std::printf("\n");
@@ -62,8 +65,9 @@ void inspect(const InspectArguments& arguments, const Common& common) {
                                  static_cast<const autoround_options*>(nullptr));
   if (arguments.recipe.file.empty() && arguments.recipe.scheme.empty()) return print_modules(model);
   const Recipe recipe = arguments.recipe.build();
-  const auto plan = make<Text>(autoround_model_plan, model.get(), recipe.get(), static_cast<const autoround_calibration*>(nullptr),
-                               static_cast<const autoround_options*>(nullptr));
+  const auto plan =
+      make<Text>(autoround_model_plan, model.get(), recipe.get(), static_cast<const autoround_calibration*>(nullptr),
+                 static_cast<const autoround_options*>(nullptr));
   if (common.json)
     std::printf("%s\n", plan.get());
   else
@@ -87,12 +91,17 @@ void print_plan(const std::string& json, bool with_layers) {
 
 void add_perplexity(CLI::App& app, const Common& common) {
   auto arguments = std::make_shared<PerplexityArguments>();
-  CLI::App* command = app.add_subcommand("perplexity", "perplexity of a folder, full precision or quantized by this program");
+  CLI::App* command =
+      app.add_subcommand("perplexity", "perplexity of a folder, full precision or quantized by this program");
   command->add_option("MODEL_DIR", arguments->model)->required();
   command->add_option("--text", arguments->text, "plain text (cut into windows) or .jsonl")->required();
   command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json; default: the model's");
-  command->add_option("--seqlen", arguments->seqlen, "tokens of a window")->capture_default_str()->check(CLI::Range(2, 131072));
-  command->add_option("--windows", arguments->windows, "windows to measure; 0: all")->capture_default_str()->check(CLI::NonNegativeNumber);
+  command->add_option("--seqlen", arguments->seqlen, "tokens of a window")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 131072));
+  command->add_option("--windows", arguments->windows, "windows to measure; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--dtype", arguments->dtype, "fp32 or bf16")->capture_default_str();
   command->callback([arguments, &common] { perplexity(*arguments, common); });
 }

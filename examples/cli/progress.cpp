@@ -19,12 +19,18 @@ double peak_megabytes() {
 
 const char* kind_name(autoround_event_kind kind) {
   switch (kind) {
-    case AUTOROUND_EVENT_PROGRESS: return "progress";
-    case AUTOROUND_EVENT_BLOCK_BEGIN: return "block_begin";
-    case AUTOROUND_EVENT_BLOCK_INPUTS: return "block_inputs";
-    case AUTOROUND_EVENT_ITERATION: return "iteration";
-    case AUTOROUND_EVENT_BLOCK_END: return "block_end";
-    default: return "unknown";
+    case AUTOROUND_EVENT_PROGRESS:
+      return "progress";
+    case AUTOROUND_EVENT_BLOCK_BEGIN:
+      return "block_begin";
+    case AUTOROUND_EVENT_BLOCK_INPUTS:
+      return "block_inputs";
+    case AUTOROUND_EVENT_ITERATION:
+      return "iteration";
+    case AUTOROUND_EVENT_BLOCK_END:
+      return "block_end";
+    default:
+      return "unknown";
   }
 }
 
@@ -73,14 +79,18 @@ void Progress::show(const autoround_event* event) {
   const autoround_event_kind kind = autoround_event_what(event);
   const double fraction = autoround_event_fraction(event), elapsed = seconds();
   switch (style_) {
-    case Style::silent: return;
-    case Style::json: print_json(event, elapsed); return;
+    case Style::silent:
+      return;
+    case Style::json:
+      print_json(event, elapsed);
+      return;
     case Style::lines:
       if (kind == AUTOROUND_EVENT_BLOCK_END)
         std::fprintf(stderr, "%s: loss %.4g, best iteration %lld, %.1f s\n", autoround_event_name(event),
                      autoround_event_loss(event), static_cast<long long>(autoround_event_iteration(event)), elapsed);
       return;
-    case Style::bar: break;
+    case Style::bar:
+      break;
   }
   const auto now = std::chrono::steady_clock::now();
   if (drawn_ && fraction < 1.0 && now - last_draw_ < std::chrono::milliseconds(100)) return;

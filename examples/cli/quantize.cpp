@@ -24,7 +24,8 @@ long long recipe_number(const Recipe& recipe, const char* key) {
 
 Calibration load_calibration(const QuantizeArguments& arguments, const Context& context, const Recipe& recipe) {
   if (arguments.calibration.empty()) return nullptr;
-  auto data = make<Calibration>(autoround_calibration_new, context.get(), static_cast<int64_t>(recipe_number(recipe, "seqlen")));
+  auto data = make<Calibration>(autoround_calibration_new, context.get(),
+                                static_cast<int64_t>(recipe_number(recipe, "seqlen")));
   const std::string tokenizer = arguments.tokenizer.empty() ? arguments.model + "/tokenizer.json" : arguments.tokenizer;
   call(autoround_calibration_set_tokenizer, data.get(), tokenizer.c_str());
   call(autoround_calibration_add_file, data.get(), arguments.calibration.c_str(),
@@ -37,7 +38,8 @@ Options make_options(const QuantizeArguments& arguments) {
   call(autoround_options_set_device, options.get(), arguments.device.c_str());
   if (arguments.seed >= 0) call(autoround_options_set_seed, options.get(), static_cast<uint64_t>(arguments.seed));
   if (arguments.memory_limit > 0)
-    call(autoround_options_set_memory_limit, options.get(), arguments.device.c_str(), static_cast<int64_t>(arguments.memory_limit));
+    call(autoround_options_set_memory_limit, options.get(), arguments.device.c_str(),
+         static_cast<int64_t>(arguments.memory_limit));
   for (const std::string& format : arguments.formats) {
     // Several formats: a folder each below the output.
     const std::string directory = arguments.formats.size() == 1 ? arguments.output : arguments.output + "/" + format;
@@ -69,9 +71,10 @@ void print_result(const QuantizeArguments& arguments, const Result& result, bool
     return;
   }
   std::printf("%s: %zu blocks, %.2f bits a quantized weight, %.1f MB from %.1f MB, %.1f s, peak %.0f MB\n",
-              arguments.output.c_str(), autoround_result_block_count(result.get()), report["bits_per_weight"].get<double>(),
-              report["output_bytes"].get<double>() / 1e6, report["model"]["bytes"].get<double>() / 1e6,
-              report["seconds"].get<double>(), report["peak_memory_bytes"].get<double>() / 1e6);
+              arguments.output.c_str(), autoround_result_block_count(result.get()),
+              report["bits_per_weight"].get<double>(), report["output_bytes"].get<double>() / 1e6,
+              report["model"]["bytes"].get<double>() / 1e6, report["seconds"].get<double>(),
+              report["peak_memory_bytes"].get<double>() / 1e6);
 }
 
 void quantize(const QuantizeArguments& arguments, const Common& common) {
@@ -91,7 +94,8 @@ void quantize(const QuantizeArguments& arguments, const Common& common) {
   }
   Progress progress(Progress::style_for(common.json, common.quiet), autoround_model_block_count(model.get()));
   call(autoround_options_set_callback, options.get(),
-       int32_t{AUTOROUND_EVENT_PROGRESS | AUTOROUND_EVENT_BLOCK_BEGIN | AUTOROUND_EVENT_ITERATION | AUTOROUND_EVENT_BLOCK_END},
+       int32_t{AUTOROUND_EVENT_PROGRESS | AUTOROUND_EVENT_BLOCK_BEGIN | AUTOROUND_EVENT_ITERATION |
+               AUTOROUND_EVENT_BLOCK_END},
        Progress::on_event, static_cast<void*>(&progress), static_cast<autoround_release_fn>(nullptr));
   const auto result = make<Result>(autoround_oneshot, model.get(), recipe.get(), data.get(), options.get());
   progress.clear();
@@ -106,18 +110,24 @@ void quantize(const QuantizeArguments& arguments, const Common& common) {
 void add_quantize(CLI::App& app, const Common& common) {
   auto arguments = std::make_shared<QuantizeArguments>();
   CLI::App* command = app.add_subcommand("quantize", "quantize a checkpoint folder");
-  command->add_option("MODEL_DIR", arguments->model, "Hugging Face folder: config.json, safetensors, tokenizer.json")->required();
+  command->add_option("MODEL_DIR", arguments->model, "Hugging Face folder: config.json, safetensors, tokenizer.json")
+      ->required();
   command->add_option("--output", arguments->output, "folder to write; absent or empty")->required();
   command->add_option("--calibration", arguments->calibration,
                       ".jsonl (text, messages or input_ids) or plain text; not needed with --iters 0");
   command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json; default: the model's");
-  command->add_option("--format", arguments->formats, "output formats, comma separated")->delimiter(',')->capture_default_str();
+  command->add_option("--format", arguments->formats, "output formats, comma separated")
+      ->delimiter(',')
+      ->capture_default_str();
   arguments->recipe.add_to(*command);
   command->add_option("--seed", arguments->seed, "overrides the recipe's")->check(CLI::NonNegativeNumber);
   command->add_option("--device", arguments->device)->capture_default_str();
-  command->add_option("--memory-limit", arguments->memory_limit, "refuse a run that is predicted to need more bytes; 8GB is understood")
+  command
+      ->add_option("--memory-limit", arguments->memory_limit,
+                   "refuse a run that is predicted to need more bytes; 8GB is understood")
       ->transform(CLI::AsSizeValue(true));
-  command->add_option("--report", arguments->report, "write the account of the run: FILE.html, and FILE.json beside it");
+  command->add_option("--report", arguments->report,
+                      "write the account of the run: FILE.html, and FILE.json beside it");
   command->add_flag("--dry-run", arguments->dry_run, "say what would be done and needed, and stop");
   command->callback([arguments, &common] { quantize(*arguments, common); });
 }

@@ -10,7 +10,8 @@ namespace {
 /// key=value with the type that the text has: integer, number, boolean, otherwise text; a key that holds a list grows.
 void apply_setting(const Recipe& recipe, const std::string& setting) {
   const std::size_t equals = setting.find('=');
-  if (equals == std::string::npos) throw ApiError(AUTOROUND_ERROR_INVALID_ARGUMENT, "--set wants key=value, got " + setting);
+  if (equals == std::string::npos)
+    throw ApiError(AUTOROUND_ERROR_INVALID_ARGUMENT, "--set wants key=value, got " + setting);
   const std::string key = setting.substr(0, equals), value = setting.substr(equals + 1);
   const char *begin = value.data(), *end = begin + value.size();
   int64_t integer = 0;
@@ -106,8 +107,12 @@ void add_recipe(CLI::App& app) {
 }
 
 void add_lists(CLI::App& app, const Common& common) {
-  app.add_subcommand("schemes", "preset schemes")->callback([] { print_list(autoround_scheme_count, autoround_scheme_name); });
-  app.add_subcommand("formats", "output formats")->callback([] { print_list(autoround_format_count, autoround_format_name); });
+  app.add_subcommand("schemes", "preset schemes")->callback([] {
+    print_list(autoround_scheme_count, autoround_scheme_name);
+  });
+  app.add_subcommand("formats", "output formats")->callback([] {
+    print_list(autoround_format_count, autoround_format_name);
+  });
   app.add_subcommand("version", "version and build")->callback([&common] {
     if (common.json)
       std::printf("%s\n", autoround_build_info());

@@ -39,8 +39,8 @@ Arguments parse(int argc, char** argv) {
   Arguments arguments;
   const std::map<std::string, std::string*> texts{{"--model", &arguments.model}, {"--ids", &arguments.ids}};
   const std::map<std::string, std::int64_t*> numbers{
-      {"--samples", &arguments.samples}, {"--length", &arguments.length},   {"--batch", &arguments.batch},
-      {"--layers", &arguments.layers},   {"--iters", &arguments.iters},     {"--threads", &arguments.threads},
+      {"--samples", &arguments.samples}, {"--length", &arguments.length}, {"--batch", &arguments.batch},
+      {"--layers", &arguments.layers},   {"--iters", &arguments.iters},   {"--threads", &arguments.threads},
       {"--bits", &arguments.bits},       {"--group", &arguments.group}};
   const std::map<std::string, bool*> switches{{"--plain", &arguments.plain}, {"--profile", &arguments.profile}};
   for (int i = 1; i < argc; ++i) {
@@ -190,12 +190,15 @@ void run(const Arguments& arguments) {
       for (const auto& part : projection->parts) formats[part.name] = format;
     }
     auto last = Clock::time_point();
-    const auto result = tuner::tune_block(*layer, data, formats, options, {}, [&](const tuner::Iteration& iteration) {
-      const auto now = Clock::now();
-      if (iteration.index > 0) iterations.push_back(std::chrono::duration<double>(now - last).count());
-      last = now;
-      if (profile) profile->iteration_ended();
-    }, Logger());
+    const auto result = tuner::tune_block(
+        *layer, data, formats, options, {},
+        [&](const tuner::Iteration& iteration) {
+          const auto now = Clock::now();
+          if (iteration.index > 0) iterations.push_back(std::chrono::duration<double>(now - last).count());
+          last = now;
+          if (profile) profile->iteration_ended();
+        },
+        Logger());
     if (profile) profile->pause();
     data.input = result.output;
     loss = result.loss;

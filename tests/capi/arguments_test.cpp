@@ -2,7 +2,8 @@
 
 #include "host.hpp"
 
-// Every pointer argument of every fallible function, NULL one at a time: INVALID_ARGUMENT, out-parameters NULL, no crash.
+// Every pointer argument of every fallible function, NULL one at a time: INVALID_ARGUMENT, out-parameters NULL, no
+// crash.
 
 namespace {
 
@@ -35,11 +36,13 @@ TEST_CASE("arguments: NULL for each pointer of context, recipe, options", "[capi
   char* text = nullptr;
   expect_invalid({
       {"context_new out", [&](auto e) { return autoround_context_new(nullptr, e); }},
-      {"context_set_log context", [&](auto e) { return autoround_context_set_log(nullptr, 2, nullptr, nullptr, nullptr, e); }},
+      {"context_set_log context",
+       [&](auto e) { return autoround_context_set_log(nullptr, 2, nullptr, nullptr, nullptr, e); }},
       {"context_set_threads context", [&](auto e) { return autoround_context_set_threads(nullptr, 1, e); }},
       {"context_set_threads -1", [&](auto e) { return autoround_context_set_threads(context.get(), -1, e); }},
       {"context_set_threads 1e6", [&](auto e) { return autoround_context_set_threads(context.get(), 1000000, e); }},
-      {"context_set_log level", [&](auto e) { return autoround_context_set_log(context.get(), 17, nullptr, nullptr, nullptr, e); }},
+      {"context_set_log level",
+       [&](auto e) { return autoround_context_set_log(context.get(), 17, nullptr, nullptr, nullptr, e); }},
       {"recipe_new out", [&](auto e) { return autoround_recipe_new(nullptr, e); }},
       {"recipe_parse text", [&](auto e) { return autoround_recipe_parse(nullptr, 3, "toml", &out, e); }},
       {"recipe_parse syntax", [&](auto e) { return autoround_recipe_parse("", 0, nullptr, &out, e); }},
@@ -73,21 +76,28 @@ TEST_CASE("arguments: NULL for each pointer of context, recipe, options", "[capi
       {"options_set_device device", [&](auto e) { return autoround_options_set_device(o, nullptr, e); }},
       {"options_set_device tpu", [&](auto e) { return autoround_options_set_device(o, "tpu", e); }},
       {"options_set_device empty", [&](auto e) { return autoround_options_set_device(o, "", e); }},
-      {"options_set_compute_dtype options", [&](auto e) { return autoround_options_set_compute_dtype(nullptr, "bf16", e); }},
+      {"options_set_compute_dtype options",
+       [&](auto e) { return autoround_options_set_compute_dtype(nullptr, "bf16", e); }},
       {"options_set_compute_dtype dtype", [&](auto e) { return autoround_options_set_compute_dtype(o, nullptr, e); }},
       {"options_set_compute_dtype int8", [&](auto e) { return autoround_options_set_compute_dtype(o, "int8", e); }},
       {"options_set_seed options", [&](auto e) { return autoround_options_set_seed(nullptr, 1, e); }},
       {"options_set_deterministic options", [&](auto e) { return autoround_options_set_deterministic(nullptr, 1, e); }},
-      {"options_set_memory_limit options", [&](auto e) { return autoround_options_set_memory_limit(nullptr, "cpu", 1, e); }},
+      {"options_set_memory_limit options",
+       [&](auto e) { return autoround_options_set_memory_limit(nullptr, "cpu", 1, e); }},
       {"options_set_memory_limit device", [&](auto e) { return autoround_options_set_memory_limit(o, nullptr, 1, e); }},
-      {"options_set_memory_limit negative", [&](auto e) { return autoround_options_set_memory_limit(o, "cpu", -1, e); }},
-      {"options_set_output options", [&](auto e) { return autoround_options_set_output(nullptr, "d", "compressed-tensors", e); }},
-      {"options_set_output directory", [&](auto e) { return autoround_options_set_output(o, nullptr, "compressed-tensors", e); }},
-      {"options_set_output empty directory", [&](auto e) { return autoround_options_set_output(o, "", "compressed-tensors", e); }},
+      {"options_set_memory_limit negative",
+       [&](auto e) { return autoround_options_set_memory_limit(o, "cpu", -1, e); }},
+      {"options_set_output options",
+       [&](auto e) { return autoround_options_set_output(nullptr, "d", "compressed-tensors", e); }},
+      {"options_set_output directory",
+       [&](auto e) { return autoround_options_set_output(o, nullptr, "compressed-tensors", e); }},
+      {"options_set_output empty directory",
+       [&](auto e) { return autoround_options_set_output(o, "", "compressed-tensors", e); }},
       {"options_set_output format", [&](auto e) { return autoround_options_set_output(o, "d", nullptr, e); }},
       {"options_set_output empty format", [&](auto e) { return autoround_options_set_output(o, "d", "", e); }},
       {"options_set_cancel options", [&](auto e) { return autoround_options_set_cancel(nullptr, nullptr, e); }},
-      {"options_set_callback options", [&](auto e) { return autoround_options_set_callback(nullptr, 1, nullptr, nullptr, nullptr, e); }},
+      {"options_set_callback options",
+       [&](auto e) { return autoround_options_set_callback(nullptr, 1, nullptr, nullptr, nullptr, e); }},
   });
   CHECK(out == nullptr);
   CHECK(text == nullptr);
@@ -101,7 +111,8 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
   const host::Session session_owner = toy.session();
   autoround_session* const s = session_owner.get();
   const host::Result result = toy.oneshot();
-  const auto tensor = host::make<host::Tensor>(autoround_model_tensor, static_cast<const autoround_model*>(m), "model.norm.weight");
+  const auto tensor =
+      host::make<host::Tensor>(autoround_model_tensor, static_cast<const autoround_model*>(m), "model.norm.weight");
   const int64_t ids[] = {1, 2};
   autoround_model* model = nullptr;
   autoround_calibration* data = nullptr;
@@ -135,12 +146,18 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
       {"calibration_add_tokens none", [&](auto e) { return autoround_calibration_add_tokens(d, ids, 0, e); }},
       {"calibration_add_text data", [&](auto e) { return autoround_calibration_add_text(nullptr, "x", 1, e); }},
       {"calibration_add_text text", [&](auto e) { return autoround_calibration_add_text(d, nullptr, 1, e); }},
-      {"calibration_add_windows data", [&](auto e) { return autoround_calibration_add_windows(nullptr, "x", 1, 0, 0, nullptr, e); }},
-      {"calibration_add_windows text", [&](auto e) { return autoround_calibration_add_windows(d, nullptr, 1, 0, 0, nullptr, e); }},
-      {"calibration_add_jsonl data", [&](auto e) { return autoround_calibration_add_jsonl(nullptr, "p", nullptr, 0, nullptr, e); }},
-      {"calibration_add_jsonl path", [&](auto e) { return autoround_calibration_add_jsonl(d, nullptr, nullptr, 0, nullptr, e); }},
-      {"calibration_add_file data", [&](auto e) { return autoround_calibration_add_file(nullptr, "p", 0, 0, nullptr, e); }},
-      {"calibration_add_file path", [&](auto e) { return autoround_calibration_add_file(d, nullptr, 0, 0, nullptr, e); }},
+      {"calibration_add_windows data",
+       [&](auto e) { return autoround_calibration_add_windows(nullptr, "x", 1, 0, 0, nullptr, e); }},
+      {"calibration_add_windows text",
+       [&](auto e) { return autoround_calibration_add_windows(d, nullptr, 1, 0, 0, nullptr, e); }},
+      {"calibration_add_jsonl data",
+       [&](auto e) { return autoround_calibration_add_jsonl(nullptr, "p", nullptr, 0, nullptr, e); }},
+      {"calibration_add_jsonl path",
+       [&](auto e) { return autoround_calibration_add_jsonl(d, nullptr, nullptr, 0, nullptr, e); }},
+      {"calibration_add_file data",
+       [&](auto e) { return autoround_calibration_add_file(nullptr, "p", 0, 0, nullptr, e); }},
+      {"calibration_add_file path",
+       [&](auto e) { return autoround_calibration_add_file(d, nullptr, 0, 0, nullptr, e); }},
       {"session_new model", [&](auto e) { return autoround_session_new(nullptr, r, d, nullptr, &session, e); }},
       {"session_new recipe", [&](auto e) { return autoround_session_new(m, nullptr, d, nullptr, &session, e); }},
       {"session_new out", [&](auto e) { return autoround_session_new(m, r, d, nullptr, nullptr, e); }},
@@ -148,16 +165,22 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
       {"session_start", [&](auto e) { return autoround_session_start(nullptr, e); }},
       {"session_next_block", [&](auto e) { return autoround_session_next_block(nullptr, nullptr, e); }},
       {"session_sequential_epoch_end", [&](auto e) { return autoround_session_sequential_epoch_end(nullptr, e); }},
-      {"session_..._modules session", [&](auto e) { return autoround_session_sequential_epoch_end_modules(nullptr, nullptr, 0, e); }},
-      {"session_..._modules names", [&](auto e) { return autoround_session_sequential_epoch_end_modules(s, nullptr, 1, e); }},
-      {"session_..._modules name", [&](auto e) { return autoround_session_sequential_epoch_end_modules(s, null_name, 1, e); }},
+      {"session_..._modules session",
+       [&](auto e) { return autoround_session_sequential_epoch_end_modules(nullptr, nullptr, 0, e); }},
+      {"session_..._modules names",
+       [&](auto e) { return autoround_session_sequential_epoch_end_modules(s, nullptr, 1, e); }},
+      {"session_..._modules name",
+       [&](auto e) { return autoround_session_sequential_epoch_end_modules(s, null_name, 1, e); }},
       {"session_end", [&](auto e) { return autoround_session_end(nullptr, e); }},
       {"session_finalize", [&](auto e) { return autoround_session_finalize(nullptr, &none, e); }},
       {"oneshot model", [&](auto e) { return autoround_oneshot(nullptr, r, d, nullptr, &none, e); }},
       {"oneshot recipe", [&](auto e) { return autoround_oneshot(m, nullptr, d, nullptr, &none, e); }},
-      {"result_layer_tensor result", [&](auto e) { return autoround_result_layer_tensor(nullptr, 0, "scales", &part, e); }},
-      {"result_layer_tensor part", [&](auto e) { return autoround_result_layer_tensor(result.get(), 0, nullptr, &part, e); }},
-      {"result_layer_tensor out", [&](auto e) { return autoround_result_layer_tensor(result.get(), 0, "scales", nullptr, e); }},
+      {"result_layer_tensor result",
+       [&](auto e) { return autoround_result_layer_tensor(nullptr, 0, "scales", &part, e); }},
+      {"result_layer_tensor part",
+       [&](auto e) { return autoround_result_layer_tensor(result.get(), 0, nullptr, &part, e); }},
+      {"result_layer_tensor out",
+       [&](auto e) { return autoround_result_layer_tensor(result.get(), 0, "scales", nullptr, e); }},
       {"result_report result", [&](auto e) { return autoround_result_report(nullptr, &text, e); }},
       {"result_report out", [&](auto e) { return autoround_result_report(result.get(), nullptr, e); }},
       {"result_report_html result", [&](auto e) { return autoround_result_report_html(nullptr, &text, e); }},

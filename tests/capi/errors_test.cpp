@@ -4,8 +4,8 @@
 
 TEST_CASE("errors: a path that is not there gives NOT_FOUND with the path", "[capi][errors]") {
   autoround_model* model = nullptr;
-  const host::Failure said = host::failure(autoround_model_open, static_cast<autoround_context*>(nullptr), "/no/such/model",
-                                           static_cast<const autoround_options*>(nullptr), &model);
+  const host::Failure said = host::failure(autoround_model_open, static_cast<autoround_context*>(nullptr),
+                                           "/no/such/model", static_cast<const autoround_options*>(nullptr), &model);
   CHECK(said.status == AUTOROUND_ERROR_NOT_FOUND);
   CHECK((said.subject + said.message).find("/no/such/model") != std::string::npos);
   CHECK(model == nullptr);
@@ -25,11 +25,13 @@ TEST_CASE("errors: an error object outlives everything and may be read in anothe
 
 TEST_CASE("errors: output inside the model, unknown format, two outputs in one place", "[capi][errors]") {
   host::Toy toy;
-  const host::Failure unknown = host::failure(autoround_options_set_output, toy.options.get(), "x", "compresed-tensors");
+  const host::Failure unknown =
+      host::failure(autoround_options_set_output, toy.options.get(), "x", "compresed-tensors");
   CHECK(unknown.status == AUTOROUND_ERROR_UNSUPPORTED);
   CHECK(unknown.message.find("compressed-tensors") != std::string::npos);
 
-  host::ok(autoround_options_set_output, toy.options.get(), (toy.directory() + "/quantized").c_str(), "compressed-tensors");
+  host::ok(autoround_options_set_output, toy.options.get(), (toy.directory() + "/quantized").c_str(),
+           "compressed-tensors");
   CHECK(toy.failing_oneshot().status == AUTOROUND_ERROR_INVALID_ARGUMENT);
 
   toy.options = host::make<host::Options>(autoround_options_new);

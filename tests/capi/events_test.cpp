@@ -20,7 +20,8 @@ int32_t observe(void* user_data, const autoround_event* event) {
   for (size_t i = 0; i < autoround_event_input_count(event); ++i) {
     autoround_tensor* input = nullptr;
     if (autoround_event_input(event, i, &input, nullptr) != AUTOROUND_OK) return 1;
-    for (size_t dim = 0; dim < autoround_tensor_rank(input); ++dim) seen->input_sizes.push_back(autoround_tensor_size(input, dim));
+    for (size_t dim = 0; dim < autoround_tensor_rank(input); ++dim)
+      seen->input_sizes.push_back(autoround_tensor_size(input, dim));
     autoround_tensor_free(input);
   }
   return 0;
@@ -34,7 +35,8 @@ TEST_CASE("events: a run tells of every block and iteration, in order", "[capi][
   Seen seen;
   {
     host::Toy toy;
-    host::ok(autoround_options_set_callback, toy.options.get(), int32_t{31}, observe, static_cast<void*>(&seen), release);
+    host::ok(autoround_options_set_callback, toy.options.get(), int32_t{31}, observe, static_cast<void*>(&seen),
+             release);
     toy.oneshot();
     CHECK(seen.kinds[AUTOROUND_EVENT_PROGRESS] == 2);
     CHECK(seen.kinds[AUTOROUND_EVENT_BLOCK_BEGIN] == 2);
@@ -62,7 +64,8 @@ TEST_CASE("events: the mask selects", "[capi][events]") {
 TEST_CASE("events: release runs exactly once, whatever happens", "[capi][events]") {
   Seen seen;
   const auto options = host::make<host::Options>(autoround_options_new);
-  CHECK(host::failure(autoround_options_set_callback, options.get(), int32_t{1 << 20}, observe, static_cast<void*>(&seen), release)
+  CHECK(host::failure(autoround_options_set_callback, options.get(), int32_t{1 << 20}, observe,
+                      static_cast<void*>(&seen), release)
             .status == AUTOROUND_ERROR_INVALID_ARGUMENT);
   CHECK(seen.released == 1);
   CHECK(host::failure(autoround_options_set_callback, static_cast<autoround_options*>(nullptr), int32_t{1}, observe,
@@ -97,9 +100,9 @@ TEST_CASE("log: lines reach the host's sink and nothing else", "[capi][events]")
         static_cast<void*>(&sink), [](void* user_data) { ++static_cast<Sink*>(user_data)->released; });
     const auto model = host::make<host::Model>(autoround_model_open, context.get(), toy.directory().c_str(),
                                                static_cast<const autoround_options*>(nullptr));
-    const auto result = host::make<host::Result>(autoround_oneshot, model.get(), static_cast<const autoround_recipe*>(toy.recipe.get()),
-                                                 static_cast<const autoround_calibration*>(toy.data.get()),
-                                                 static_cast<const autoround_options*>(nullptr));
+    const auto result = host::make<host::Result>(
+        autoround_oneshot, model.get(), static_cast<const autoround_recipe*>(toy.recipe.get()),
+        static_cast<const autoround_calibration*>(toy.data.get()), static_cast<const autoround_options*>(nullptr));
     CHECK(std::any_of(sink.lines.begin(), sink.lines.end(), [](const std::string& line) {
       return line.find("8 of 8 samples, 121 tokens, 7 padding") != std::string::npos;
     }));

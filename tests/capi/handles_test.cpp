@@ -7,8 +7,8 @@ TEST_CASE("handles: freed in any order", "[capi][handles]") {
   for (int order = 0; order < 6; ++order) {
     host::Toy toy;
     host::Session session = toy.session();
-    std::vector<std::function<void()>> frees = {[&] { toy.model.reset(); },   [&] { toy.recipe.reset(); },
-                                                [&] { toy.data.reset(); },    [&] { toy.options.reset(); },
+    std::vector<std::function<void()>> frees = {[&] { toy.model.reset(); }, [&] { toy.recipe.reset(); },
+                                                [&] { toy.data.reset(); }, [&] { toy.options.reset(); },
                                                 [&] { session.reset(); }};
     std::rotate(frees.begin(), frees.begin() + order % 5, frees.end());
     if (order == 5) std::reverse(frees.begin(), frees.end());

@@ -147,7 +147,8 @@ inline std::map<std::string, std::string> contents(const std::string& directory)
 /// Names in the folder that holds the outputs, hidden ones included: what a failed run left behind.
 inline std::vector<std::string> siblings(const Toy& toy) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(toy.folder.path())) names.push_back(entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(toy.folder.path()))
+    names.push_back(entry.path().filename().string());
   return names;
 }
 

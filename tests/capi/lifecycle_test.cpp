@@ -32,7 +32,8 @@ TEST_CASE("lifecycle: every call out of order names the state it needs and chang
   const host::Session session = toy.session();
   CHECK(autoround_session_state(session.get()) == AUTOROUND_STATE_CREATED);
   for (Step step : {Step(autoround_session_start)}) expect_state_error(step, session, "INITIALIZED");
-  for (Step step : {Step(next_block), Step(autoround_session_sequential_epoch_end), Step(autoround_session_end), Step(finalize)})
+  for (Step step :
+       {Step(next_block), Step(autoround_session_sequential_epoch_end), Step(autoround_session_end), Step(finalize)})
     expect_state_error(step, session, "STARTED");
 
   host::ok(autoround_session_initialize, session.get());

@@ -31,9 +31,9 @@ TEST_CASE("oneshot: writes a folder that opens, measures and knows that it is qu
 
   const host::Model quantized = host::open(toy.output());
   autoround_result* none = nullptr;
-  const host::Failure again = host::failure(autoround_oneshot, quantized.get(), static_cast<const autoround_recipe*>(toy.recipe.get()),
-                                            static_cast<const autoround_calibration*>(toy.data.get()),
-                                            static_cast<const autoround_options*>(nullptr), &none);
+  const host::Failure again = host::failure(
+      autoround_oneshot, quantized.get(), static_cast<const autoround_recipe*>(toy.recipe.get()),
+      static_cast<const autoround_calibration*>(toy.data.get()), static_cast<const autoround_options*>(nullptr), &none);
   CHECK(again.status == AUTOROUND_ERROR_UNSUPPORTED);
   CHECK(again.message.find("already quantized") != std::string::npos);
 }
@@ -98,8 +98,8 @@ TEST_CASE("oneshot: asymmetric weights keep their zero points", "[capi][oneshot]
   host::Toy toy;
   host::ok(autoround_recipe_set_bool, toy.recipe.get(), "weights.symmetric", int32_t{0});
   const host::Result result = toy.oneshot();
-  const auto zeros = host::make<host::Tensor>(autoround_result_layer_tensor, static_cast<const autoround_result*>(result.get()),
-                                              size_t{0}, "zero_points");
+  const auto zeros = host::make<host::Tensor>(
+      autoround_result_layer_tensor, static_cast<const autoround_result*>(result.get()), size_t{0}, "zero_points");
   const auto* values = static_cast<const uint8_t*>(autoround_tensor_data(zeros.get()));
   const size_t count = autoround_tensor_byte_size(zeros.get());
   REQUIRE(count > 0);

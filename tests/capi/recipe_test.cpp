@@ -13,14 +13,16 @@ host::Recipe parse(const std::string& text, const char* syntax) {
 }
 
 std::string dump(const host::Recipe& recipe, const char* syntax) {
-  return host::make<host::Text>(autoround_recipe_dump, static_cast<const autoround_recipe*>(recipe.get()), syntax).get();
+  return host::make<host::Text>(autoround_recipe_dump, static_cast<const autoround_recipe*>(recipe.get()), syntax)
+      .get();
 }
 
 }  // namespace
 
 TEST_CASE("recipe: TOML to YAML and back is the same recipe", "[capi][recipe]") {
   const std::string toml =
-      "[test_stage.modifiers.AutoRoundModifier]\nscheme = \"W4A16_ASYM\"\nignore = [\"lm_head\", \"re:.*\\U0001F600\"]\niters = 7\n";
+      "[test_stage.modifiers.AutoRoundModifier]\nscheme = \"W4A16_ASYM\"\nignore = [\"lm_head\", "
+      "\"re:.*\\U0001F600\"]\niters = 7\n";
   const host::Recipe first = parse(toml, "toml");
   const host::Recipe second = parse(dump(first, "yaml"), "yaml");
   CHECK(dump(first, "toml") == dump(second, "toml"));
@@ -48,8 +50,10 @@ TEST_CASE("recipe: setters refuse what does not fit and change nothing", "[capi]
   CHECK(unknown.subject == "itres");
   CHECK(unknown.message.find("iters") != std::string::npos);
   CHECK(host::failure(autoround_recipe_set_int, recipe.get(), "iters", int64_t{-1}).subject == "iters");
-  CHECK(host::failure(autoround_recipe_set_string, recipe.get(), "iters", "many").status == AUTOROUND_ERROR_INVALID_ARGUMENT);
-  CHECK(host::failure(autoround_recipe_set_string, recipe.get(), "scheme", "W4A17").message.find("W4A16") != std::string::npos);
+  CHECK(host::failure(autoround_recipe_set_string, recipe.get(), "iters", "many").status ==
+        AUTOROUND_ERROR_INVALID_ARGUMENT);
+  CHECK(host::failure(autoround_recipe_set_string, recipe.get(), "scheme", "W4A17").message.find("W4A16") !=
+        std::string::npos);
   CHECK(get(recipe, "iters") == "12");
 }
 
@@ -65,7 +69,8 @@ TEST_CASE("recipe: a syntax error says where", "[capi][recipe]") {
 
 TEST_CASE("recipe: clones are independent", "[capi][recipe]") {
   const auto recipe = host::make<host::Recipe>(autoround_recipe_new);
-  const auto copy = host::make<host::Recipe>(autoround_recipe_clone, static_cast<const autoround_recipe*>(recipe.get()));
+  const auto copy =
+      host::make<host::Recipe>(autoround_recipe_clone, static_cast<const autoround_recipe*>(recipe.get()));
   host::ok(autoround_recipe_set_int, copy.get(), "iters", int64_t{3});
   CHECK(get(recipe, "iters") == "200");
   CHECK(get(copy, "iters") == "3");
@@ -74,8 +79,9 @@ TEST_CASE("recipe: clones are independent", "[capi][recipe]") {
 TEST_CASE("recipe: validation against a model lists every offender", "[capi][recipe]") {
   const host::Toy toy;
   host::ok(autoround_recipe_set_int, toy.recipe.get(), "weights.group_size", int64_t{40});
-  const host::Failure said = host::failure(autoround_recipe_validate, static_cast<const autoround_recipe*>(toy.recipe.get()),
-                                           static_cast<const autoround_model*>(toy.model.get()));
+  const host::Failure said =
+      host::failure(autoround_recipe_validate, static_cast<const autoround_recipe*>(toy.recipe.get()),
+                    static_cast<const autoround_model*>(toy.model.get()));
   CHECK(said.status == AUTOROUND_ERROR_INVALID_ARGUMENT);
   CHECK(said.message.find("model.layers.0.self_attn.q_proj") != std::string::npos);
   CHECK(said.message.find("model.layers.1.mlp.down_proj") != std::string::npos);

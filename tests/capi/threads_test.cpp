@@ -19,7 +19,8 @@ TEST_CASE("threads: two sessions in two threads give what they give alone", "[ca
     }
     autoround_result* result = nullptr;
     autoround_error* error = nullptr;
-    if (autoround_oneshot(toy->model.get(), toy->recipe.get(), toy->data.get(), toy->options.get(), &result, &error) == AUTOROUND_OK)
+    if (autoround_oneshot(toy->model.get(), toy->recipe.get(), toy->data.get(), toy->options.get(), &result, &error) ==
+        AUTOROUND_OK)
       files = host::contents(toy->output());
     autoround_result_free(result);
     autoround_error_free(error);
@@ -42,7 +43,8 @@ TEST_CASE("threads: a handle may move to another thread", "[capi][threads]") {
   host::Result result;
   std::thread([&] {
     autoround_result* raw = nullptr;
-    if (autoround_oneshot(toy.model.get(), toy.recipe.get(), toy.data.get(), toy.options.get(), &raw, nullptr) == AUTOROUND_OK)
+    if (autoround_oneshot(toy.model.get(), toy.recipe.get(), toy.data.get(), toy.options.get(), &raw, nullptr) ==
+        AUTOROUND_OK)
       result.reset(raw);
   }).join();
   CHECK(autoround_result_block_count(result.get()) == 2);

@@ -8,8 +8,8 @@
 namespace {
 
 std::vector<uint8_t> codes(const host::Result& result, size_t layer) {
-  const auto tensor = host::make<host::Tensor>(autoround_result_layer_tensor, static_cast<const autoround_result*>(result.get()),
-                                               layer, "qweight");
+  const auto tensor = host::make<host::Tensor>(autoround_result_layer_tensor,
+                                               static_cast<const autoround_result*>(result.get()), layer, "qweight");
   const auto* data = static_cast<const uint8_t*>(autoround_tensor_data(tensor.get()));
   return {data, data + autoround_tensor_byte_size(tensor.get())};
 }
@@ -62,7 +62,8 @@ TEST_CASE("upstream fault: the padding mask is ignored", "[capi][faults]") {
   const auto a = codes(exact, 0), b = codes(padded, 0);
   size_t same = 0;
   for (size_t i = 0; i < a.size(); ++i) same += a[i] == b[i];
-  CHECK(static_cast<double>(same) > 0.98 * static_cast<double>(a.size()));  // sums run in another order, nothing else differs
+  CHECK(static_cast<double>(same) >
+        0.98 * static_cast<double>(a.size()));  // sums run in another order, nothing else differs
 }
 
 TEST_CASE("upstream fault: short samples are dropped without a word", "[capi][faults]") {
@@ -71,7 +72,8 @@ TEST_CASE("upstream fault: short samples are dropped without a word", "[capi][fa
   host::ok(autoround_calibration_add_tokens, toy.data.get(), static_cast<const int64_t*>(one), size_t{1});
   CHECK(autoround_calibration_sample_count(toy.data.get()) == 9);
   CHECK(autoround_calibration_token_count(toy.data.get()) == 122);
-  const std::string report = host::make<host::Text>(autoround_result_report, static_cast<const autoround_result*>(toy.oneshot().get())).get();
+  const std::string report =
+      host::make<host::Text>(autoround_result_report, static_cast<const autoround_result*>(toy.oneshot().get())).get();
   CHECK(report.find("\"samples\": 9") != std::string::npos);
   CHECK(report.find("\"tokens\": 122") != std::string::npos);
 }
@@ -81,7 +83,8 @@ TEST_CASE("upstream fault: scales are rounded twice", "[capi][faults]") {
   const host::Toy toy;
   const host::Result result = toy.oneshot();
   const auto get = [&](const char* part) {
-    return host::make<host::Tensor>(autoround_result_layer_tensor, static_cast<const autoround_result*>(result.get()), size_t{4}, part);
+    return host::make<host::Tensor>(autoround_result_layer_tensor, static_cast<const autoround_result*>(result.get()),
+                                    size_t{4}, part);
   };
   const host::Tensor code_tensor = get("qweight"), scale_tensor = get("scales"), weight_tensor = get("weight");
   CHECK(std::string(autoround_tensor_dtype(scale_tensor.get())) == "BF16");  // the checkpoint's own type
@@ -138,6 +141,7 @@ TEST_CASE("upstream fault: one run leaks into the next", "[capi][faults]") {
 
 TEST_CASE("upstream fault: library code ends the process when no sample is left", "[capi][faults]") {
   host::Toy toy;
-  toy.data = host::make<host::Calibration>(autoround_calibration_new, static_cast<autoround_context*>(nullptr), int64_t{16});
+  toy.data =
+      host::make<host::Calibration>(autoround_calibration_new, static_cast<autoround_context*>(nullptr), int64_t{16});
   CHECK(toy.failing_oneshot().status == AUTOROUND_ERROR_INVALID_ARGUMENT);
 }

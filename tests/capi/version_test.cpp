@@ -2,8 +2,8 @@
 
 TEST_CASE("version: number, text and ABI agree", "[capi]") {
   const uint32_t number = autoround_version_number();
-  const std::string text = std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) + "." +
-                           std::to_string(number % 100);
+  const std::string text =
+      std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) + "." + std::to_string(number % 100);
   CHECK(text == autoround_version_string());
   CHECK(autoround_abi_version() == 0);
   CHECK(std::string(autoround_build_info()).find(text) != std::string::npos);

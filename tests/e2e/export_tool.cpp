@@ -86,8 +86,8 @@ void write_expected(const std::string& directory, const Tensors& tensors) {
   make_directory(directory);
   std::vector<ar::checkpoint::PlannedTensor> plan;
   for (const auto& [name, tensor] : tensors) {
-    const auto type = tensor.scalar_type() == at::kLong ? ar::checkpoint::DType::i64
-                                                        : ar::model::disk_type(tensor.scalar_type());
+    const auto type =
+        tensor.scalar_type() == at::kLong ? ar::checkpoint::DType::i64 : ar::model::disk_type(tensor.scalar_type());
     plan.push_back({{name, type, tensor.sizes().vec()}, name});
   }
   ar::checkpoint::ShardWriter writer(directory, plan);

@@ -98,8 +98,7 @@ RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, 
       rope.long_factor = read_factors(view, "long_factor", static_cast<std::size_t>(rotary_dim / 2));
       break;
     case RopeType::dynamic:
-      if (rotary_dim <= 2)
-        fail(Code::parse, view.subject(), "`rope_type` dynamic needs heads of more than 2 elements");
+      if (rotary_dim <= 2) fail(Code::parse, view.subject(), "`rope_type` dynamic needs heads of more than 2 elements");
       break;
     case RopeType::standard:
     case RopeType::linear:

@@ -59,9 +59,8 @@ AttentionSpec read_attention(const JsonView& text, std::int64_t hidden, const Sk
     out_of_range(text, "the head dimension is " + std::to_string(attention.head_dim) +
                            "; rotary position embeddings need an even one");
   if (attention.heads * attention.head_dim > max_width)
-    out_of_range(text, "`num_attention_heads` * `head_dim` is " +
-                           std::to_string(attention.heads * attention.head_dim) + "; at most " +
-                           std::to_string(max_width) + " is supported");
+    out_of_range(text, "`num_attention_heads` * `head_dim` is " + std::to_string(attention.heads * attention.head_dim) +
+                           "; at most " + std::to_string(max_width) + " is supported");
   attention.scale = std::pow(static_cast<double>(attention.head_dim), -0.5);
   return attention;
 }
@@ -129,8 +128,8 @@ void read_window_layers(DecoderSpec& spec, const JsonView& text) {
   }
   const Json& types = text.json().at("layer_types");
   if (!types.is_array() || types.size() != spec.layers.size())
-    out_of_range(text, "`layer_types` must be an array of " + std::to_string(spec.layers.size()) +
-                           " names, one for each layer");
+    out_of_range(
+        text, "`layer_types` must be an array of " + std::to_string(spec.layers.size()) + " names, one for each layer");
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     if (types[i] == "full_attention") continue;
     if (types[i] != "sliding_attention")

@@ -15,9 +15,9 @@ inline constexpr std::int64_t max_positions = std::int64_t{1} << 31;
 
 /// How transformers' configuration class of the family fills in keys that config.json lacks.
 struct SkeletonDefaults {
-  std::string class_prefix;                // "Llama": LlamaForCausalLM, LlamaDecoderLayer ...
-  std::optional<std::int64_t> kv_heads;    // nullopt: as many as heads
-  std::optional<std::int64_t> head_dim;    // nullopt: hidden_size / num_attention_heads
+  std::string class_prefix;              // "Llama": LlamaForCausalLM, LlamaDecoderLayer ...
+  std::optional<std::int64_t> kv_heads;  // nullopt: as many as heads
+  std::optional<std::int64_t> head_dim;  // nullopt: hidden_size / num_attention_heads
   std::int64_t max_position = 2048;
 };
 

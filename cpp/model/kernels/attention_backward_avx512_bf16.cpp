@@ -31,10 +31,10 @@ struct BackwardSpace {
   Bf16 *query, *grad;                             // one block of queries and of the output's gradient, rows
   Unit *query_pairs, *grad_pairs;                 // the same as row pairs
   float* grad_query;
-  float *delta, *lse;                             // per query: grad . out, log-sum-exp
-  float *scores, *products;                       // one strip: q.k and grad.v
-  Unit *weights, *slopes;                         // P and dS as pairs of queries, [32][64]
-  Bf16* slope_rows;                               // dS as rows
+  float *delta, *lse;        // per query: grad . out, log-sum-exp
+  float *scores, *products;  // one strip: q.k and grad.v
+  Unit *weights, *slopes;    // P and dS as pairs of queries, [32][64]
+  Bf16* slope_rows;          // dS as rows
 };
 
 /// P = exp2(scores - lse) and dS = P (products - delta) of one strip, in bf16 and laid out for what they multiply.

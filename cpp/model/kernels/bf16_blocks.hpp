@@ -1,6 +1,7 @@
 // How blocked attention cuts up its work, after FlashAttention-2 (Dao 2023): blocks of 64 queries against blocks of 64
 // keys, softmax kept as a running maximum and sum, nothing of size sequence^2 stored. A task lays out the keys and
-// values of one kv head once and walks through the query heads that share them. Only for the AVX512-BF16 translation units.
+// values of one kv head once and walks through the query heads that share them. Only for the AVX512-BF16 translation
+// units.
 #pragma once
 
 #include "model/kernels/bf16_heads.hpp"

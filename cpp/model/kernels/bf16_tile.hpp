@@ -12,8 +12,8 @@ namespace {
 
 using Unit = std::uint32_t;  // two bf16: even k in the low half
 
-constexpr std::int64_t kLanes = 16;        // floats in a register
-constexpr std::int64_t kTileRows = 8;      // 8 x 32 accumulators are 16 registers: enough to hide the latency
+constexpr std::int64_t kLanes = 16;    // floats in a register
+constexpr std::int64_t kTileRows = 8;  // 8 x 32 accumulators are 16 registers: enough to hide the latency
 constexpr std::int64_t kTileColumns = 32;
 
 inline std::int64_t round_up(std::int64_t value, std::int64_t multiple) {

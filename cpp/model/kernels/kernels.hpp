@@ -1,7 +1,8 @@
 // The fused CPU kernels of a decoder layer as one table of plain functions, chosen once for this CPU. They take raw
 // pointers and ranges and know no tensors, threads or gradient graphs: fused_ops_*.cpp allocate, split the work and
-// talk to autograd. Each instruction set is compiled in translation units of its own that include nothing but intrinsics, so
-// that no inline function of a library header is ever compiled with wider flags and picked by the linker for all.
+// talk to autograd. Each instruction set is compiled in translation units of its own that include nothing but
+// intrinsics, so that no inline function of a library header is ever compiled with wider flags and picked by the linker
+// for all.
 #pragma once
 
 #include <cstddef>
@@ -62,9 +63,9 @@ constexpr std::int64_t kMaxHeadDim = 512;
 /// gradient. What is saved between forward and backward is qkv, out and lse.
 struct Attention {
   std::int64_t sequence = 0, heads = 0, kv_heads = 0;
-  std::int64_t head_dim = 0;                        // multiple of 16, at most kMaxHeadDim
-  std::int64_t rotary_dim = 0;                      // even; 0: no rotation. Element i turns with i + rotary_dim / 2.
-  std::int64_t window = 0;                          // key k is visible to query q iff q - window < k <= q; 0: k <= q
+  std::int64_t head_dim = 0;    // multiple of 16, at most kMaxHeadDim
+  std::int64_t rotary_dim = 0;  // even; 0: no rotation. Element i turns with i + rotary_dim / 2.
+  std::int64_t window = 0;      // key k is visible to query q iff q - window < k <= q; 0: k <= q
   float scale = 1, norm_eps = 0;
   const float *cos = nullptr, *sin = nullptr;       // [sequence, rotary_dim / 2]
   const Bf16 *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or both null
@@ -77,7 +78,7 @@ struct Attention {
 
 /// One task is one (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head.
 struct AttentionPass {
-  std::size_t (*workspace_bytes)(const Attention&);  // for one thread
+  std::size_t (*workspace_bytes)(const Attention&);                   // for one thread
   void (*run)(const Attention&, std::int64_t task, void* workspace);  // workspace: 64-byte aligned
 };
 
@@ -86,9 +87,9 @@ struct AttentionKernels {
 };
 
 struct Kernels {
-  const char* name;                             // "avx512_bf16", "avx512", "avx2" or "portable"
+  const char* name;  // "avx512_bf16", "avx512", "avx2" or "portable"
   const RowKernels *bf16, *fp32;
-  const AttentionKernels* attention;            // for Bf16; null where the CPU has no bf16 products
+  const AttentionKernels* attention;  // for Bf16; null where the CPU has no bf16 products
 };
 
 /// The table for this CPU. The environment variable ATEN_CPU_CAPABILITY (default, avx2, avx512), which LibTorch reads

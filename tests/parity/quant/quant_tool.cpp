@@ -4,8 +4,9 @@
 //   qdq <folder> <path> <bits> <sym|asym> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
 //   pack <folder> <bits> <rows> <columns> <dimension>
 //
-// qdq reads weight, value, min_scale, max_scale and gradient, and writes <path>.output (W'), .codes, .scales, .zeros, and
-// after one step .value, .min, .max, .best_codes. pack reads codes and writes packed and unpacked. Files are raw arrays.
+// qdq reads weight, value, min_scale, max_scale and gradient, and writes <path>.output (W'), .codes, .scales, .zeros,
+// and after one step .value, .min, .max, .best_codes. pack reads codes and writes packed and unpacked. Files are raw
+// arrays.
 #include <ATen/ATen.h>
 
 #include <fstream>
@@ -49,14 +50,15 @@ void qdq(std::istringstream& line) {
   quant::WeightFormat format;
   std::int64_t out = 0, in = 0;
   quant::StepRates rates;
-  line >> folder >> path >> format.bits >> symmetry >> format.group >> scale_type >> dtype >> out >> in >> rates.value >>
-      rates.minmax;
+  line >> folder >> path >> format.bits >> symmetry >> format.group >> scale_type >> dtype >> out >> in >>
+      rates.value >> rates.minmax;
   if (!line) throw std::runtime_error("malformed qdq line");
   format.symmetric = symmetry == "sym";
   format.scale_type = dtype_named(scale_type);
 
   const auto at = [&](const char* name) { return folder + "/" + name; };
-  quant::RoundingState state = make_rounding_state(format, read(at("weight"), {out, in}, dtype_named(dtype)), true, true);
+  quant::RoundingState state =
+      make_rounding_state(format, read(at("weight"), {out, in}, dtype_named(dtype)), true, true);
   state.value = read(at("value"), {out, in}, at::kFloat);
   state.min_scale = read(at("min_scale"), state.min_scale.sizes(), at::kFloat);
   state.max_scale = read(at("max_scale"), state.max_scale.sizes(), at::kFloat);
@@ -76,7 +78,9 @@ void qdq(std::istringstream& line) {
     weight = quant::fused::quantize(state, *kernels);
     quant::fused::update(state, gradient, rates, true, *kernels);
   }
-  const auto save = [&](const char* name, const at::Tensor& tensor) { write(folder + "/" + path + "." + name, tensor); };
+  const auto save = [&](const char* name, const at::Tensor& tensor) {
+    write(folder + "/" + path + "." + name, tensor);
+  };
   save("output", output);
   save("codes", weight.codes);
   save("scales", weight.scales);

@@ -24,7 +24,9 @@ using test::error_of;
 using test::mentions;
 using test::TemporaryDirectory;
 
-gsl::span<const std::byte> bytes_of(std::string_view text) { return gsl::as_bytes(gsl::span<const char>(text.data(), text.size())); }
+gsl::span<const std::byte> bytes_of(std::string_view text) {
+  return gsl::as_bytes(gsl::span<const char>(text.data(), text.size()));
+}
 
 TEST_CASE("input file: reads any part, and nothing past the end", "[base]") {
   const TemporaryDirectory dir;

@@ -87,7 +87,8 @@ TEST_CASE("json: limits stop hostile documents early", "[base]") {
 
 TEST_CASE("json: an object of many keys is read in linear time", "[base]") {
   std::string text = "{";
-  for (int i = 0; i < 100'000; ++i) text.append(i == 0 ? "" : ",").append("\"k").append(std::to_string(i)).append("\":1");
+  for (int i = 0; i < 100'000; ++i)
+    text.append(i == 0 ? "" : ",").append("\"k").append(std::to_string(i)).append("\":1");
   CHECK(parse_json(text + "}", "f", {16u << 20}).size() == 100'000);
 }
 
@@ -141,7 +142,8 @@ TEST_CASE("json view: the full range of int64 is exact", "[base]") {
 }
 
 TEST_CASE("json view: the other types", "[base]") {
-  const Json json = parse_json(R"({"n": 1e-6, "i": 3, "b": true, "s": "x", "o": {"k": 1}, "nothing": null})", "config.json");
+  const Json json =
+      parse_json(R"({"n": 1e-6, "i": 3, "b": true, "s": "x", "o": {"k": 1}, "nothing": null})", "config.json");
   const JsonView view(json, "config.json");
   CHECK(view.number("n") == 1e-6);
   CHECK(view.number("i") == 3.0);
@@ -158,13 +160,13 @@ TEST_CASE("json view: the other types", "[base]") {
   CHECK(view.object("o")->integer("k", 0, 9) == 1);
   CHECK(error_of([&] { view.object("o")->integer("k", 2, 9); }).subject() == "config.json: o");
 
-  for (const auto& [act, key] : std::initializer_list<std::pair<std::function<void()>, std::string>>{
-           {[&] { view.number("s"); }, "s"},
-           {[&] { view.number("b"); }, "b"},
-           {[&] { view.boolean_or("i", false); }, "i"},
-           {[&] { view.string("i"); }, "i"},
-           {[&] { view.string("absent"); }, "absent"},
-           {[&] { view.object("s"); }, "s"}}) {
+  for (const auto& [act, key] :
+       std::initializer_list<std::pair<std::function<void()>, std::string>>{{[&] { view.number("s"); }, "s"},
+                                                                            {[&] { view.number("b"); }, "b"},
+                                                                            {[&] { view.boolean_or("i", false); }, "i"},
+                                                                            {[&] { view.string("i"); }, "i"},
+                                                                            {[&] { view.string("absent"); }, "absent"},
+                                                                            {[&] { view.object("s"); }, "s"}}) {
     const Error error = error_of(act);
     CHECK(error.code() == Code::parse);
     CHECK(mentions(error, "`" + key + "`"));

@@ -22,14 +22,14 @@ TEST_CASE("UTF-8: the first invalid byte is found", "[base]") {
       {"h\xC3\xA9llo \xE4\xB8\xAD \xF0\x9F\x98\x80", std::nullopt},
       {"\xED\x9F\xBF\xEE\x80\x80\xF4\x8F\xBF\xBF", std::nullopt},  // both sides of the surrogates, and U+10FFFF
       {"ab\xFF", 2},
-      {"a\x80", 1},              // continuation without a lead
-      {"\xC0\xAF", 0},           // overlong '/'
-      {"\xE0\x9F\xBF", 0},       // overlong
-      {"\xF0\x8F\xBF\xBF", 0},   // overlong
-      {"x\xED\xA0\x80", 1},      // surrogate
-      {"\xF4\x90\x80\x80", 0},   // above U+10FFFF
-      {"ok\xE4\xB8", 2},         // cut short
-      {"\xFF\xFE{\0"s, 0},       // UTF-16
+      {"a\x80", 1},             // continuation without a lead
+      {"\xC0\xAF", 0},          // overlong '/'
+      {"\xE0\x9F\xBF", 0},      // overlong
+      {"\xF0\x8F\xBF\xBF", 0},  // overlong
+      {"x\xED\xA0\x80", 1},     // surrogate
+      {"\xF4\x90\x80\x80", 0},  // above U+10FFFF
+      {"ok\xE4\xB8", 2},        // cut short
+      {"\xFF\xFE{\0"s, 0},      // UTF-16
       {"\xF0\x9F\x98z", 0},
   };
   for (const Case& c : cases) {

@@ -1,6 +1,7 @@
+#include "calibration/sample_set.hpp"
+
 #include <string>
 
-#include "calibration/sample_set.hpp"
 #include "fixture.hpp"
 #include "support/catch.hpp"
 

@@ -1,6 +1,7 @@
+#include "calibration/tokenizer.hpp"
+
 #include <string>
 
-#include "calibration/tokenizer.hpp"
 #include "fixture.hpp"
 #include "support/catch.hpp"
 

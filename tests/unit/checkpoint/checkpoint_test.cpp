@@ -36,8 +36,9 @@ void write_two_shards(const TemporaryDirectory& dir) {
   dir.write("config.json", small_config);
   dir.write("m-1.safetensors", u8_tensors({"a", "b"}));
   dir.write("m-2.safetensors", u8_tensors({"c"}));
-  dir.write("model.safetensors.index.json",
-            R"({"metadata":{"total_size":12},"weight_map":{"a":"m-1.safetensors","b":"m-1.safetensors","c":"m-2.safetensors"}})");
+  dir.write(
+      "model.safetensors.index.json",
+      R"({"metadata":{"total_size":12},"weight_map":{"a":"m-1.safetensors","b":"m-1.safetensors","c":"m-2.safetensors"}})");
 }
 
 TEST_CASE("checkpoint: one file", "[checkpoint]") {
@@ -171,9 +172,7 @@ TEST_CASE("checkpoint: config.json can be many things", "[checkpoint]") {
   const auto open = [&] { Checkpoint::open(dir.path(), Logger()); };
   Code code = Code::io;
   std::string mention;
-  SECTION("absent") {
-    code = Code::not_found;
-  }
+  SECTION("absent") { code = Code::not_found; }
   SECTION("a directory") {
     fs::create_directory(dir / "config.json");
     mention = "is a directory";
@@ -216,9 +215,12 @@ TEST_CASE("checkpoint: code that comes with a model is not run", "[checkpoint]")
 
 TEST_CASE("checkpoint: the dtype of config.json and those of the tensors", "[checkpoint]") {
   const TemporaryDirectory dir;
-  dir.write("model.safetensors",
-            safetensors(R"({"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F16","shape":[1],"data_offsets":[2,4]},)"
-                        R"("codes":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})", "12345"));
+  dir.write(
+      "model.safetensors",
+      safetensors(
+          R"({"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F16","shape":[1],"data_offsets":[2,4]},)"
+          R"("codes":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})",
+          "12345"));
   const auto open = [&](const std::string& dtype, const Logger& log) {
     dir.write("config.json", R"({"model_type": "x", "dtype": ")" + dtype + R"("})");
     Checkpoint::open(dir.path(), log);
@@ -291,7 +293,8 @@ TEST_CASE("checkpoint: links stay inside the folder, or in the cache's blob stor
   CHECK(strict.code() == Code::parse);
   CHECK(mentions(strict, "config.json: is a symbolic link"));
 
-  for (const std::string& target : {dir / "elsewhere/2", std::string("../../../elsewhere/2"), std::string("/etc/hostname")}) {
+  for (const std::string& target :
+       {dir / "elsewhere/2", std::string("../../../elsewhere/2"), std::string("/etc/hostname")}) {
     link(target, "model.safetensors");
     const Error error = error_of([&] { open(); });
     CAPTURE(target, text_of(error));
@@ -326,8 +329,8 @@ TEST_CASE("checkpoint: companions are all files but weights, configuration and l
   const TemporaryDirectory dir;
   dir.write("config.json", small_config);
   dir.write("model.safetensors", u8_tensors({"x"}));
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "merges.txt", "modeling_x.py",
-                           "chat_template.jinja", "LICENSE"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "merges.txt",
+                           "modeling_x.py", "chat_template.jinja", "LICENSE"}) {
     dir.write(name, "1");
   }
   for (const char* name : {"consolidated.safetensors", "pytorch_model.bin", "a.pt", "b.pth", "c.gguf", "x.index.json",
@@ -339,8 +342,8 @@ TEST_CASE("checkpoint: companions are all files but weights, configuration and l
   fs::create_symlink("nowhere", dir / "dangling.txt");
   LogLines log;
   CHECK(Checkpoint::open(dir.path(), log.logger)->companion_files() ==
-        std::vector<std::string>{"LICENSE", "chat_template.jinja", "generation_config.json", "merges.txt", "modeling_x.py",
-                                 "tokenizer.json", "tokenizer_config.json", "vocab.json"});
+        std::vector<std::string>{"LICENSE", "chat_template.jinja", "generation_config.json", "merges.txt",
+                                 "modeling_x.py", "tokenizer.json", "tokenizer_config.json", "vocab.json"});
   CHECK(log.mention("secret.txt"));
 }
 

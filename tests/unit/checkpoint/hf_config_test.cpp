@@ -54,13 +54,16 @@ TEST_CASE("config: bad values name file and key", "[checkpoint]") {
       {R"({"text_config":3})", Code::parse, "`text_config` is 3", [](const HfConfig& c) { c.text(); }},
       {R"({"torch_dtype":"int4"})", Code::unsupported, "`torch_dtype` is `int4`", [](const HfConfig& c) { c.dtype(); }},
       {R"({"dtype":16})", Code::parse, "`dtype` is 16", [](const HfConfig& c) { c.dtype(); }},
-      {R"({"tie_word_embeddings":"yes"})", Code::parse, "`tie_word_embeddings`", [](const HfConfig& c) { c.tie_word_embeddings(false); }},
+      {R"({"tie_word_embeddings":"yes"})", Code::parse, "`tie_word_embeddings`",
+       [](const HfConfig& c) { c.tie_word_embeddings(false); }},
       {R"({"rope_scaling":"linear"})", Code::parse, "`rope_scaling`", [](const HfConfig& c) { c.rope_parameters(); }},
       {R"({"rope_theta":"1e4"})", Code::parse, "`rope_theta`", [](const HfConfig& c) { c.rope_parameters(); }},
       {R"({"rope_theta":-1})", Code::parse, "`rope_theta` is -1", [](const HfConfig& c) { c.rope_parameters(); }},
       {R"({"rope_theta":0})", Code::parse, "`rope_theta` is 0", [](const HfConfig& c) { c.rope_parameters(); }},
-      {R"({"rope_parameters":{"rope_type":1}})", Code::parse, "`rope_type`", [](const HfConfig& c) { c.rope_parameters(); }},
-      {R"({"rope_parameters":{"full_attention":{}}})", Code::parse, "each kind of layer", [](const HfConfig& c) { c.rope_parameters(); }},
+      {R"({"rope_parameters":{"rope_type":1}})", Code::parse, "`rope_type`",
+       [](const HfConfig& c) { c.rope_parameters(); }},
+      {R"({"rope_parameters":{"full_attention":{}}})", Code::parse, "each kind of layer",
+       [](const HfConfig& c) { c.rope_parameters(); }},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text);
@@ -81,7 +84,8 @@ TEST_CASE("config: rope of both transformers generations becomes one object", "[
     std::string layer_type;
     std::string expected;
   };
-  const std::string gemma_v5 = R"({"rope_parameters":{"full_attention":{"rope_type":"linear","factor":8.0,"rope_theta":1000000.0},
+  const std::string gemma_v5 =
+      R"({"rope_parameters":{"full_attention":{"rope_type":"linear","factor":8.0,"rope_theta":1000000.0},
       "sliding_attention":{"rope_type":"default","rope_theta":10000.0}}})";
   const std::string gemma_v4 =
       R"({"rope_theta":1000000.0,"rope_local_base_freq":10000.0,"rope_scaling":{"rope_type":"linear","factor":8.0}})";
@@ -95,9 +99,12 @@ TEST_CASE("config: rope of both transformers generations becomes one object", "[
        R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"rope_theta":500000.0})"},
       {R"({"rope_parameters":{"rope_type":"yarn","rope_theta":1e6,"factor":4.0}})", "",
        R"({"rope_type":"yarn","rope_theta":1000000.0,"factor":4.0})"},
-      {R"({"rope_theta":7.0,"rope_parameters":{"rope_type":"default"}})", "", R"({"rope_type":"default","rope_theta":7.0})"},
-      {R"({"rope_scaling":{"type":"su","long_factor":[1]}})", "", R"({"long_factor":[1],"rope_type":"longrope","rope_theta":10000.0})"},
-      {R"({"rope_scaling":{"type":"mrope","mrope_section":[1]}})", "", R"({"mrope_section":[1],"rope_type":"default","rope_theta":10000.0})"},
+      {R"({"rope_theta":7.0,"rope_parameters":{"rope_type":"default"}})", "",
+       R"({"rope_type":"default","rope_theta":7.0})"},
+      {R"({"rope_scaling":{"type":"su","long_factor":[1]}})", "",
+       R"({"long_factor":[1],"rope_type":"longrope","rope_theta":10000.0})"},
+      {R"({"rope_scaling":{"type":"mrope","mrope_section":[1]}})", "",
+       R"({"mrope_section":[1],"rope_type":"default","rope_theta":10000.0})"},
       {R"({"text_config":{"rope_theta":9.0},"rope_theta":1.0})", "", R"({"rope_type":"default","rope_theta":9.0})"},
       {gemma_v5, "full_attention", R"({"rope_type":"linear","factor":8.0,"rope_theta":1000000.0})"},
       {gemma_v5, "sliding_attention", R"({"rope_type":"default","rope_theta":10000.0})"},

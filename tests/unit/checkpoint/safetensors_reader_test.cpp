@@ -70,8 +70,8 @@ TEST_CASE("safetensors: every broken file is refused and the message says why", 
   const std::string header_only = "{\"w\"";
   const std::string ok = one("U8", "[4]", "[0,4]");
   const auto two = [](const std::string& a, const std::string& b) {
-    return R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + a + R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b +
-           "}}";
+    return R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + a +
+           R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}";
   };
   std::string long_name(1025, 'n');
   std::vector<Case> cases{
@@ -89,7 +89,10 @@ TEST_CASE("safetensors: every broken file is refused and the message says why", 
       {"not UTF-8", safetensors("{\"\xFF\":1}"), {"offset 2 is not valid UTF-8"}},
       {"cut JSON", safetensors(header_only), {"column"}},
       {"text after", safetensors("{}{}"), {"column 3"}},
-      {"duplicate tensor", safetensors(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})"), {"`w`", "twice"}},
+      {"duplicate tensor",
+       safetensors(
+           R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})"),
+       {"`w`", "twice"}},
       {"two metadata", safetensors(R"({"__metadata__":{},"__metadata__":{}})"), {"`__metadata__` occurs twice"}},
       {"metadata key twice", safetensors(R"({"__metadata__":{"a":"1","a":"2"}})"), {"`a` twice"}},
       {"metadata number", safetensors(R"({"__metadata__":{"a":1}})"), {"`__metadata__`", "only strings"}},
@@ -101,21 +104,32 @@ TEST_CASE("safetensors: every broken file is refused and the message says why", 
       {"tensor is null", safetensors(R"({"w":null})"), {"`w`", "null"}},
       {"no name", safetensors(R"({"":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})"), {"empty name"}},
       {"long name", safetensors("{\"" + long_name + "\":{}}"), {"1025 bytes", "limit is 1024"}},
-      {"dtype unknown", safetensors(one("Q4", "[4]", "[0,4]"), "abcd"), {"`w`", "unknown dtype `Q4`"}, Code::unsupported},
+      {"dtype unknown",
+       safetensors(one("Q4", "[4]", "[0,4]"), "abcd"),
+       {"`w`", "unknown dtype `Q4`"},
+       Code::unsupported},
       {"dtype lower case", safetensors(one("u8", "[4]", "[0,4]"), "abcd"), {"`w`", "`u8`"}, Code::unsupported},
-      {"dtype a number", safetensors(R"({"w":{"dtype":1,"shape":[0],"data_offsets":[0,0]}})"), {"`w`", "a number (`1`)"}},
+      {"dtype a number",
+       safetensors(R"({"w":{"dtype":1,"shape":[0],"data_offsets":[0,0]}})"),
+       {"`w`", "a number (`1`)"}},
       {"dtype missing", safetensors(R"({"w":{"shape":[0],"data_offsets":[0,0]}})"), {"`w`", "lacks the key `dtype`"}},
       {"shape missing", safetensors(R"({"w":{"dtype":"U8","data_offsets":[0,0]}})"), {"lacks the key `shape`"}},
       {"offsets missing", safetensors(R"({"w":{"dtype":"U8","shape":[0]}})"), {"lacks the key `data_offsets`"}},
-      {"shape twice", safetensors(R"({"w":{"dtype":"U8","shape":[0],"shape":[0],"data_offsets":[0,0]}})"), {"`shape` twice"}},
-      {"unknown member", safetensors(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"x":1}})"), {"`w`", "unknown key `x`"}},
+      {"shape twice",
+       safetensors(R"({"w":{"dtype":"U8","shape":[0],"shape":[0],"data_offsets":[0,0]}})"),
+       {"`shape` twice"}},
+      {"unknown member",
+       safetensors(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"x":1}})"),
+       {"`w`", "unknown key `x`"}},
       {"shape text", safetensors(one("U8", "\"4\"", "[0,4]"), "abcd"), {"`w`", "a string"}},
       {"shape object", safetensors(one("U8", "{}", "[0,4]"), "abcd"), {"`w`", "an object"}},
       {"shape nested", safetensors(one("U8", "[[4]]", "[0,4]"), "abcd"), {"nested deeper"}},
       {"dimension negative", safetensors(one("U8", "[-4]", "[0,4]"), "abcd"), {"`w`", "-4"}},
       {"dimension float", safetensors(one("U8", "[4.0]", "[0,4]"), "abcd"), {"`w`", "4.0"}},
       {"dimension text", safetensors(one("U8", "[\"4\"]", "[0,4]"), "abcd"), {"`w`", "a string"}},
-      {"dimension too large", safetensors(one("U8", "[9223372036854775805]", "[0,4]"), "abcd"), {"`w`", "9223372036854775805"}},
+      {"dimension too large",
+       safetensors(one("U8", "[9223372036854775805]", "[0,4]"), "abcd"),
+       {"`w`", "9223372036854775805"}},
       {"dimension 2^64", safetensors(one("U8", "[18446744073709551616]", "[0,4]"), "abcd"), {"`w`"}},
       {"rank 9", safetensors(one("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), "a"), {"`w`", "more than 8 dimensions"}},
       {"product overflow", safetensors(one("U8", "[4294967296,4294967296]", "[0,0]")), {"`w`", "too large"}},
@@ -127,10 +141,16 @@ TEST_CASE("safetensors: every broken file is refused and the message says why", 
       {"offset float", safetensors(one("U8", "[4]", "[0,4.0]"), "abcd"), {"`w`", "4.0"}},
       {"three offsets", safetensors(one("U8", "[4]", "[0,4,4]"), "abcd"), {"`w`", "more than 2"}},
       {"one offset", safetensors(one("U8", "[4]", "[4]"), "abcd"), {"`w`", "fewer than 2"}},
-      {"offsets overflow", safetensors(one("U8", "[4]", "[18446744073709551611,18446744073709551615]"), "abcd"), {"`w`", "too large"}},
+      {"offsets overflow",
+       safetensors(one("U8", "[4]", "[18446744073709551611,18446744073709551615]"), "abcd"),
+       {"`w`", "too large"}},
       {"beyond the end", safetensors(one("U8", "[8]", "[0,8]"), "abcd"), {"`w`", "past the end of the file"}},
-      {"far beyond the end", safetensors(one("U8", "[4]", "[4611686018427387904,4611686018427387908]"), "abcd"), {"`w`", "past the end"}},
-      {"shape and bytes differ", safetensors(one("BF16", "[4]", "[0,4]"), "abcd"), {"`w` has 4 bytes", "BF16 of shape [4] needs 8"}},
+      {"far beyond the end",
+       safetensors(one("U8", "[4]", "[4611686018427387904,4611686018427387908]"), "abcd"),
+       {"`w`", "past the end"}},
+      {"shape and bytes differ",
+       safetensors(one("BF16", "[4]", "[0,4]"), "abcd"),
+       {"`w` has 4 bytes", "BF16 of shape [4] needs 8"}},
       {"overlap", safetensors(two("[0,4]", "[2,6]"), "abcdef"), {"`b`", "inside the data before it"}},
       {"same place twice", safetensors(two("[0,4]", "[0,4]"), "abcd"), {"`b`", "inside"}},
       {"gap", safetensors(two("[0,4]", "[5,9]"), "abcdefghi"), {"`b`", "not at the end of"}},
@@ -141,7 +161,8 @@ TEST_CASE("safetensors: every broken file is refused and the message says why", 
       {"a zip file", "PK\x03\x04" + std::string(40, '\0'), {"header length"}},
   };
   for (int size = 0; size < 8; ++size) {
-    cases.push_back({"file of " + std::to_string(size) + " bytes", std::string(static_cast<std::size_t>(size), '{'),
+    cases.push_back({"file of " + std::to_string(size) + " bytes",
+                     std::string(static_cast<std::size_t>(size), '{'),
                      {std::to_string(size) + " bytes", "too small"}});
   }
   for (const Case& c : cases) {
@@ -159,7 +180,8 @@ TEST_CASE("safetensors: every broken file is refused and the message says why", 
 
 TEST_CASE("safetensors: unsorted entries of whole cover are legal", "[checkpoint]") {
   const auto tensors = read(safetensors(
-      R"({"z":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "xyz"));
+      R"({"z":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
+      "xyz"));
   CHECK(tensors[0].info.name == "a");
   CHECK(tensors[1].info.name == "z");
 }

@@ -11,7 +11,9 @@ using autoround::test::error_of;
 using autoround::test::mentions;
 using autoround::test::text_of;
 
-ShardIndex parse(const std::string& text) { return ShardIndex::parse(text, "dir/model.safetensors.index.json", Logger()); }
+ShardIndex parse(const std::string& text) {
+  return ShardIndex::parse(text, "dir/model.safetensors.index.json", Logger());
+}
 
 TEST_CASE("shard index: shards are sorted, each once", "[checkpoint]") {
   const ShardIndex index = parse(R"({"metadata":{"total_size":12},"weight_map":
@@ -35,7 +37,8 @@ TEST_CASE("shard index: a name that is no file of the folder is refused", "[chec
     CHECK(mentions(error, "`model.norm.weight`"));
     CHECK(mentions(error, "wanted"));
   }
-  CHECK(mentions(error_of([] { parse(R"({"weight_map":{"w":")" + std::string(250, 'x') + ".safetensors\"}}"); }), "plain file name"));
+  CHECK(mentions(error_of([] { parse(R"({"weight_map":{"w":")" + std::string(250, 'x') + ".safetensors\"}}"); }),
+                 "plain file name"));
 }
 
 TEST_CASE("shard index: other shapes are refused", "[checkpoint]") {
@@ -61,7 +64,11 @@ TEST_CASE("shard index: other shapes are refused", "[checkpoint]") {
   }
   std::string text = R"({"weight_map":{)";
   for (int i = 0; i <= 10'000; ++i) {
-    text.append(i == 0 ? "\"" : ",\"").append(std::to_string(i)).append("\":\"").append(std::to_string(i)).append(".safetensors\"");
+    text.append(i == 0 ? "\"" : ",\"")
+        .append(std::to_string(i))
+        .append("\":\"")
+        .append(std::to_string(i))
+        .append(".safetensors\"");
   }
   CHECK(mentions(error_of([&] { parse(text + "}}"); }), "10001 shards; the limit is 10000"));
 }
@@ -70,8 +77,8 @@ TEST_CASE("shard index: a wrong total size is a warning at most", "[checkpoint]"
   for (const std::string total : {"-1", "\"12\"", "1e300", "null", "[]"}) {
     CAPTURE(total);
     test::LogLines log;
-    const auto index = ShardIndex::parse(R"({"metadata":{"total_size":)" + total + R"(},"weight_map":{"w":"m.safetensors"}})",
-                                         "index", log.logger);
+    const auto index = ShardIndex::parse(
+        R"({"metadata":{"total_size":)" + total + R"(},"weight_map":{"w":"m.safetensors"}})", "index", log.logger);
     CHECK_FALSE(index.total_size.has_value());
     CHECK(log.mention("`metadata.total_size`"));
   }

@@ -48,9 +48,9 @@ TEST_CASE("shard writer: the exact bytes of a small file", "[checkpoint]") {
 TEST_CASE("shard writer: shards of whole modules, and their index", "[checkpoint]") {
   const TemporaryDirectory dir;
   // 10 bytes fit in a shard: [a: 4+4] [b: 12] [c: 6] and d, whose second tensor comes late in the plan.
-  const std::vector<PlannedTensor> plan{
-      {{"a.w", DType::u8, {4}}, "a"}, {{"a.v", DType::u8, {4}}, "a"}, {{"b.w", DType::f32, {3}}, "b"},
-      {{"d.w", DType::u8, {2}}, "d"}, {{"c.w", DType::u8, {6}}, "c"}, {{"d.v", DType::u8, {1}}, "d"}};
+  const std::vector<PlannedTensor> plan{{{"a.w", DType::u8, {4}}, "a"},  {{"a.v", DType::u8, {4}}, "a"},
+                                        {{"b.w", DType::f32, {3}}, "b"}, {{"d.w", DType::u8, {2}}, "d"},
+                                        {{"c.w", DType::u8, {6}}, "c"},  {{"d.v", DType::u8, {1}}, "d"}};
   ShardWriter writer(dir.path(), plan, 10);
   for (const PlannedTensor& planned : plan) {
     writer.write(planned.info.name, 0, bytes_of(std::string(planned.info.byte_size(), planned.info.name[2])));
@@ -58,7 +58,8 @@ TEST_CASE("shard writer: shards of whole modules, and their index", "[checkpoint
   writer.finish();
   const auto names = [&](const std::string& shard) {
     std::vector<std::string> found;
-    for (const StoredTensor& tensor : read_safetensors_header(InputFile::open(dir / shard))) found.push_back(tensor.info.name);
+    for (const StoredTensor& tensor : read_safetensors_header(InputFile::open(dir / shard)))
+      found.push_back(tensor.info.name);
     return found;
   };
   CHECK(names("model-00001-of-00003.safetensors") == std::vector<std::string>{"a.v", "a.w"});
@@ -119,7 +120,8 @@ TEST_CASE("shard writer: misuse is told apart", "[checkpoint]") {
   const auto plan = [&](TensorInfo info) { return [&, info] { ShardWriter(dir / "x", {{info, "m"}}); }; };
   CHECK(error_of(plan({"a", DType::u8, {-1}})).code() == Code::invalid_argument);
   CHECK(error_of(plan({"a", DType::f4, {3}})).code() == Code::invalid_argument);
-  CHECK(error_of(plan({"a", DType::u8, {std::int64_t{1} << 40, std::int64_t{1} << 40}})).code() == Code::invalid_argument);
+  CHECK(error_of(plan({"a", DType::u8, {std::int64_t{1} << 40, std::int64_t{1} << 40}})).code() ==
+        Code::invalid_argument);
   for (const char* name : {"", "__metadata__", "\xFF"}) {
     CHECK(error_of(plan({name, DType::u8, {1}})).code() == Code::invalid_argument);
   }
@@ -140,7 +142,8 @@ TEST_CASE("shard writer: space that is not there is missed before the run", "[ch
 TEST_CASE("shard writer: threads write different tensors at once", "[checkpoint]") {
   const TemporaryDirectory dir;
   std::vector<PlannedTensor> plan;
-  for (char letter = 'a'; letter < 'i'; ++letter) plan.push_back({{std::string(1, letter), DType::u8, {5000}}, std::string(1, letter)});
+  for (char letter = 'a'; letter < 'i'; ++letter)
+    plan.push_back({{std::string(1, letter), DType::u8, {5000}}, std::string(1, letter)});
   ShardWriter writer(dir.path(), plan, 20'000);
   std::vector<std::thread> threads;
   for (const PlannedTensor& planned : plan) {

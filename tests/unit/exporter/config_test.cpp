@@ -5,11 +5,11 @@
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
-using autoround::test::TinyModel;
+using autoround::Json;
 using autoround::test::integer_scheme;
 using autoround::test::open;
 using autoround::test::read_bytes;
-using autoround::Json;
+using autoround::test::TinyModel;
 namespace exporter = autoround::exporter;
 
 namespace {
@@ -99,8 +99,7 @@ TEST_CASE("config: groups are numbered as they first appear", "[exporter]") {
   CHECK(groups["group_2"]["targets"] == Json({"lm_head"}));
   CHECK(groups["group_2"]["weights"]["strategy"] == "channel");
   CHECK(groups["group_2"]["weights"]["group_size"].is_null());
-  CHECK(config["ignore"] ==
-        Json({"model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.o_proj", "mtp.fc"}));
+  CHECK(config["ignore"] == Json({"model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.o_proj", "mtp.fc"}));
 }
 
 TEST_CASE("config: a head reached by class alone is also named", "[exporter]") {

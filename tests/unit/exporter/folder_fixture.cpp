@@ -144,9 +144,9 @@ quant::QuantizedWeight random_weight(const std::string& module, std::int64_t row
   weight.name = module;
   weight.format = format;
   weight.codes = at::randint(format.levels(), {rows, columns}, at::kByte);
-  const std::vector<std::int64_t> shape =
-      format.group == 0 ? std::vector<std::int64_t>{1}
-                        : std::vector<std::int64_t>{rows, format.groups_per_row(columns)};
+  const std::vector<std::int64_t> shape = format.group == 0
+                                              ? std::vector<std::int64_t>{1}
+                                              : std::vector<std::int64_t>{rows, format.groups_per_row(columns)};
   const at::Tensor magnitude = at::rand(shape) * 0.02 + 0.001;
   const at::Tensor sign = at::where(at::rand(shape) < 0.5, -1.0, 1.0);
   weight.scales = (format.symmetric ? magnitude * sign : magnitude).to(format.scale_type);

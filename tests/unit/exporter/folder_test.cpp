@@ -6,9 +6,9 @@
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
-using autoround::test::TinyModel;
 using autoround::test::open;
 using autoround::test::read_bytes;
+using autoround::test::TinyModel;
 namespace exporter = autoround::exporter;
 
 namespace {

@@ -8,10 +8,10 @@
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
-using autoround::test::TinyModel;
 using autoround::test::integer_scheme;
 using autoround::test::open;
 using autoround::test::read_bytes;
+using autoround::test::TinyModel;
 namespace exporter = autoround::exporter;
 namespace quant = autoround::quant;
 
@@ -52,10 +52,9 @@ TEST_CASE("layout: rows are dense little-endian bit streams", "[exporter]") {
     int bits;
     std::vector<std::uint32_t> words;
   };
-  const auto golden = GENERATE(Golden{2, {0xe4e4e4e4}}, Golden{3, {0x88fac688, 0xc688fac6, 0xfac688fa}},
-                               Golden{4, {0x76543210, 0xfedcba98}},
-                               Golden{5, {0x8a418820, 0xc5a92839, 0xca307b9a, 0x38bdab49, 0xffbbcdeb}},
-                               Golden{8, {0x03020100, 0x07060504}});
+  const auto golden = GENERATE(
+      Golden{2, {0xe4e4e4e4}}, Golden{3, {0x88fac688, 0xc688fac6, 0xfac688fa}}, Golden{4, {0x76543210, 0xfedcba98}},
+      Golden{5, {0x8a418820, 0xc5a92839, 0xca307b9a, 0x38bdab49, 0xffbbcdeb}}, Golden{8, {0x03020100, 0x07060504}});
   TinyModel model;
   const auto written = write_counting(model, golden.bits, true, 32);
   const auto words = values<std::uint32_t>(*written, kProjection + "_packed");

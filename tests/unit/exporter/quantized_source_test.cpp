@@ -10,14 +10,14 @@
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
-using autoround::test::TinyModel;
+using autoround::Code;
+using autoround::Json;
 using autoround::test::integer_scheme;
 using autoround::test::open;
 using autoround::test::random_weight;
-using autoround::test::write_tensors;
 using autoround::test::Tensors;
-using autoround::Code;
-using autoround::Json;
+using autoround::test::TinyModel;
+using autoround::test::write_tensors;
 namespace exporter = autoround::exporter;
 namespace quant = autoround::quant;
 namespace recipe = autoround::recipe;

@@ -4,10 +4,10 @@
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
-using autoround::test::TinyModel;
+using autoround::Code;
 using autoround::test::integer_scheme;
 using autoround::test::open;
-using autoround::Code;
+using autoround::test::TinyModel;
 namespace exporter = autoround::exporter;
 namespace recipe = autoround::recipe;
 
@@ -50,10 +50,10 @@ TEST_CASE("rules: layers that readers fuse need one scheme, and all that differ 
                           {"rest", integer_scheme({"Linear"}, 4, true, 32)}};
   recipe.ignore = {"model.layers.1.mlp.up_proj", "lm_head"};
   model.apply(recipe);
-  check_refused(model, Code::invalid_argument,
-                {"`model.layers.0.self_attn.q_proj` (int4 group 32 sym)",
-                 "`model.layers.0.self_attn.v_proj` (int8 group 32 sym)", "`model.layers.1.mlp.gate_proj`",
-                 "`model.layers.1.mlp.up_proj` (not quantized)"});
+  check_refused(
+      model, Code::invalid_argument,
+      {"`model.layers.0.self_attn.q_proj` (int4 group 32 sym)", "`model.layers.0.self_attn.v_proj` (int8 group 32 sym)",
+       "`model.layers.1.mlp.gate_proj`", "`model.layers.1.mlp.up_proj` (not quantized)"});
 }
 
 TEST_CASE("rules: fused layers may come from two groups that say the same, or be left alone together", "[exporter]") {

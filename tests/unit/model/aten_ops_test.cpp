@@ -95,8 +95,8 @@ TEST_CASE("aten ops: q and k norms are RMSNorms over each head", "[model]") {
   normed.narrow(1, 4, 2).copy_(ops.rms_norm(normed.narrow(1, 4, 2), k_norm, 1e-3));
   const at::Tensor expected = ops.attention({.qkv = normed.view({10, 48}), .batch = 2, .spec = &spec});
   spec.qk_norm = true;
-  const at::Tensor out = ops.attention(
-      {.qkv = qkv, .batch = 2, .spec = &spec, .q_norm = q_norm, .k_norm = k_norm, .norm_eps = 1e-3});
+  const at::Tensor out =
+      ops.attention({.qkv = qkv, .batch = 2, .spec = &spec, .q_norm = q_norm, .k_norm = k_norm, .norm_eps = 1e-3});
   CHECK(max_difference(out, expected) < 1e-6);
 }
 

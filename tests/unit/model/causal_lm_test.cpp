@@ -44,8 +44,7 @@ TEST_CASE("causal lm: the head is lm_head, or the embedding when tied", "[model]
   AtenOps ops;
   const at::Tensor hidden = test::random_tensor({4, 12}, 30);
   const std::string head = config["tie_word_embeddings"] ? "model.embed_tokens.weight" : "lm_head.weight";
-  const at::Tensor expected =
-      at::linear(ops.rms_norm(hidden, tensors.at("model.norm.weight"), 1e-5), tensors.at(head));
+  const at::Tensor expected = at::linear(ops.rms_norm(hidden, tensors.at("model.norm.weight"), 1e-5), tensors.at(head));
   CHECK(at::equal(model.logits(hidden, ops), expected));
 }
 

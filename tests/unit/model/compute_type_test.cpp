@@ -1,4 +1,5 @@
 #include "model/compute_type.hpp"
+
 #include "support/catch.hpp"
 
 namespace autoround::model {

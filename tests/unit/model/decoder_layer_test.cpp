@@ -23,11 +23,10 @@ TEST_CASE("decoder layer: projections hold the rows of their parts", "[model]") 
   CHECK(layer->name() == "model.layers.1");
   CHECK(layer->index() == 1);
 
-  const std::vector<std::vector<std::string>> expected{
-      {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
-      {"self_attn.o_proj"},
-      {"mlp.gate_proj", "mlp.up_proj"},
-      {"mlp.down_proj"}};
+  const std::vector<std::vector<std::string>> expected{{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+                                                       {"self_attn.o_proj"},
+                                                       {"mlp.gate_proj", "mlp.up_proj"},
+                                                       {"mlp.down_proj"}};
   const auto projections = layer->projections();
   REQUIRE(projections.size() == expected.size());
   for (std::size_t p = 0; p < expected.size(); ++p) {
@@ -58,8 +57,7 @@ TEST_CASE("decoder layer: forward is the textbook composition of its linears", "
   const at::Tensor normed = ops.rms_norm(x, weight("input_layernorm.weight"), 1e-5);
   const at::Tensor qkv = at::cat(
       {linear("self_attn.q_proj", normed), linear("self_attn.k_proj", normed), linear("self_attn.v_proj", normed)}, -1);
-  const at::Tensor heads =
-      ops.attention({.qkv = qkv, .batch = 2, .spec = &spec.layers[0].attention, .rope = rope});
+  const at::Tensor heads = ops.attention({.qkv = qkv, .batch = 2, .spec = &spec.layers[0].attention, .rope = rope});
   const at::Tensor h = x + linear("self_attn.o_proj", heads);
   const at::Tensor mlp_in = ops.rms_norm(h, weight("post_attention_layernorm.weight"), 1e-5);
   const at::Tensor expected =

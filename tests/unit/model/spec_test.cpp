@@ -92,8 +92,8 @@ TEST_CASE("spec: qwen3 has q/k norms and heads of 128 unless it says otherwise",
 
 TEST_CASE("spec: rope parameters are read in the spelling of transformers 4 and 5", "[model]") {
   Json old_spelling = tiny_config(), new_spelling = tiny_config();
-  const Json parameters{{"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
-                        {"original_max_position_embeddings", 32}};
+  const Json parameters{
+      {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 32}};
   old_spelling["rope_theta"] = 5e5;
   old_spelling["rope_scaling"] = parameters;
   old_spelling["rope_scaling"]["type"] = "llama3";
@@ -157,9 +157,8 @@ TEST_CASE("spec: layer_types must name a known kind for each layer", "[model]") 
 
 TEST_CASE("spec: the names of a language model inside a multimodal checkpoint are found", "[model]") {
   Json config{{"model_type", "outer"}, {"text_config", tiny_config()}};
-  for (const auto& [prefix, lm_head] :
-       {std::pair{"model.", "lm_head"}, std::pair{"model.language_model.", "lm_head"},
-        std::pair{"language_model.model.", "language_model.lm_head"}}) {
+  for (const auto& [prefix, lm_head] : {std::pair{"model.", "lm_head"}, std::pair{"model.language_model.", "lm_head"},
+                                        std::pair{"language_model.model.", "language_model.lm_head"}}) {
     DecoderSpec stored = parse_spec(config);
     stored.prefix = prefix;
     stored.lm_head = lm_head;

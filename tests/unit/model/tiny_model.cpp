@@ -59,10 +59,12 @@ std::shared_ptr<const checkpoint::Checkpoint> TinyFolder::open() const {
 }
 
 Json tiny_config() {
-  return {{"model_type", "llama"},      {"architectures", {"LlamaForCausalLM"}}, {"vocab_size", 17},
-          {"hidden_size", 12},          {"intermediate_size", 10},               {"num_hidden_layers", 2},
-          {"num_attention_heads", 3},   {"num_key_value_heads", 1},              {"hidden_act", "silu"},
-          {"max_position_embeddings", 64}, {"rms_norm_eps", 1e-5},               {"tie_word_embeddings", false}};
+  return {{"model_type", "llama"},    {"architectures", {"LlamaForCausalLM"}},
+          {"vocab_size", 17},         {"hidden_size", 12},
+          {"intermediate_size", 10},  {"num_hidden_layers", 2},
+          {"num_attention_heads", 3}, {"num_key_value_heads", 1},
+          {"hidden_act", "silu"},     {"max_position_embeddings", 64},
+          {"rms_norm_eps", 1e-5},     {"tie_word_embeddings", false}};
 }
 
 at::Tensor random_tensor(at::IntArrayRef shape, std::uint64_t seed) {

@@ -67,10 +67,14 @@ inline at::Tensor gated(const at::Tensor& gate_up, Activation activation) {
   const std::int64_t width = gate_up.size(-1) / 2;
   const at::Tensor gate = gate_up.narrow(-1, 0, width), up = gate_up.narrow(-1, width, width);
   switch (activation) {
-    case Activation::silu: return at::silu(gate) * up;
-    case Activation::gelu: return at::gelu(gate) * up;
-    case Activation::gelu_tanh: return at::gelu(gate, "tanh") * up;
-    case Activation::relu: return at::relu(gate) * up;
+    case Activation::silu:
+      return at::silu(gate) * up;
+    case Activation::gelu:
+      return at::gelu(gate) * up;
+    case Activation::gelu_tanh:
+      return at::gelu(gate, "tanh") * up;
+    case Activation::relu:
+      return at::relu(gate) * up;
   }
   return {};
 }

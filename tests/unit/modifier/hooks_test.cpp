@@ -1,6 +1,7 @@
+#include "modifier/hooks.hpp"
+
 #include <ATen/ATen.h>
 
-#include "modifier/hooks.hpp"
 #include "modifier/input_capture.hpp"
 #include "support/catch.hpp"
 
@@ -11,7 +12,9 @@ using autoround::modifier::InputCapture;
 TEST_CASE("hooks: fire by module and point, in the order they were added", "[modifier]") {
   HookRegistry hooks;
   std::string calls;
-  const auto note = [&](const char* tag) { return [&calls, tag](const std::string&, const at::Tensor&) { calls += tag; }; };
+  const auto note = [&](const char* tag) {
+    return [&calls, tag](const std::string&, const at::Tensor&) { calls += tag; };
+  };
   const auto a = hooks.add(HookPoint::pre_forward, "layer.0", note("a"));
   const auto b = hooks.add(HookPoint::post_forward, "layer.0", note("b"));
   const auto c = hooks.add(HookPoint::pre_forward, "layer.0", note("c"));

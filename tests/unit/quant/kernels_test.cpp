@@ -40,8 +40,9 @@ void compare_with_plain(const WeightFormat& weight_format, const Shape& shape, a
   REQUIRE_FALSE(at::equal(expected.min_scale, start.min_scale.clamp(0, 1)));
 
   for (const Kernels* kernels : all_kernels()) {
-    INFO(kernels->name << ", " << weight_format.bits << " bits, symmetric " << weight_format.symmetric << ", group " << shape.group
-                       << ", [" << shape.rows << ", " << shape.columns << "], scales " << weight_format.scale_type);
+    INFO(kernels->name << ", " << weight_format.bits << " bits, symmetric " << weight_format.symmetric << ", group "
+                       << shape.group << ", [" << shape.rows << ", " << shape.columns << "], scales "
+                       << weight_format.scale_type);
     RoundingState state = copy(start);
     at::Tensor output = at::empty_like(start.weight);
     fused::forward(state, output, *kernels);
@@ -70,9 +71,17 @@ TEST_CASE("kernels: every instruction set takes the steps of the plain formulas"
 }
 
 TEST_CASE("kernels: any grouping, whole or ragged, summed in the order of at::sum", "[quant]") {
-  for (const Shape& shape : std::vector<Shape>{
-           {8, 128, 16}, {8, 192, 32}, {8, 256, 128}, {8, 120, 24}, {8, 200, 100}, {8, 37, 64}, {8, 300, 128}, {8, 1024, 512},
-           {8, 1376, -1}, {8, 33, -1}, {6, 20000, -1}}) {
+  for (const Shape& shape : std::vector<Shape>{{8, 128, 16},
+                                               {8, 192, 32},
+                                               {8, 256, 128},
+                                               {8, 120, 24},
+                                               {8, 200, 100},
+                                               {8, 37, 64},
+                                               {8, 300, 128},
+                                               {8, 1024, 512},
+                                               {8, 1376, -1},
+                                               {8, 33, -1},
+                                               {6, 20000, -1}}) {
     for (const bool symmetric : {true, false}) {
       compare_with_plain(format(4, symmetric, shape.group), shape, at::kBFloat16);
     }

@@ -47,7 +47,8 @@ TEST_CASE("packing: the words that formats document", "[quant]") {
   CHECK(words(pack_rows(codes({0, 8, 15, 9, 7}), 4)) == Words{0x00079f80});
   CHECK(words(pack_rows(codes(counting(16, 4)), 2)) == Words{0xe4e4e4e4});
   CHECK(words(pack_rows(codes(counting(32, 8)), 3)) == Words{0x88fac688, 0xc688fac6, 0xfac688fa});
-  CHECK(words(pack_rows(codes(counting(32, 32)), 5)) == Words{0x8a418820, 0xc5a92839, 0xca307b9a, 0x38bdab49, 0xffbbcdeb});
+  CHECK(words(pack_rows(codes(counting(32, 32)), 5)) ==
+        Words{0x8a418820, 0xc5a92839, 0xca307b9a, 0x38bdab49, 0xffbbcdeb});
   CHECK(words(pack_columns(codes({4, 5, 6, 7, 8, 9, 10, 11}).t(), 4)) == Words{0xba987654});
 }
 
@@ -55,7 +56,8 @@ TEST_CASE("packing: any width and length follows the definition and comes back",
   for (int bits = 1; bits <= 8; ++bits) {
     for (const std::int64_t count : {1, 7, 8, 9, 31, 32, 33, 77}) {
       INFO(bits << " bits, " << count << " codes");
-      const at::Tensor matrix = (test::normal({3, count}, 19).abs() * 1000).to(at::kLong).remainder(1 << bits).to(at::kByte);
+      const at::Tensor matrix =
+          (test::normal({3, count}, 19).abs() * 1000).to(at::kLong).remainder(1 << bits).to(at::kByte);
       const at::Tensor packed = pack_rows(matrix, bits);
       CHECK(at::equal(packed, pack_bit_by_bit(matrix, bits)));
       CHECK(at::equal(unpack_rows(packed, bits, count), matrix));

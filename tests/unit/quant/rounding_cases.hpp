@@ -40,7 +40,8 @@ inline at::Tensor mixed_weight(std::int64_t rows, std::int64_t columns, std::int
 }
 
 /// A state in mid-tuning: V moved, scale factors shrunk, some just outside [0, 1].
-inline RoundingState moved_state(const WeightFormat& format, std::int64_t rows, std::int64_t columns, at::ScalarType dtype) {
+inline RoundingState moved_state(const WeightFormat& format, std::int64_t rows, std::int64_t columns,
+                                 at::ScalarType dtype) {
   RoundingState state = make_rounding_state(format, mixed_weight(rows, columns, format.group).to(dtype), true, true);
   state.value.copy_(normal({rows, columns}, 12) * 0.3);
   state.min_scale.sub_(normal(state.min_scale.sizes(), 13).abs() * 0.2 - 0.01);

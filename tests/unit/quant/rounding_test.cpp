@@ -73,10 +73,12 @@ TEST_CASE("rounding: what cannot be quantized is refused", "[quant]") {
   CHECK(code_of(at::zeros({0, 4}), at::kHalf) == Code::unsupported);
 }
 
-TEST_CASE("rounding: a step moves V against the gradient inside the clamp and keeps the best before it moves", "[quant]") {
+TEST_CASE("rounding: a step moves V against the gradient inside the clamp and keeps the best before it moves",
+          "[quant]") {
   for (const bool fused : {false, true}) {
     // Scale 0.1 (fp32): quotients -8, 4, 1, 9.6. The last is clamped, so it gets no gradient.
-    RoundingState state = make_rounding_state(format(4, true, -1, at::kFloat), row({-0.8f, 0.4f, 0.1f, 0.f}), true, true);
+    RoundingState state =
+        make_rounding_state(format(4, true, -1, at::kFloat), row({-0.8f, 0.4f, 0.1f, 0.f}), true, true);
     state.value.copy_(row({0.f, 0.f, 0.f, 9.6f}));
     CHECK_THROWS_AS(best(state, "early"), Error);
     const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -1,6 +1,7 @@
+#include "session/pipeline.hpp"
+
 #include <ATen/ATen.h>
 
-#include "session/pipeline.hpp"
 #include "support/catch.hpp"
 #include "toy.hpp"
 
@@ -16,8 +17,10 @@ TEST_CASE("pipeline: one full-precision pass a layer, whose output is the next l
   std::vector<modifier::HookRegistry::Handle> handles;
   for (std::size_t i = 0; i < 2; ++i) {
     const std::string name = toy.model->spec().layer_name(i);
-    handles.push_back(hooks.add(HookPoint::pre_forward, name, [&](const std::string&, const at::Tensor& x) { inputs.push_back(x); }));
-    handles.push_back(hooks.add(HookPoint::post_forward, name, [&](const std::string&, const at::Tensor& y) { outputs.push_back(y); }));
+    handles.push_back(
+        hooks.add(HookPoint::pre_forward, name, [&](const std::string&, const at::Tensor& x) { inputs.push_back(x); }));
+    handles.push_back(hooks.add(HookPoint::post_forward, name,
+                                [&](const std::string&, const at::Tensor& y) { outputs.push_back(y); }));
   }
   const at::Tensor ids = at::arange(24, at::kLong).view({3, 8});
   session::SequentialPipeline pipeline(lm, ids, 2, true, hooks, cancel);
@@ -37,11 +40,13 @@ TEST_CASE("pipeline: without ids layers are loaded and nothing runs", "[session]
   modifier::HookRegistry hooks;
   const CancelToken cancel;
   int fired = 0;
-  const auto handle = hooks.add(HookPoint::pre_forward, "model.layers.0", [&](const std::string&, const at::Tensor&) { ++fired; });
+  const auto handle =
+      hooks.add(HookPoint::pre_forward, "model.layers.0", [&](const std::string&, const at::Tensor&) { ++fired; });
   session::SequentialPipeline pipeline(lm, {}, 2, true, hooks, cancel);
   CHECK(pipeline.advance() == 0u);
   const modifier::Subgraph subgraph = pipeline.subgraph(toy.model->modules());
   CHECK(subgraph.layer != nullptr);
-  CHECK(std::find(subgraph.modules.begin(), subgraph.modules.end(), "model.layers.0.mlp.up_proj") != subgraph.modules.end());
+  CHECK(std::find(subgraph.modules.begin(), subgraph.modules.end(), "model.layers.0.mlp.up_proj") !=
+        subgraph.modules.end());
   CHECK(fired == 0);
 }

@@ -1,6 +1,7 @@
+#include "session/predict.hpp"
+
 #include <ATen/ATen.h>
 
-#include "session/predict.hpp"
 #include "support/catch.hpp"
 #include "toy.hpp"
 
@@ -24,5 +25,6 @@ TEST_CASE("predict: time grows with iterations", "[session]") {
   few.iters = 50;
   many.iters = 5000;
   const session::RunShape shape{32, 256, 4, 4'000'000, 100'000'000};
-  CHECK(session::predict_seconds(toy.model->spec(), many, shape) > 10 * session::predict_seconds(toy.model->spec(), few, shape));
+  CHECK(session::predict_seconds(toy.model->spec(), many, shape) >
+        10 * session::predict_seconds(toy.model->spec(), few, shape));
 }
