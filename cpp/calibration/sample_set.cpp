@@ -1,6 +1,7 @@
 #include "calibration/sample_set.hpp"
 
 #include <algorithm>
+#include <gsl/util>
 #include <numeric>
 #include <utility>
 
@@ -33,6 +34,12 @@ TokenIds tokenize(const JsonlSample& sample, const std::shared_ptr<const Tokeniz
     return required(tokenizer).encode(required(tokenizer).apply_chat_template(*messages), false);
   }
   return required(tokenizer).encode(std::get<Text>(sample), true);
+}
+
+/// What an error says about a line of `path`, with its own subject (a template, a tokenizer) when that is another file.
+std::string about(const Error& error, const std::string& path) {
+  if (error.subject().empty() || error.subject() == path) return error.what();
+  return error.subject() + ": " + error.what();
 }
 
 }  // namespace
@@ -104,6 +111,15 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
   const InputFile file = InputFile::open(path);
   reject_compressed(file_beginning(file), path);
 
+  // All of the file or nothing: a host that mends a bad line and tries again must not end up with samples twice.
+  const std::size_t ids_before = ids_.size(), samples_before = lengths_.size();
+  bool complete = false;
+  const auto roll_back = gsl::finally([&] {
+    if (complete) return;
+    ids_.resize(ids_before);
+    lengths_.resize(samples_before);
+  });
+
   std::size_t added = 0, empty = 0, bad = 0;
   std::string first_bad;
   LineReader reader(file);
@@ -117,7 +133,7 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
       ids = tokenize(parse_jsonl_sample(*line, path, options.field), tokenizer_);
     } catch (const Error& error) {
       if (error.code() != Code::parse) throw;
-      if (!options.skip_bad_lines) throw Error(error.code(), path, error.what(), line->number, error.column());
+      if (!options.skip_bad_lines) throw Error(error.code(), path, about(error, path), line->number, error.column());
       if (++bad == 1) first_bad = "; the first, line " + std::to_string(line->number) + ": " + error.what();
       continue;
     }
@@ -133,6 +149,7 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
                             " without tokens and " + std::to_string(bad) + " bad lines" + first_bad;
   if (added == 0) fail(Code::parse, path, "the file has " + tally);
   log_.write(bad == 0 ? LogLevel::info : LogLevel::warn, path + ": " + tally);
+  complete = true;
   return added;
 }
 

@@ -37,8 +37,8 @@ class SampleSet {
   /// tokens around it; a last partial window is padded, or dropped when `drop_last`. Returns windows added.
   std::size_t add_windows(std::string_view text, std::size_t limit, bool drop_last);
   /// .jsonl with text, messages or input_ids. Returns samples added. Streams: memory grows with the samples, not with
-  /// the file, and reading ends at the limit. Samples without tokens are left out and counted in the log. Samples
-  /// before a bad line stay. @throws Error parse: a bad line (with its number), a compressed file, no usable sample.
+  /// the file, and reading ends at the limit. Samples without tokens are left out and counted in the log. A file
+  /// that fails adds nothing. @throws Error parse: a bad line (with its number), a compressed file, no usable sample.
   /// not_found, io.
   std::size_t add_jsonl(const std::string& path, const JsonlOptions& options);
   /// By content: .jsonl when the first non-blank byte is '{', else plain text windows (text of at most 64 MiB, line

@@ -1,5 +1,5 @@
 // `quantization_config` as compressed-tensors writes it into config.json: config groups, the explicit list of modules
-// that were left alone, and the format. docs/formats.
+// that were left alone, and the format. docs/formats.md
 #pragma once
 
 #include "base/json.hpp"

@@ -15,7 +15,7 @@ namespace autoround::quant {
 enum class Element { bf16, f32 };
 enum class ScaleType { f16, bf16, f32 };
 
-/// From the range of a group to its scale and zero point. algorithm.md 1.2, 1.3.
+/// From the range of a group to its scale and zero point. docs/algorithm.md
 struct ScaleRule {
   bool symmetric = true;
   ScaleType type = ScaleType::f16;

@@ -1,4 +1,4 @@
-// Codes as the dense little-endian bit streams that formats store. formats.md 1.2.
+// Codes as the dense little-endian bit streams that formats store. docs/formats.md
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -75,7 +75,7 @@ Groups groups_of(const RoundingState& state, const Scales& scales) {
   return result;
 }
 
-/// The chain from a scale's gradient to min_scale and max_scale, as autograd walks it. algorithm.md 1.5.
+/// The chain from a scale's gradient to min_scale and max_scale, as autograd walks it. docs/algorithm.md.
 void step_scales(const RoundingState& state, const Groups& groups, const at::Tensor& gradient,
                  const at::Tensor& of_value, float rate) {
   const WeightFormat& format = state.format;

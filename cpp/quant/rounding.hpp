@@ -1,5 +1,5 @@
 // Quantize-dequantize of one weight with trainable rounding (V) and clipping (min_scale, max_scale): the state, the
-// forward pass W,V -> W', and the backward pass with the signed step inside, dW' -> V, scales. algorithm.md 1.1 to 1.5.
+// forward pass W,V -> W', and the backward pass with the signed step inside, dW' -> V, scales. docs/algorithm.md
 //
 // Two implementations of the same numbers: `plain` composes LibTorch operations, `fused` is one pass over memory each
 // way, vectorised and picked at run time. Given the same W and V both give the same W'; given the same dW' the same

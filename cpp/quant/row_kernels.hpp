@@ -133,7 +133,7 @@ void scales_of(const ScaleRule& rule, const Ranges& ranges, float* scale, float*
   }
 }
 
-/// The chain from a scale's gradient to the two factors, as autograd walks it: algorithm.md 1.5. Partial gradients of
+/// The chain from a scale's gradient to the two factors, as autograd walks it: docs/algorithm.md. Partial gradients of
 /// an fp16 scale are rounded to fp16 as autograd rounds them; those of a bf16 scale stay fp32, where autograd would
 /// lose most of their bits to cancellation.
 template <bool kSymmetric, ScaleType kType>

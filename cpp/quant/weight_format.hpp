@@ -29,8 +29,7 @@ struct WeightFormat {
 /// @throws Error unsupported: no integer weights, or a strategy that this build does not tune.
 WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type);
 
-/// The integers that were tuned and nothing else: what exporters pack. Layouts are those of algorithm.md, unsigned
-/// codes.
+/// The integers that were tuned and nothing else: what exporters pack. Codes are unsigned, docs/formats.md.
 struct QuantizedWeight {
   std::string name;  // module name
   WeightFormat format;

@@ -24,7 +24,7 @@ struct Recipe {
   std::vector<std::string> ignore;
   std::optional<QuantizationArgs> kv_cache_scheme;
 
-  // How it is tuned; defaults and meaning: algorithm.md / docs/algorithm.md.
+  // How it is tuned; defaults and meaning: docs/algorithm.md.
   std::int64_t iters = 200;
   std::int64_t batch_size = 8;
   std::int64_t nsamples = 128;

@@ -1,6 +1,6 @@
 // Quantization schemes in the vocabulary of compressed-tensors: arguments of one tensor kind, and a scheme that says
 // what happens to the weights and activations of the modules it is given to. Plain data with its rules. Source:
-// compressed-tensors 0.20 QuantizationArgs / QuantizationScheme (docs/formats).
+// compressed-tensors 0.20 QuantizationArgs / QuantizationScheme (docs/formats.md).
 #pragma once
 
 #include <array>

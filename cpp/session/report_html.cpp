@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "session/report.hpp"
@@ -126,8 +127,8 @@ std::string report_html(const std::string& report_json) {
       "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
       "<title>libautoround report</title><style>" +
       std::string(style) + "</style>";
-  out += "<h1>" + escaped(model["architecture"].get<std::string>()) + " quantized</h1><p class=sub>" +
-         escaped(model["directory"].get<std::string>()) + " · libautoround " +
+  out += "<h1>" + escaped(file_name(model["directory"].get<std::string>())) + "</h1><p class=sub>" +
+         escaped(model["architecture"].get<std::string>()) + ", quantized by AutoRound · libautoround " +
          escaped(report["libautoround"].get<std::string>()) + " · LibTorch " +
          escaped(report["libtorch"].get<std::string>()) + " · " + escaped(report["device"].get<std::string>()) + ", " +
          report["threads"].dump() + " threads</p>";

@@ -1,5 +1,7 @@
 #include "session/session.hpp"
 
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -58,6 +60,7 @@ struct Session::Impl {
   template <class Step>
   auto guarded(Step&& step) {
     try {
+      const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
       options.cancel->throw_if_requested();
       return step();
     } catch (...) {

@@ -100,8 +100,9 @@ void Progress::show(const autoround_event* event) {
   std::string bar(static_cast<std::size_t>(std::lround(fraction * width)), '#');
   bar.resize(width, '.');
   const std::string eta = fraction > 0.01 ? duration(elapsed / fraction * (1.0 - fraction)) : "--:--";
-  std::fprintf(stderr, "\r\033[K[%s] %3.0f %%  block %lld/%zu", bar.c_str(), 100.0 * fraction,
-               static_cast<long long>(autoround_event_block(event)) + 1, blocks_);
+  std::fprintf(stderr, "\r\033[K[%s] %3.0f %%", bar.c_str(), 100.0 * fraction);
+  if (autoround_event_block(event) >= 0)
+    std::fprintf(stderr, "  block %lld/%zu", static_cast<long long>(autoround_event_block(event)) + 1, blocks_);
   if (autoround_event_iteration(event) >= 0)
     std::fprintf(stderr, "  iteration %lld  loss %.3g", static_cast<long long>(autoround_event_iteration(event)),
                  autoround_event_loss(event));

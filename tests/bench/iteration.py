@@ -41,6 +41,7 @@ def parse():
     parser.add_argument("--iters", type=int, nargs=2, default=(20, 100), help="the two iteration counts")
     parser.add_argument("--alternations", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--check", action="store_true", help="end with status 1 when a target is missed")
     parser.add_argument("--role", choices=("compare", "peer", "products"), default="compare", help=argparse.SUPPRESS)
     parser.add_argument("--windows", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -83,8 +84,11 @@ def compare(arguments, folder):
     median = {name: statistics.median(times) for name, times in slopes.items()}
     for name, seconds in median.items():
         print(f"{name:14s} {1e3 * seconds:8.1f} ms/iteration")
-    print(f"libautoround is {median['auto-round'] / median['libautoround']:.2f} times as fast as auto-round")
-    print(f"libautoround takes {median['libautoround'] / median['products']:.2f} times the matrix products")
+    speedup, products = median["auto-round"] / median["libautoround"], median["libautoround"] / median["products"]
+    print(f"libautoround is {speedup:.2f} times as fast as auto-round (target: 2.0)")
+    print(f"libautoround takes {products:.2f} times the matrix products (target: 1.2 at most)")
+    if arguments.check and (speedup < 2.0 or products > 1.2):
+        sys.exit(1)
 
 
 def environment(arguments):

@@ -146,7 +146,7 @@ class Command(unittest.TestCase):
             seen += chunk
         os.close(leader)
         self.assertEqual(process.wait(timeout=60), 0)
-        for part in (b"\r", b"[", b"block 1/2", b"iteration", b"loss", b"ETA", b"peak"):
+        for part in (b"\r", b"[", b"block 2/2", b"iteration", b"loss", b"ETA", b"peak"):
             self.assertIn(part, seen)
 
 

@@ -266,7 +266,7 @@ AUTOROUND_TRY(autoround_calibration_add_text, autoround_calibration *data, const
  * added (may be NULL): windows added. Errors: INVALID_STATE, PARSE. Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_add_windows, autoround_calibration *data, const char *text, size_t length, size_t limit, int32_t drop_last, size_t *added);
 /* A .jsonl file, one sample a line. field: "text", "messages" (through the chat template), "input_ids", or NULL: the first of these that
- * a line has. limit: samples to take, 0: all. added may be NULL.
+ * a line has. limit: samples to take, 0: all. added may be NULL. A file that fails adds nothing.
  * Errors: NOT_FOUND, IO, PARSE with the line number, INVALID_STATE (no tokenizer). Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_add_jsonl, autoround_calibration *data, const char *path, const char *field, size_t limit, size_t *added);
 /* A file of either kind, told apart by its content: .jsonl lines or plain text windows. added may be NULL. Errors: as the two above. Since 0.1 */

@@ -144,4 +144,15 @@ TEST_CASE("jsonl: lines longer than a read of the file", "[calibration]") {
   for (std::int64_t i = 0; i < 40; ++i) CHECK(set.ids()[static_cast<std::size_t>(4 * i)] == i);
 }
 
+TEST_CASE("jsonl: a bad line leaves the set as it was", "[calibration]") {
+  const ScratchFolder folder;
+  SampleSet set(4, Logger());
+  set.add_jsonl(folder.write("good.jsonl", "{\"input_ids\": [1]}\n"), {});
+  CHECK(error_of([&] {
+          set.add_jsonl(folder.write("bad.jsonl", "{\"input_ids\": [2]}\n{\"input_ids\": [3]}\nnot json\n"), {});
+        }).line() == 3);
+  CHECK(set.size() == 1);
+  CHECK(set.ids() == Ids{1, 0, 0, 0});
+}
+
 }  // namespace autoround::calibration::test

@@ -1,4 +1,4 @@
-// The words on disk. Vectors: docs/formats, measured with compressed-tensors.
+// The words on disk. Vectors: docs/formats.md, measured with compressed-tensors.
 #include <ATen/ATen.h>
 
 #include <cstring>
