@@ -3,19 +3,19 @@
 #include "base/json.hpp"
 #include "exporter/exporter.hpp"
 #include "session/predict.hpp"
-#include "session/report.hpp"
+#include "session/run_types.hpp"
 #include "session/session.hpp"
 
 namespace autoround::session {
+
 std::string plan(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
                  const Options& options) {
   recipe.validate();
   const recipe::Assignment assignment = recipe::assign(recipe, model.modules(), model.log());
   const auto groups = recipe.groups();
 
-  const std::string format =
-      options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
-  const at::ScalarType scale_type = exporter::scale_type(format, model.weight_type(), recipe.scale_dtype);
+  const std::string& format = leading_format(options);
+  const at::ScalarType scales = scale_type(model, recipe, options);
   exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(),
                                    assignment,         {},     model.spec().tie_word_embeddings};
   Json layers = Json::array();
@@ -24,7 +24,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
     if (entry.group && groups[*entry.group].second.weights) {
       layer["scheme"] = recipe::describe(groups[*entry.group].second);
       export_plan.formats.emplace(entry.module->name,
-                                  quant::weight_format(*groups[*entry.group].second.weights, scale_type));
+                                  quant::weight_format(*groups[*entry.group].second.weights, scales));
     } else {
       layer["reason"] = entry.reason;
     }
@@ -32,7 +32,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   }
   const auto exporter = exporter::make_exporter(format);
   exporter->check(export_plan);
-  const RunShape shape = run_shape(assignment, recipe, data, model::preferred_compute_type());
+  const RunShape shape = run_shape(assignment, recipe, data, compute_type(options));
 
   Json out = {{"architecture", model.spec().architecture},
               {"parameters", model.parameter_count()},

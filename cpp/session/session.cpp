@@ -16,30 +16,12 @@
 #include "session/pipeline.hpp"
 #include "session/predict.hpp"
 #include "session/report.hpp"
+#include "session/run_types.hpp"
 
 namespace autoround::session {
 namespace {
 
 constexpr double no_loss = std::numeric_limits<double>::quiet_NaN();
-
-at::ScalarType compute_type(const Options& options) {
-  if (options.compute_dtype == "bf16") return at::kBFloat16;
-  if (options.compute_dtype == "fp32") return at::kFloat;
-  return model::preferred_compute_type();
-}
-
-at::ScalarType scale_type(const Model& model, const recipe::Recipe& recipe, const Options& options) {
-  // Without an output the tensors stay in the result, with the scales that the default format would store.
-  const std::string& first =
-      options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
-  const at::ScalarType type = exporter::scale_type(first, model.weight_type(), recipe.scale_dtype);
-  for (const Options::Output& output : options.outputs)
-    if (exporter::scale_type(output.format, model.weight_type(), recipe.scale_dtype) != type)
-      fail(Code::invalid_argument, "scale_dtype",
-           "the outputs " + first + " and " + output.format +
-               " store scales in different types; set scale_dtype in the recipe");
-  return type;
-}
 
 }  // namespace
 
