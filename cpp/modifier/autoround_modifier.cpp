@@ -63,15 +63,20 @@ void AutoRoundModifier::on_start(Run& run) {
   for (MatchedModule& matched : matched_) matched.status = Status::calibration;
 }
 
+std::optional<std::string> AutoRoundModifier::decoding_layer(const std::vector<std::string>& modules) const {
+  std::vector<std::string> layers;
+  for (const auto& capture : captures_)
+    if (std::find(modules.begin(), modules.end(), capture->layer()) != modules.end())
+      layers.push_back(capture->layer());
+  if (layers.empty()) return std::nullopt;
+  if (layers.size() > 1)
+    fail(Code::invalid_argument, "module_names",
+         "only one decoding layer is expected, found " + std::to_string(layers.size()));
+  return layers.front();
+}
+
 void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgraph) {
-  const auto is_layer = [&](const std::string& name) {
-    return std::any_of(captures_.begin(), captures_.end(),
-                       [&](const auto& capture) { return capture->layer() == name; });
-  };
-  const auto count = std::count_if(subgraph.modules.begin(), subgraph.modules.end(), is_layer);
-  if (count == 0) return;
-  if (count > 1)
-    fail(Code::invalid_argument, "module_names", "only one decoding layer is expected, found " + std::to_string(count));
+  if (!decoding_layer(subgraph.modules)) return;
   apply_autoround(run, subgraph);
   post_autoround_cleanup(subgraph.layer->index());
 }

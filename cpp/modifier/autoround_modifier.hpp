@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ class AutoRoundModifier : public Modifier {
   std::map<std::string, quant::WeightFormat> formats() const;  // by module name
   /// Classes of the layers that are tuned one by one.
   const std::string& sequential_target() const noexcept { return sequential_target_; }
+  /// The one decoding layer among `modules`, or nullopt. After on_start.
+  /// @throws Error invalid_argument "only one decoding layer is expected, found N"
+  std::optional<std::string> decoding_layer(const std::vector<std::string>& modules) const;
   /// What the last tuned block gave; weights already handed on.
   const tuner::BlockResult& last_block() const noexcept { return last_block_; }
   /// What the hooks caught on the way into a decoder layer; undefined before the data reached it and after it was

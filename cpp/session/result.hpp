@@ -28,7 +28,7 @@ struct LayerStats {
 
 struct Result {
   std::vector<BlockStats> blocks;
-  std::vector<LayerStats> layers;               // every linear, quantized ones first in forward order
+  std::vector<LayerStats> layers;               // every linear, in module order
   std::vector<quant::QuantizedWeight> tensors;  // empty when outputs were written
   std::vector<std::string> warnings;
   bool wrote_outputs = false;

@@ -251,18 +251,11 @@ void Session::sequential_epoch_end() {
 
 void Session::sequential_epoch_end(const std::vector<std::string>& module_names) {
   impl_->lifecycle.require("sequential_epoch_end", {modifier::State::started});
-  std::vector<std::string> layers;
-  for (const recipe::ModuleInfo& module : impl_->model->modules())
-    if (module.class_name == impl_->modifier->sequential_target() &&
-        std::find(module_names.begin(), module_names.end(), module.name) != module_names.end())
-      layers.push_back(module.name);
-  if (layers.empty()) return;
-  if (layers.size() > 1)
-    fail(Code::invalid_argument, "module_names",
-         "only one decoding layer is expected, found " + std::to_string(layers.size()));
-  if (!impl_->reached || layers.front() != impl_->model->spec().layer_name(*impl_->reached))
-    fail(Code::invalid_state, layers.front(),
-         layers.front() + " is not the layer that the data has reached: call next_block until it is");
+  const std::optional<std::string> layer = impl_->modifier->decoding_layer(module_names);
+  if (!layer) return;
+  if (!impl_->reached || *layer != impl_->model->spec().layer_name(*impl_->reached))
+    fail(Code::invalid_state, *layer,
+         *layer + " is not the layer that the data has reached: call next_block until it is");
   impl_->guarded([&] { impl_->tune(module_names); });
 }
 
