@@ -20,7 +20,6 @@ class Model {
   static std::shared_ptr<const Model> open(const std::string& directory, const Logger& log);
 
   const checkpoint::Checkpoint& checkpoint() const noexcept { return *checkpoint_; }
-  std::shared_ptr<const checkpoint::Checkpoint> checkpoint_ptr() const noexcept { return checkpoint_; }
   const model::DecoderSpec& spec() const noexcept { return spec_; }
   const std::vector<recipe::ModuleInfo>& modules() const noexcept { return modules_; }
   const Logger& log() const noexcept { return log_; }

@@ -21,6 +21,11 @@ Error error_of(Function&& function) {
   return *error;
 }
 
+/// Whether the message alone holds `words`.
+inline bool says(const Error& error, const std::string& words) {
+  return std::string(error.what()).find(words) != std::string::npos;
+}
+
 /// Subject and message, as a caller of the library prints them.
 inline std::string text_of(const Error& error) { return error.subject() + ": " + error.what(); }
 

@@ -49,13 +49,4 @@ std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>
   return Tokenizer::load(folder.write("tokenizer.json", json.dump()));
 }
 
-Error error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error;
-  }
-  throw std::runtime_error("no error was thrown");
-}
-
 }  // namespace autoround::calibration::test

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "calibration/tokenizer.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::calibration::test {
 
@@ -34,8 +35,7 @@ Json tiny_tokenizer_json();  // tests/support/tiny_tokenizer/tokenizer.json
 std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>& edit = {},
                                                 const std::string& config = "");
 
-/// Runs `work`, which must fail; returns its error.
-Error error_of(const std::function<void()>& work);
+using autoround::test::error_of;
 
 inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 

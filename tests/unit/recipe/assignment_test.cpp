@@ -1,9 +1,9 @@
 #include <map>
 
-#include "error_of.hpp"
 #include "recipe/keys.hpp"
 #include "recipe/matching.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::recipe {
 

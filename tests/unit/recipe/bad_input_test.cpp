@@ -1,9 +1,9 @@
 // Bad recipes, by table: which code, which line and column, which words.
 #include <chrono>
 
-#include "error_of.hpp"
 #include "recipe/recipe.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::recipe {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <map>
 
-#include "error_of.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::recipe {
 

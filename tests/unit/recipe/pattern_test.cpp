@@ -1,8 +1,8 @@
 #include <chrono>
 
-#include "error_of.hpp"
 #include "recipe/matching.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::recipe {
 

@@ -2,9 +2,9 @@
 
 #include <map>
 
-#include "error_of.hpp"
 #include "recipe/args_fields.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::recipe {
 

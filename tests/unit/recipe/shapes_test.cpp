@@ -1,7 +1,7 @@
 // The shapes a recipe may have, and what its values mean.
-#include "error_of.hpp"
 #include "recipe/recipe.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 namespace autoround::recipe {
 
