@@ -1,15 +1,11 @@
 // Attention of FusedOps: one autograd Function over the blocked kernel, from qkv to the heads' outputs and back.
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
-
-#if !defined(_OPENMP)
-#error "compile with -fopenmp: without it at::parallel_for runs on one thread"
-#endif
 
 namespace autoround::model {
 namespace {
@@ -57,7 +53,7 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input) {
 /// Runs one kernel over all tasks, each thread with a workspace of its own.
 void run_tasks(const Plan& plan, const kernels::Attention& a, const kernels::AttentionPass& pass) {
   const auto bytes = static_cast<std::int64_t>(pass.workspace_bytes(a));
-  at::parallel_for(0, plan.batch * a.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  guided_for(plan.batch * a.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor workspace = at::empty({bytes}, at::kByte);
     for (std::int64_t task = begin; task < end; ++task) pass.run(a, task, workspace.mutable_data_ptr());
   });

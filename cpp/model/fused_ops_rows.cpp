@@ -1,16 +1,13 @@
-// RMSNorm and gated activation of FusedOps: one autograd Function each, over the row kernels.
-#include <ATen/Parallel.h>
+// FusedOps but for attention: RMSNorm and gated activation are one autograd Function each, over the row kernels.
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
+#include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
-
-#if !defined(_OPENMP)
-#error "compile with -fopenmp: without it at::parallel_for runs on one thread"
-#endif
 
 namespace autoround::model {
 namespace {
@@ -34,7 +31,7 @@ const kernels::RowKernels& row_kernels(const at::Tensor& x) {
 template <typename Arguments>
 void run_rows(kernels::RowFunction<Arguments> kernel, const Arguments& arguments, std::int64_t rows) {
   const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(1, arguments.width));
-  at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) { kernel(arguments, begin, end); });
+  guided_for(rows, grain, [&](std::int64_t begin, std::int64_t end) { kernel(arguments, begin, end); });
 }
 
 std::int64_t rows_of(const at::Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel() / x.size(-1); }
@@ -151,6 +148,12 @@ struct GatedFunction : Function<GatedFunction> {
 };
 
 }  // namespace
+
+at::Tensor FusedOps::linear(const Projection& projection, const at::Tensor& x) {
+  // Where x needs a gradient LibTorch's own operation records one; the tuner replaces the linears it trains anyway.
+  if (x.dim() != 2 || (at::GradMode::is_enabled() && x.requires_grad())) return AtenOps::linear(projection, x);
+  return products_.forward(x, projection.weight, projection.bias);
+}
 
 at::Tensor FusedOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   if (!covered(x) || weight.scalar_type() != x.scalar_type()) return AtenOps::rms_norm(x, weight, eps);

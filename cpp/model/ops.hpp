@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "model/linear_products.hpp"
 #include "model/projection.hpp"
 #include "model/spec.hpp"
 
@@ -54,14 +55,19 @@ class AtenOps : public Ops {
 };
 
 /// The fused kernels (model/kernels), picked for this CPU at run time; what no kernel covers goes to AtenOps.
-/// Differentiable: each op is one autograd Function. Weights of norms get no gradient (they are frozen).
+/// Differentiable: each op is one autograd Function. Weights of norms get no gradient (they are frozen). Not
+/// thread-safe.
 class FusedOps : public AtenOps {
  public:
+  at::Tensor linear(const Projection&, const at::Tensor&) override;
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+
+ private:
+  LinearProducts products_{/*fused=*/true};
 };
 
 }  // namespace autoround::model

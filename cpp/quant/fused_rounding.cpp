@@ -33,10 +33,10 @@ class Layout {
   /// Rows for one task of at::parallel_for: enough work to outweigh waking a thread.
   std::int64_t grain() const { return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, columns_)); }
 
-  /// Scales of a row's groups; of the whole tensor when `shared`.
-  Ranges ranges(std::int64_t row) const {
+  /// Of the groups of rows [row, end); of the whole tensor when `shared`.
+  Ranges ranges(std::int64_t row, std::int64_t end) const {
     const std::int64_t first = shared_ ? 0 : row * groups_;
-    return {groups_, state_.weight_min.const_data_ptr<float>() + first,
+    return {shared_ ? 1 : (end - row) * groups_, state_.weight_min.const_data_ptr<float>() + first,
             state_.weight_max.const_data_ptr<float>() + first, state_.min_scale.data_ptr<float>() + first,
             state_.max_scale.data_ptr<float>() + first};
   }
@@ -54,6 +54,9 @@ class Layout {
     return row;
   }
   float* value(std::int64_t row) const { return state_.value.data_ptr<float>() + row * columns_; }
+  std::uint8_t* best_codes(std::int64_t row) const {
+    return state_.best_codes.data_ptr<std::uint8_t>() + row * columns_;
+  }
 
   static void* row_of(const at::Tensor& matrix, std::int64_t row) {
     return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();
@@ -67,18 +70,45 @@ class Layout {
   ScaleRule rule_;
 };
 
-/// Runs body(row, scale, zero, scratch) over all rows in parallel; scratch is memory of the task. Scales shared by all
-/// rows are computed before.
+/// The scale that all rows have in common, when they have.
+struct SharedScale {
+  SharedScale(const Layout& layout, const Kernels& kernels) {
+    if (layout.shared()) kernels.scales(layout.rule(), layout.ranges(0, 1), &scale, &zero);
+  }
+  float scale = 0.f, zero = 0.f;
+};
+
+/// Some rows with the scales and zero points of their groups, row after row.
+struct RowBlock {
+  std::int64_t first, last;
+  const float *scale, *zero;
+};
+
+/// Runs body(block, scratch) over rows [first, last) in parallel; scratch is memory of the task.
+template <class Body>
+void for_each_block(const Layout& layout, const Kernels& kernels, const SharedScale& shared, std::int64_t first,
+                    std::int64_t last, const Body& body) {
+  constexpr std::int64_t groups_at_once = 256;  // so that the scales of short rows fill registers too
+  const std::int64_t groups = layout.groups(), rows = std::max<std::int64_t>(1, groups_at_once / groups);
+  at::parallel_for(first, last, layout.grain(), [&](std::int64_t begin, std::int64_t end) {
+    const auto size = static_cast<std::size_t>(rows * groups);
+    std::vector<float> scale(size, shared.scale), zero(size, shared.zero), scratch;
+    for (std::int64_t row = begin; row < end; row += rows) {
+      const RowBlock block{row, std::min(end, row + rows), scale.data(), zero.data()};
+      if (!layout.shared())
+        kernels.scales(layout.rule(), layout.ranges(block.first, block.last), scale.data(), zero.data());
+      body(block, scratch);
+    }
+  });
+}
+
+/// Runs body(row, scale, zero) over all rows.
 template <class Body>
 void for_each_row(const Layout& layout, const Kernels& kernels, const Body& body) {
-  const std::size_t groups = static_cast<std::size_t>(layout.groups());
-  std::vector<float> shared(2);
-  if (layout.shared()) kernels.scales(layout.rule(), layout.ranges(0), &shared[0], &shared[1]);
-  at::parallel_for(0, layout.rows(), layout.grain(), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scale(groups, shared[0]), zero(groups, shared[1]), scratch;
-    for (std::int64_t row = begin; row < end; ++row) {
-      if (!layout.shared()) kernels.scales(layout.rule(), layout.ranges(row), scale.data(), zero.data());
-      body(row, scale.data(), zero.data(), scratch);
+  for_each_block(layout, kernels, SharedScale(layout, kernels), 0, layout.rows(), [&](const RowBlock& block, auto&) {
+    for (std::int64_t row = block.first; row < block.last; ++row) {
+      const std::int64_t at = (row - block.first) * layout.groups();
+      body(row, block.scale + at, block.zero + at);
     }
   });
 }
@@ -125,6 +155,12 @@ QuantizedWeight empty_weight(const RoundingState& state) {
   return result;
 }
 
+/// The same sums from the group at `offset` on.
+GradientSums sums_from(const GradientSums& sums, std::int64_t offset) {
+  const auto moved = [&](float* sum) { return sum == nullptr ? nullptr : sum + offset; };
+  return {moved(sums.product), moved(sums.quotient), moved(sums.inside), moved(sums.all)};
+}
+
 /// Sums of every row's groups, and their total over rows when one scale serves all of them.
 class Sums {
  public:
@@ -136,11 +172,12 @@ class Sums {
         rows_(layout.shared() ? layout.rows() : 0) {
     if (kinds_) shared_.resize(static_cast<std::size_t>(kinds_ * rows_));
   }
-  /// Sums of one row: in `scratch` (kinds x groups) unless rows are added up afterwards.
-  GradientSums row(std::int64_t row, std::vector<float>& scratch) {
-    if (rows_) return pointers(shared_.data() + row, rows_);
-    scratch.resize(static_cast<std::size_t>(kinds_ * groups_));
-    return pointers(scratch.data(), groups_);
+  /// Sums of the groups of rows [first, last): in `scratch` unless rows are added up afterwards.
+  GradientSums of(std::int64_t first, std::int64_t last, std::vector<float>& scratch) {
+    if (rows_) return pointers(shared_.data() + first, rows_);
+    const std::int64_t count = (last - first) * groups_;
+    scratch.resize(static_cast<std::size_t>(kinds_ * count));
+    return pointers(scratch.data(), count);
   }
   /// Adds the rows in order, whatever the number of threads was.
   GradientSums total() {
@@ -168,7 +205,7 @@ class Sums {
 void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {
   const Layout layout(state);
   const bool round_to_bf16 = state.format.scale_type == at::kBFloat16;
-  for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero, auto&) {
+  for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero) {
     kernels.forward(layout.row(row, scale, zero), Layout::row_of(out, row), round_to_bf16);
   });
 }
@@ -177,38 +214,68 @@ QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels) {
   const Layout layout(state);
   QuantizedWeight result = empty_weight(state);
   const StoredScales stored(result.scales, result.zero_points, layout.groups());
-  for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero, auto&) {
+  for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero) {
     kernels.encode(layout.row(row, scale, zero), static_cast<std::uint8_t*>(Layout::row_of(result.codes, row)));
     if (!layout.shared() || row == 0) stored.write(row, scale, zero);
   });
   return result;
 }
 
-void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, const Kernels& kernels) {
-  const Layout layout(state);
+struct Step::Impl {
+  Impl(RoundingState& state, StepRates step_rates, bool best, const Kernels& chosen)
+      : layout(state),
+        rates(step_rates),
+        is_best(best),
+        kernels(chosen),
+        stored(state.best_scales, state.best_zero_points, layout.groups()),
+        sums(layout, state.tune_minmax, state.format.symmetric),
+        shared(layout, chosen) {}
+
+  Layout layout;
+  StepRates rates;
+  bool is_best;
+  const Kernels& kernels;
+  StoredScales stored;
+  Sums sums;
+  SharedScale shared;
+};
+
+Step::Step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels) {
   if (is_best && !state.best_codes.defined()) {
     const QuantizedWeight memory = empty_weight(state);
     state.best_codes = memory.codes;
     state.best_scales = memory.scales;
     state.best_zero_points = memory.zero_points;
   }
-  const StoredScales stored(state.best_scales, state.best_zero_points, layout.groups());
-  Sums sums(layout, state.tune_minmax, state.format.symmetric);
-  for_each_row(layout, kernels,
-               [&](std::int64_t row, const float* scale, const float* zero, std::vector<float>& scratch) {
-                 const GradientSums of_row = sums.row(row, scratch);
-                 auto* codes = is_best ? static_cast<std::uint8_t*>(Layout::row_of(state.best_codes, row)) : nullptr;
-                 kernels.update(layout.row(row, scale, zero), layout.value(row), Layout::row_of(gradient, row),
-                                rates.value, codes, of_row);
-                 if (is_best && (!layout.shared() || row == 0)) stored.write(row, scale, zero);
-                 if (sums && !layout.shared())
-                   kernels.step(layout.rule(), layout.ranges(row), scale, of_row, rates.minmax);
-               });
-  if (sums && layout.shared()) {
-    float scale, zero;
-    kernels.scales(layout.rule(), layout.ranges(0), &scale, &zero);
-    kernels.step(layout.rule(), layout.ranges(0), &scale, sums.total(), rates.minmax);
-  }
+  impl_ = std::make_unique<Impl>(state, rates, is_best, kernels);
+}
+
+Step::~Step() = default;
+
+void Step::rows(std::int64_t first, const at::Tensor& gradient) {
+  Impl& step = *impl_;
+  const Layout& layout = step.layout;
+  const auto step_block = [&](const RowBlock& block, std::vector<float>& scratch) {
+    const GradientSums sums = step.sums.of(block.first, block.last, scratch);
+    for (std::int64_t row = block.first; row < block.last; ++row) {
+      const std::int64_t at = (row - block.first) * layout.groups();
+      const float *scale = block.scale + at, *zero = block.zero + at;
+      step.kernels.update(layout.row(row, scale, zero), layout.value(row), Layout::row_of(gradient, row - first),
+                          step.rates.value, step.is_best ? layout.best_codes(row) : nullptr, sums_from(sums, at));
+      if (step.is_best && (!layout.shared() || row == 0)) step.stored.write(row, scale, zero);
+    }
+    if (step.sums && !layout.shared()) {
+      step.kernels.step(layout.rule(), layout.ranges(block.first, block.last), block.scale, sums, step.rates.minmax);
+    }
+  };
+  for_each_block(layout, step.kernels, step.shared, first, first + gradient.size(0), step_block);
+}
+
+void Step::finish() {
+  Impl& step = *impl_;
+  if (!step.sums || !step.layout.shared()) return;
+  step.kernels.step(step.layout.rule(), step.layout.ranges(0, 1), &step.shared.scale, step.sums.total(),
+                    step.rates.minmax);
 }
 
 }  // namespace autoround::quant::fused

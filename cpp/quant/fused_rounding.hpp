@@ -2,6 +2,8 @@
 // inside.
 #pragma once
 
+#include <memory>
+
 #include "quant/kernels.hpp"
 #include "quant/rounding.hpp"
 
@@ -9,8 +11,20 @@ namespace autoround::quant::fused {
 
 /// Clamps min_scale and max_scale in place. Weight and output may be rows of larger tensors.
 void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
-/// One signed step; with `is_best` the codes and scales from before it are kept in best_*.
-void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, const Kernels& kernels);
+/// One signed step, rows at a time; with `is_best` the codes and scales from before it are kept in best_*.
+class Step {
+ public:
+  Step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels);
+  ~Step();
+  /// Several threads may step rows of their own at once.
+  void rows(std::int64_t first, const at::Tensor& gradient);
+  /// After all rows: the step of a scale that they share.
+  void finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 /// Codes, scales and zero points at the current parameters; min_scale and max_scale are clamped in place.
 QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels);
 

@@ -58,6 +58,13 @@ void check_like_weight(const RoundingState& state, const at::Tensor& tensor, con
   }
 }
 
+void check_rows_like_weight(const RoundingState& state, std::int64_t first, const at::Tensor& gradient) {
+  if (first < 0 || first + gradient.size(0) > state.weight.size(0) || gradient.size(1) != state.weight.size(1) ||
+      gradient.scalar_type() != state.weight.scalar_type() || gradient.stride(1) != 1) {
+    fail(Code::internal, "grad", "These rows must lie in the weight and have its width, dtype and contiguous columns.");
+  }
+}
+
 bool use_kernels(const RoundingState& state, bool fused) { return fused && state.weight.is_cpu(); }
 
 }  // namespace
@@ -88,13 +95,36 @@ void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
   use_kernels(state, fused) ? fused::forward(state, out, kernels()) : plain::forward(state, out);
 }
 
-void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused) {
-  check_like_weight(state, grad, "grad");
+SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused)
+    : state_(&state), rates_(rates) {
   if (!state.value.defined())
     fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
-  if (use_kernels(state, fused)) return fused::update(state, grad, rates, is_best, kernels());
-  if (is_best) plain::keep_best(state);
-  plain::update(state, grad, rates);
+  if (use_kernels(state, fused)) {
+    fused_ = std::make_unique<fused::Step>(state, rates, is_best, kernels());
+  } else if (is_best) {
+    plain::keep_best(state);
+  }
+}
+
+SignedStep::SignedStep(SignedStep&&) noexcept = default;
+SignedStep::~SignedStep() = default;
+
+void SignedStep::rows(std::int64_t first, const at::Tensor& gradient) {
+  check_rows_like_weight(*state_, first, gradient);
+  if (fused_) return fused_->rows(first, gradient);
+  check_like_weight(*state_, gradient, "grad");
+  plain::update(*state_, gradient, rates_);
+}
+
+void SignedStep::finish() {
+  if (fused_) fused_->finish();
+}
+
+void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused) {
+  check_like_weight(state, grad, "grad");
+  SignedStep step(state, rates, is_best, fused);
+  step.rows(0, grad);
+  step.finish();
 }
 
 QuantizedWeight quantize(const RoundingState& state, const std::string& name) {

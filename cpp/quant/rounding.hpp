@@ -8,9 +8,17 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <memory>
+#include <string>
+
 #include "quant/weight_format.hpp"
 
 namespace autoround::quant {
+
+namespace fused {
+class Step;
+}
 
 /// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row. With one scale for
 /// the tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
@@ -46,6 +54,23 @@ void qdq_forward(RoundingState& state, at::Tensor& out, bool fused);
 /// partial gradient to fp16; for bf16 scales the chain stays fp32, since bf16 would leave mostly cancellation error.
 /// Both implementations and all instruction sets take identical steps, except that with one scale for the tensor the
 /// sums behind these two gradients run in another order in `plain`, so near-zero ones may differ in sign.
+class SignedStep {
+ public:
+  SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused);
+  SignedStep(SignedStep&&) noexcept;
+  ~SignedStep();
+  /// Steps rows [first, first + gradient.size(0)), each once in a step. Fused: threads may bring rows of their own at
+  /// once. Plain: all rows in one call.
+  void rows(std::int64_t first, const at::Tensor& gradient);
+  /// Once, after all rows.
+  void finish();
+
+ private:
+  RoundingState* state_;
+  StepRates rates_;
+  std::unique_ptr<fused::Step> fused_;  // null: plain
+};
+/// The step as a whole.
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);
 /// Codes and scales at the current parameters, whose min_scale and max_scale are clamped in place as in the forward
 /// pass. With V undefined this is round-to-nearest.

@@ -27,7 +27,8 @@ std::int64_t activation_width(const model::DecoderSpec& spec) {
     const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
     const std::int64_t heads = attention.heads * attention.head_dim;
     // qkv and its gradient, attention output, residuals and norms (6 H), gate|up with its gradient, gated product twice
-    widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + 6 * layer.mlp.intermediate);
+    // and once more packed for the gradient of the weights
+    widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + 7 * layer.mlp.intermediate);
   }
   return widest;
 }
@@ -80,10 +81,12 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes) {
 
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
   const std::int64_t tokens = shape.samples * shape.length;
-  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte), the gradient scratch (a third of
-  // it, the largest projection). Streams: input, target, output and the normed input of every sample.
+  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte); in fp32 also the gradient (of the
+  // largest projection, about half of all), which in bf16 is never whole. Streams: input, target, output and the normed
+  // input of every sample.
+  const std::int64_t gradient = shape.element_bytes == 2 ? 0 : 2;
   const std::int64_t per_weight =
-      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + shape.element_bytes / 2 : 2 * shape.element_bytes + 1;
+      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + gradient : 2 * shape.element_bytes + 1;
   const std::int64_t streams = 4 * tokens * spec.hidden_size * shape.element_bytes;
   const std::int64_t activations = batch_tokens(recipe, shape) * activation_width(spec) * shape.element_bytes;
   return resident_bytes() + static_cast<std::uint64_t>(shape.tuned_weights * per_weight + streams + activations);

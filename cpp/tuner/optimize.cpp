@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/buffer_pool.hpp"
 #include "tuner/block_loss.hpp"
 #include "tuner/minibatch.hpp"
 #include "tuner/quant_ops.hpp"
@@ -78,7 +79,7 @@ Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, 
   IndexSampler sampler(samples, step_samples, options.seed);
   MinibatchReader reader(data, layer.input_norm(data.input, ops), static_cast<std::int64_t>(micro_samples));
   QuantOps quant_ops(states, ops);
-  BufferPool gradients;
+  model::BufferPool gradients;
   BestIteration best(options);
   Optimization result;
 

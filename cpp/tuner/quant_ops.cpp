@@ -1,8 +1,6 @@
 #include "tuner/quant_ops.hpp"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
@@ -12,11 +10,12 @@ namespace {
 /// Backward of y = x W'ᵀ. A node of its own rather than an autograd::Function, which is not recorded when x needs no
 /// gradient, as it is for q, k and v: their input is data, yet W' must learn.
 struct QuantLinearBackward final : torch::autograd::Node {
-  QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& projection, BufferPool& buffers, at::Tensor x)
+  QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& projection,
+                      model::LinearProducts& linear_products, at::Tensor x)
       : Node(torch::autograd::collect_next_edges(x)),
         states(rounding_states),
         tuned(projection),
-        pool(buffers),
+        products(linear_products),
         input(std::move(x)) {}
 
   std::string name() const override { return "QuantLinearBackward"; }
@@ -25,10 +24,9 @@ struct QuantLinearBackward final : torch::autograd::Node {
     const at::Tensor& output_gradient = gradients.front();
     at::Tensor input_gradient;
     if (task_should_compute_output(0)) {
-      input_gradient = pool.take(input.sizes(), input.scalar_type());
-      at::mm_out(input_gradient, output_gradient, tuned.projection->weight);
+      input_gradient = products.input_gradient(output_gradient, tuned.projection->weight);
     }
-    states.apply_gradient(tuned, output_gradient, input);
+    states.apply_gradient(tuned, output_gradient, input, products);
     return {input_gradient};
   }
 
@@ -36,7 +34,7 @@ struct QuantLinearBackward final : torch::autograd::Node {
 
   RoundingStates& states;
   TunedProjection& tuned;
-  BufferPool& pool;
+  model::LinearProducts& products;
   at::Tensor input;
 };
 
@@ -46,17 +44,9 @@ at::Tensor QuantOps::linear(const model::Projection& projection, const at::Tenso
   TunedProjection* tuned = states_.find(projection);
   if (tuned == nullptr) return inner_.linear(projection, x);
 
-  at::Tensor y = pool_.take({x.size(0), projection.weight.size(0)}, x.scalar_type());
-  {
-    const at::NoGradGuard no_grad;  // operations that write into given memory refuse tensors that need a gradient
-    if (projection.bias.defined()) {
-      at::addmm_out(y, projection.bias, x, projection.weight.t());
-    } else {
-      at::mm_out(y, x, projection.weight.t());
-    }
-  }
+  at::Tensor y = products_.forward(x, projection.weight, projection.bias);
   if (at::GradMode::is_enabled()) {
-    torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, pool_, x));
+    torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, products_, x));
   }
   return y;
 }

@@ -1,18 +1,18 @@
 // A layer's operations with its quantized linears replaced by trainable ones; everything else is forwarded.
 #pragma once
 
+#include "model/linear_products.hpp"
 #include "model/ops.hpp"
-#include "tuner/buffer_pool.hpp"
 #include "tuner/rounding_states.hpp"
 
 namespace autoround::tuner {
 
 /// With gradients enabled, `linear` of a tuned projection records a node whose backward hands dW' to the states as
 /// soon as it exists: neither dW' nor a gradient of V is ever kept. Nodes refer to this object, the states and the
-/// pool, so these must outlive the graph.
+/// products, so these must outlive the graph.
 class QuantOps final : public model::Ops {
  public:
-  QuantOps(RoundingStates& states, model::Ops& inner) : states_(states), inner_(inner) {}
+  QuantOps(RoundingStates& states, model::Ops& inner) : states_(states), inner_(inner), products_(states.fused()) {}
 
   at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override;
   at::Tensor attention(const model::AttentionInput& input) override { return inner_.attention(input); }
@@ -30,7 +30,7 @@ class QuantOps final : public model::Ops {
  private:
   RoundingStates& states_;
   model::Ops& inner_;
-  BufferPool pool_;
+  model::LinearProducts products_;
 };
 
 }  // namespace autoround::tuner

@@ -1,10 +1,8 @@
 #include "tuner/rounding_states.hpp"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <gsl/assert>
 
 #include "tuner/block_tuner.hpp"
@@ -14,7 +12,6 @@ namespace autoround::tuner {
 RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::string, quant::WeightFormat>& formats,
                                const TuneOptions& options)
     : fused_(options.fused) {
-  std::int64_t largest = 0;
   for (model::Projection* projection : layer.projections()) {
     const at::Tensor original = projection->weight;
     TunedProjection tuned{.projection = projection, .parts = {}, .gradient_sum = {}};
@@ -29,11 +26,7 @@ RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::s
     if (tuned.parts.empty()) continue;
     projection->weight = original.clone();  // rows that are not quantized stay as they are
     if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, at::kFloat);
-    largest = std::max(largest, original.numel());
     projections_.push_back(std::move(tuned));
-  }
-  if (options.iters > 0 && !empty()) {
-    scratch_ = at::empty({largest}, projections_.front().projection->weight.options());
   }
 }
 
@@ -64,25 +57,28 @@ void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& we
   }
 }
 
-at::Tensor RoundingStates::scratch_like(const at::Tensor& weight) {
-  return scratch_.narrow(0, 0, weight.numel()).view(weight.sizes());
-}
-
-void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient,
-                                    const at::Tensor& input) {
-  at::Tensor gradient = scratch_like(tuned.projection->weight);
-  at::mm_out(gradient, output_gradient.t(), input);
-
-  if (!(pass_.first && pass_.last)) {
-    // Each micro-batch's gradient is rounded to the compute type, as a lone one is, and the sum is kept in fp32.
-    if (pass_.first) tuned.gradient_sum.zero_();
-    tuned.gradient_sum.add_(gradient);
-    if (!pass_.last) return;
-    gradient.copy_(tuned.gradient_sum);
-  }
+void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
+                                    model::LinearProducts& products) {
+  const bool accumulates = !(pass_.first && pass_.last);
+  std::vector<quant::SignedStep> steps;
   for (auto& part : tuned.parts) {
-    quant::qdq_update(part.state, gradient.narrow(0, part.row, part.rows), part.rates.current(), pass_.is_best, fused_);
+    if (pass_.last) steps.emplace_back(part.state, part.rates.current(), pass_.is_best, fused_);
   }
+  products.weight_gradient(output_gradient, input, [&](std::int64_t first, const at::Tensor& rows) {
+    at::Tensor gradient = rows;
+    if (accumulates) {
+      // Each micro-batch's gradient is rounded to the compute type, as a lone one is, and the sum is kept in fp32.
+      at::Tensor sum = tuned.gradient_sum.narrow(0, first, rows.size(0));
+      pass_.first ? sum.copy_(rows) : sum.add_(rows);
+      if (pass_.last) gradient = sum.to(rows.scalar_type());
+    }
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const auto& part = tuned.parts[i];
+      const auto begin = std::max(first, part.row), end = std::min(first + rows.size(0), part.row + part.rows);
+      if (begin < end) steps[i].rows(begin - part.row, gradient.narrow(0, begin - first, end - begin));
+    }
+  });
+  for (auto& step : steps) step.finish();
 }
 
 void RoundingStates::advance() {

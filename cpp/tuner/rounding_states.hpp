@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/decoder_layer.hpp"
+#include "model/linear_products.hpp"
 #include "quant/rounding.hpp"
 #include "tuner/schedule.hpp"
 
@@ -61,7 +62,9 @@ class RoundingStates {
   void begin(BackwardPass pass) { pass_ = pass; }
   /// Computes dW' = output_gradientᵀ · input of one projection and steps its parts with it, or adds it up until the
   /// last pass of the step.
-  void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input);
+  void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
+                      model::LinearProducts& products);
+  bool fused() const noexcept { return fused_; }
   /// Learning rates of the next iteration.
   void advance();
 
@@ -69,12 +72,9 @@ class RoundingStates {
   std::vector<quant::QuantizedWeight> best() const;     // of the step that was last begun as the best
 
  private:
-  at::Tensor scratch_like(const at::Tensor& weight);
-
   bool fused_;
   BackwardPass pass_;
   std::vector<TunedProjection> projections_;
-  at::Tensor scratch_;  // dW' of one projection at a time: it is consumed before the next one is computed
 };
 
 }  // namespace autoround::tuner

@@ -104,10 +104,9 @@ inline void pair_rows(const Bf16* rows, std::int64_t count, std::int64_t width, 
   }
 }
 
-/// 16 x 16 units transposed: out[j][i] = in[i][j].
-inline void transpose_16x16(const Unit* in, std::int64_t in_step, Unit* out, std::int64_t out_step) {
-  __m512i a[16], b[16];
-  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_si512(in + i * in_step);
+/// 16 x 16 units transposed in place: a[j] lane i = a[i] lane j.
+inline void transpose_16x16(__m512i (&a)[16]) {
+  __m512i b[16];
   for (int i = 0; i < 16; i += 2) {
     b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
     b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
@@ -119,14 +118,16 @@ inline void transpose_16x16(const Unit* in, std::int64_t in_step, Unit* out, std
     a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
   }
   for (int j = 0; j < 4; ++j) {  // gather the four row groups of each lane
-    const __m512i top_even = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
-    const __m512i top_odd = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
-    const __m512i low_even = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
-    const __m512i low_odd = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
-    _mm512_storeu_si512(out + j * out_step, _mm512_shuffle_i32x4(top_even, low_even, 0x88));
-    _mm512_storeu_si512(out + (4 + j) * out_step, _mm512_shuffle_i32x4(top_odd, low_odd, 0x88));
-    _mm512_storeu_si512(out + (8 + j) * out_step, _mm512_shuffle_i32x4(top_even, low_even, 0xdd));
-    _mm512_storeu_si512(out + (12 + j) * out_step, _mm512_shuffle_i32x4(top_odd, low_odd, 0xdd));
+    b[j] = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
+    b[4 + j] = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
+    b[8 + j] = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
+    b[12 + j] = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
+  }
+  for (int j = 0; j < 4; ++j) {
+    a[j] = _mm512_shuffle_i32x4(b[j], b[8 + j], 0x88);
+    a[4 + j] = _mm512_shuffle_i32x4(b[4 + j], b[12 + j], 0x88);
+    a[8 + j] = _mm512_shuffle_i32x4(b[j], b[8 + j], 0xdd);
+    a[12 + j] = _mm512_shuffle_i32x4(b[4 + j], b[12 + j], 0xdd);
   }
 }
 
@@ -135,7 +136,10 @@ inline void transpose_rows(const Bf16* rows, std::int64_t count, std::int64_t wi
   const auto* units = reinterpret_cast<const Unit*>(rows);
   for (std::int64_t r = 0; r < count; r += 16) {
     for (std::int64_t c = 0; c < width / 2; c += 16) {
-      transpose_16x16(units + r * (width / 2) + c, width / 2, out + c * count + r, count);
+      __m512i square[16];
+      for (int i = 0; i < 16; ++i) square[i] = _mm512_loadu_si512(units + (r + i) * (width / 2) + c);
+      transpose_16x16(square);
+      for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + (c + i) * count + r, square[i]);
     }
   }
 }

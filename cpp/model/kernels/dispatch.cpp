@@ -6,13 +6,13 @@
 namespace autoround::model::kernels {
 namespace {
 
-constexpr Kernels kPortable{"portable", &portable_rows_bf16, &portable_rows_fp32, nullptr};
+constexpr Kernels kPortable{"portable", &portable_rows_bf16, &portable_rows_fp32, nullptr, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2{"avx2", &avx2_rows_bf16, &avx2_rows_fp32, nullptr};
-constexpr Kernels kAvx512{"avx512", &avx512_rows_bf16, &avx512_rows_fp32, nullptr};
+constexpr Kernels kAvx2{"avx2", &avx2_rows_bf16, &avx2_rows_fp32, nullptr, nullptr};
+constexpr Kernels kAvx512{"avx512", &avx512_rows_bf16, &avx512_rows_fp32, nullptr, nullptr};
 constexpr AttentionKernels kAttention{&avx512_bf16_attention_forward, &avx512_bf16_attention_backward};
-constexpr Kernels kAvx512Bf16{"avx512_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &kAttention};
+constexpr Kernels kAvx512Bf16{"avx512_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &kAttention, &avx512_bf16_products};
 
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 

@@ -86,10 +86,47 @@ struct AttentionKernels {
   const AttentionPass *forward, *backward;
 };
 
+/// Columns of C that are computed together: what one packed panel of B is wide.
+constexpr std::int64_t kPanelColumns = 64;
+/// Rows of C that are computed together: what one packed tile of A is high.
+constexpr std::int64_t kTileHeight = 6;
+
+/// C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]: bf16 in, fp32 sums, rounded once. k counts in pairs of
+/// neighbours, as the processor multiplies them. A is read as stored (a_row apart, pairs adjacent) or from packed
+/// tiles.
+struct Product {
+  const Bf16* a = nullptr;
+  std::int64_t a_row = 0;                         // elements between rows of A; 0: A is tiles
+  const Bf16* b = nullptr;                        // one panel
+  const Bf16* bias = nullptr;                     // [columns] or null
+  std::int64_t rows = 0, columns = 0, pairs = 0;  // columns: at most kPanelColumns
+  Bf16* c = nullptr;
+  std::int64_t c_row = 0;    // elements between rows of C
+  float* partial = nullptr;  // [rows][kPanelColumns] for sums of unfinished rows
+};
+
+/// A matrix of bf16 in memory, `step` elements between its rows.
+struct Bf16Matrix {
+  const Bf16* data = nullptr;
+  std::int64_t step = 0, rows = 0, columns = 0;
+};
+
+/// Operands are packed by whoever multiplies, piece by piece, so that a piece is in a core's cache when it is used.
+struct ProductKernels {
+  /// B = xᵀ: panel [x.columns / 2][64][2] of at most 64 rows of x; x.columns is even.
+  void (*panel_from_rows)(const Bf16Matrix& x, Bf16* panel);
+  /// B = x: panel [ceil(x.rows / 2)][64][2] of at most 64 columns of x.
+  void (*panel_from_columns)(const Bf16Matrix& x, Bf16* panel);
+  /// A = xᵀ: tiles [ceil(x.columns / 6)][ceil(x.rows / 2)][6][2].
+  void (*tiles_from_columns)(const Bf16Matrix& x, Bf16* tiles);
+  void (*multiply)(const Product& product);
+};
+
 struct Kernels {
   const char* name;  // "avx512_bf16", "avx512", "avx2" or "portable"
   const RowKernels *bf16, *fp32;
   const AttentionKernels* attention;  // for Bf16; null where the CPU has no bf16 products
+  const ProductKernels* products;     // likewise
 };
 
 /// The table for this CPU. The environment variable ATEN_CPU_CAPABILITY (default, avx2, avx512), which LibTorch reads

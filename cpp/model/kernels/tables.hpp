@@ -11,6 +11,7 @@ extern const RowKernels avx2_rows_bf16, avx2_rows_fp32;
 extern const RowKernels avx512_rows_bf16, avx512_rows_fp32;
 extern const RowKernels avx512_bf16_rows;
 extern const AttentionPass avx512_bf16_attention_forward, avx512_bf16_attention_backward;
+extern const ProductKernels avx512_bf16_products;
 #endif
 
 }  // namespace autoround::model::kernels

@@ -1,10 +1,10 @@
-#include "tuner/buffer_pool.hpp"
+#include "model/buffer_pool.hpp"
 
 #include "support/catch.hpp"
 
-namespace autoround::tuner {
+namespace autoround::model {
 
-TEST_CASE("buffer pool: memory comes back when its last tensor is gone, not before", "[tuner]") {
+TEST_CASE("buffer pool: memory comes back when its last tensor is gone, not before", "[model]") {
   BufferPool pool;
   auto first = pool.take({4, 8}, at::kFloat);
   const void* memory = first.const_data_ptr();
@@ -18,7 +18,7 @@ TEST_CASE("buffer pool: memory comes back when its last tensor is gone, not befo
   CHECK(again.is_contiguous());
 }
 
-TEST_CASE("buffer pool: another type or size is other memory", "[tuner]") {
+TEST_CASE("buffer pool: another type or size is other memory", "[model]") {
   BufferPool pool;
   const void* memory = pool.take({8}, at::kFloat).const_data_ptr();
   const auto longer = pool.take({9}, at::kFloat);
@@ -28,4 +28,4 @@ TEST_CASE("buffer pool: another type or size is other memory", "[tuner]") {
   CHECK(halves.size(0) == 16);
 }
 
-}  // namespace autoround::tuner
+}  // namespace autoround::model

@@ -1,8 +1,8 @@
-#include "tuner/buffer_pool.hpp"
+#include "model/buffer_pool.hpp"
 
 #include <ATen/ops/empty.h>
 
-namespace autoround::tuner {
+namespace autoround::model {
 
 at::Tensor BufferPool::take(at::IntArrayRef sizes, at::ScalarType dtype) {
   const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
@@ -17,4 +17,4 @@ at::Tensor BufferPool::take(at::IntArrayRef sizes, at::ScalarType dtype) {
   return fresh;
 }
 
-}  // namespace autoround::tuner
+}  // namespace autoround::model

@@ -7,7 +7,7 @@
 
 #include <vector>
 
-namespace autoround::tuner {
+namespace autoround::model {
 
 /// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration
 /// needs.
@@ -20,4 +20,4 @@ class BufferPool {
   std::vector<c10::Storage> storages_;
 };
 
-}  // namespace autoround::tuner
+}  // namespace autoround::model

@@ -1,0 +1,41 @@
+// The three matrix products of a linear layer, y = x Wᵀ + b, dX = dY W and dW = dYᵀ X: by the packed kernels of
+// model/kernels where the processor multiplies bf16, else by LibTorch. All matrices are [rows, columns] of one compute
+// dtype; sums are fp32, rounded once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "model/buffer_pool.hpp"
+
+namespace autoround::model {
+
+/// Results and scratch come from memory that is kept, since an iteration asks for the same sizes again and again. Not
+/// thread-safe; runs on LibTorch's threads itself.
+class LinearProducts {
+ public:
+  /// @param fused false: always by LibTorch, the reference
+  explicit LinearProducts(bool fused);
+
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+  at::Tensor input_gradient(const at::Tensor& output_gradient, const at::Tensor& weight);
+
+  /// Rows [first, first + gradient.size(0)) of dW; the memory is used again after the call. Calls come from several
+  /// threads at once, for rows of their own.
+  using TakeRows = std::function<void(std::int64_t first, const at::Tensor& gradient)>;
+  /// Hands dW out in blocks of rows while they are in a core's cache: dW as a whole exists only where LibTorch
+  /// computes.
+  void weight_gradient(const at::Tensor& output_gradient, const at::Tensor& x, const TakeRows& take);
+
+ private:
+  bool packs(const at::Tensor& a, const at::Tensor& b) const;
+  std::byte* workspace(std::int64_t bytes);
+
+  bool fused_;
+  BufferPool pool_;
+  at::Tensor workspace_;
+};
+
+}  // namespace autoround::model
