@@ -102,6 +102,7 @@ void backward_block(const Attention& a, const Task& t, BackwardSpace& space, std
   pair_rows(space.query, padded, t.width, space.query_pairs);
   pair_rows(space.grad, padded, t.width, space.grad_pairs);
   for (std::int64_t r = 0; r < padded; ++r) {
+    prefetch_row(out + (r + kRowsAhead) * t.out_step, a.head_dim);
     __m512 dot = _mm512_setzero_ps();
     for (std::int64_t c = 0; r < rows && c < a.head_dim; c += kLanes) {
       dot = _mm512_fmadd_ps(load_bf16(grad_out + r * t.out_step + c), load_bf16(out + r * t.out_step + c), dot);

@@ -91,6 +91,7 @@ inline void prepare_rows(const Bf16* x, const Head& head, std::int64_t position,
   alignas(64) float row[kMaxHeadDim];
   for (std::int64_t r = 0; r < padded; ++r, x += head.row_step, out += width) {
     const std::int64_t filled = r < count ? head.dim : 0;
+    prefetch_row(x + kRowsAhead * head.row_step, head.dim);
     for (std::int64_t i = filled; i < width; i += kLanes) {
       store_words(out + i, _mm256_setzero_si256());
     }
@@ -111,6 +112,7 @@ inline void restore_rows(const float* grad, float factor, const Bf16* x, const H
                          std::int64_t count, std::int64_t width, Bf16* out) {
   alignas(64) float row[kMaxHeadDim];
   for (std::int64_t r = 0; r < count; ++r, x += head.row_step, out += head.row_step, grad += width) {
+    prefetch_row(out + kRowsAhead * head.row_step, head.dim);
     for (std::int64_t i = 0; i < head.dim; i += kLanes) {
       _mm512_storeu_ps(row + i, _mm512_mul_ps(_mm512_set1_ps(factor), _mm512_loadu_ps(grad + i)));
     }

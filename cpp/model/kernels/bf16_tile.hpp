@@ -30,6 +30,14 @@ inline void store_words(Bf16* p, __m256i x) { _mm256_storeu_si256(reinterpret_ca
 inline __m512 load_bf16(const Bf16* p) { return bf16_to_float(load_words(p)); }
 inline void store_bf16(Bf16* p, __m512 x) { store_words(p, float_to_bf16(x)); }
 
+inline void prefetch(const Bf16* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+/// `count` elements that are read soon. For rows that lie too far apart for the processor to foresee the next.
+inline void prefetch_row(const Bf16* row, std::int64_t count) {
+  constexpr std::int64_t line = 32;
+  for (std::int64_t i = 0; i < count; i += line) prefetch(row + i);
+}
+constexpr std::int64_t kRowsAhead = 12;
+
 inline void fill_zero(float* p, std::int64_t count) {
   for (std::int64_t i = 0; i < count; i += kLanes) _mm512_store_ps(p + i, _mm512_setzero_ps());
 }

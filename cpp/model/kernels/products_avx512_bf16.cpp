@@ -16,8 +16,6 @@ inline __mmask32 first_words(std::int64_t count) {
   return count <= 0 ? __mmask32{0} : count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1u;
 }
 
-inline void prefetch(const Bf16* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
-
 void panel_from_rows(const Bf16Matrix& x, Bf16* panel) {
   auto* out = reinterpret_cast<Unit*>(panel);
   const std::int64_t pairs = x.columns / 2;
@@ -27,6 +25,7 @@ void panel_from_rows(const Bf16Matrix& x, Bf16* panel) {
       __m512i square[16];
       for (std::int64_t i = 0; i < kLanes; ++i) {
         const bool real = row + i < x.rows;
+        prefetch(x.data + (row + i) * x.step + 2 * (pair + 2 * kLanes));
         square[i] =
             _mm512_maskz_loadu_epi32(real ? units : __mmask16{0}, x.data + (real ? (row + i) * x.step : 0) + 2 * pair);
       }
@@ -54,6 +53,8 @@ void panel_from_columns(const Bf16Matrix& x, Bf16* panel) {
   for (std::int64_t row = 0; row < x.rows; row += 2, out += kPanelColumns) {
     const Bf16 *even = x.data + row * x.step, *odd = even + x.step;
     const bool paired = row + 1 < x.rows;
+    prefetch_row(even + kRowsAhead * x.step, kPanelColumns);
+    prefetch_row(odd + kRowsAhead * x.step, kPanelColumns);
     const __m512i zero = _mm512_setzero_si512();
     store_units(_mm512_maskz_loadu_epi16(left, even), paired ? _mm512_maskz_loadu_epi16(left, odd) : zero, out);
     store_units(_mm512_maskz_loadu_epi16(right, even + 32), paired ? _mm512_maskz_loadu_epi16(right, odd + 32) : zero,
