@@ -278,4 +278,10 @@ void Step::finish() {
                     step.rates.minmax);
 }
 
+void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, const Kernels& kernels) {
+  Step step(state, rates, is_best, kernels);
+  step.rows(0, gradient);
+  step.finish();
+}
+
 }  // namespace autoround::quant::fused

@@ -25,6 +25,8 @@ class Step {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+/// The step as a whole.
+void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, const Kernels& kernels);
 /// Codes, scales and zero points at the current parameters; min_scale and max_scale are clamped in place.
 QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels);
 

@@ -13,12 +13,6 @@ using namespace autoround::quant::test;
 
 namespace {
 
-void update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, const Kernels& kernels) {
-  fused::Step step(state, rates, is_best, kernels);
-  step.rows(0, gradient);
-  step.finish();
-}
-
 std::vector<const Kernels*> all_kernels() {
   std::vector<const Kernels*> result;
   for (const char* name : {"portable", "avx2", "avx512"}) {
@@ -54,7 +48,7 @@ void compare_with_plain(const WeightFormat& weight_format, const Shape& shape, a
     fused::forward(state, output, *kernels);
     CHECK(same_bits(output, expected_output));
     const QuantizedWeight weight = fused::quantize(state, *kernels);
-    update(state, gradient, rates, true, *kernels);
+    fused::update(state, gradient, rates, true, *kernels);
     CHECK(same_bits(state.value, expected.value));
     CHECK(same_bits(state.min_scale, expected.min_scale));
     CHECK(same_bits(state.max_scale, expected.max_scale));
@@ -119,7 +113,7 @@ TEST_CASE("kernels: one scale for the tensor is the same on every instruction se
       RoundingState state = copy(start);
       at::Tensor output = at::empty_like(start.weight);
       fused::forward(state, output, *kernels);
-      update(state, gradient, {0.005f, 0.004f}, true, *kernels);
+      fused::update(state, gradient, {0.005f, 0.004f}, true, *kernels);
       CHECK(same_bits(output, expected_output));
       CHECK(same_bits(state.value, expected.value));
       CHECK(same_bits(state.best_codes, expected.best_codes));
@@ -144,8 +138,8 @@ TEST_CASE("kernels: weights, gradients and outputs may be rows and columns of la
     fused::forward(strided, inside, *kernels);
     fused::forward(dense, output, *kernels);
     CHECK(same_bits(inside, output));
-    update(strided, gradient, {0.01f, 0.01f}, true, *kernels);
-    update(dense, gradient.contiguous(), {0.01f, 0.01f}, true, *kernels);
+    fused::update(strided, gradient, {0.01f, 0.01f}, true, *kernels);
+    fused::update(dense, gradient.contiguous(), {0.01f, 0.01f}, true, *kernels);
     CHECK(same_bits(strided.value, dense.value));
     CHECK(same_bits(strided.min_scale, dense.min_scale));
   }
