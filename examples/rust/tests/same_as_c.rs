@@ -1,0 +1,69 @@
+//! `quantize.rs` and `examples/c/quantize.c` print the same lines, write the same bytes and fail alike.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use autoround_toy::{Toy, contents};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+fn compile_c(toy: &Toy) -> PathBuf {
+    let library = option_env!("AUTOROUND_LIBDIR").unwrap_or("/usr/lib");
+    let program = toy.path("quantize");
+    let compiler = std::env::var("CC").unwrap_or("cc".to_owned());
+    let status = Command::new(compiler)
+        .arg(Path::new(ROOT).join("examples/c/quantize.c"))
+        .arg("-I")
+        .arg(Path::new(ROOT).join("capi/include"))
+        .arg(format!("-L{library}"))
+        .args(["-lautoround", &format!("-Wl,-rpath,{library}"), "-o"])
+        .arg(&program)
+        .status()
+        .expect("a C compiler");
+    assert!(status.success());
+    program
+}
+
+/// Runs a program in a folder of its own, so that it can be given the same arguments as the other.
+fn run(program: &Path, toy: &Toy, folder: &str, arguments: [&str; 4]) -> (Output, PathBuf) {
+    let folder = toy.path(folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(&folder)
+        .output()
+        .expect("a program that runs");
+    (output, folder.join("quantized"))
+}
+
+#[test]
+fn same_figures_same_bytes_same_errors() {
+    let toy = Toy::new();
+    toy.jsonl();
+    let (c, rust) = (
+        compile_c(&toy),
+        PathBuf::from(env!("CARGO_BIN_EXE_quantize")),
+    );
+
+    let arguments = ["../model", "../ids.jsonl", "quantized", "10"];
+    let ((c_said, c_wrote), (rust_said, rust_wrote)) = (
+        run(&c, &toy, "in_c", arguments),
+        run(&rust, &toy, "in_rust", arguments),
+    );
+    let lines = String::from_utf8_lossy(&rust_said.stdout);
+    assert!(
+        lines.lines().count() == 3 && lines.contains("%  model.layers.1  loss "),
+        "{rust_said:?}"
+    );
+    assert_eq!(rust_said, c_said);
+    assert!(contents(&rust_wrote) == contents(&c_wrote), "other bytes");
+
+    let arguments = ["../no-model", "../ids.jsonl", "quantized", "10"];
+    let (c_said, rust_said) = (
+        run(&c, &toy, "c_fails", arguments).0,
+        run(&rust, &toy, "rust_fails", arguments).0,
+    );
+    assert_eq!(rust_said.status.code(), Some(1));
+    assert_eq!(rust_said, c_said);
+}
