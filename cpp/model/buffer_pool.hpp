@@ -1,13 +1,17 @@
 // Memory for the large temporaries of a tuning iteration. The C library returns a freed block of this size to the
-// system, so that each iteration would page-fault all of it in again; here a buffer that nobody holds is handed out
-// again.
+// system, so that each iteration would page-fault all of it in again, or keeps it as a hole between others; here a
+// buffer that nobody holds is handed out again, and all of it goes back to the system at once with the pool.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 namespace autoround::model {
+
+/// Uninitialised bytes straight from the system, page-aligned. @throws std::bad_alloc
+at::Tensor mapped_memory(std::int64_t bytes);
 
 /// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration
 /// needs.

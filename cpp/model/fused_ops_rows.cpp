@@ -1,5 +1,6 @@
 // FusedOps but for attention: RMSNorm and gated activation are one autograd Function each, over the row kernels.
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -152,7 +153,9 @@ struct GatedFunction : Function<GatedFunction> {
 at::Tensor FusedOps::linear(const Projection& projection, const at::Tensor& x) {
   // Where x needs a gradient LibTorch's own operation records one; the tuner replaces the linears it trains anyway.
   if (x.dim() != 2 || (at::GradMode::is_enabled() && x.requires_grad())) return AtenOps::linear(projection, x);
-  return products_.forward(x, projection.weight, projection.bias);
+  at::Tensor y = at::empty({x.size(0), projection.weight.size(0)}, x.options());
+  products_.forward(y, x, projection.weight, projection.bias);
+  return y;
 }
 
 at::Tensor FusedOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {

@@ -3,7 +3,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 
@@ -116,14 +115,13 @@ bool LinearProducts::packs(const at::Tensor& a, const at::Tensor& b) const {
 std::byte* LinearProducts::workspace(std::int64_t bytes) {
   if (!workspace_.defined() || workspace_.numel() < bytes) {
     workspace_.reset();
-    workspace_ = at::empty({bytes}, at::kByte);
+    workspace_ = mapped_memory(bytes);
   }
   return static_cast<std::byte*>(workspace_.mutable_data_ptr());
 }
 
-at::Tensor LinearProducts::forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+void LinearProducts::forward(at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const at::NoGradGuard no_grad;  // operations that write into given memory refuse tensors that need a gradient
-  at::Tensor y = pool_.take({x.size(0), weight.size(0)}, x.scalar_type());
   if (packs(x, weight)) {
     const auto& kernels = *kernels::select_kernels().products;
     const Bf16Matrix w = matrix(weight);
@@ -138,12 +136,10 @@ at::Tensor LinearProducts::forward(const at::Tensor& x, const at::Tensor& weight
   } else {
     at::mm_out(y, x, weight.t());
   }
-  return y;
 }
 
-at::Tensor LinearProducts::input_gradient(const at::Tensor& output_gradient, const at::Tensor& weight) {
+void LinearProducts::input_gradient(at::Tensor& gradient, const at::Tensor& output_gradient, const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
-  at::Tensor gradient = pool_.take({output_gradient.size(0), weight.size(1)}, weight.scalar_type());
   if (packs(output_gradient, weight)) {
     const auto& kernels = *kernels::select_kernels().products;
     const Bf16Matrix w = matrix(weight);
@@ -154,14 +150,14 @@ at::Tensor LinearProducts::input_gradient(const at::Tensor& output_gradient, con
   } else {
     at::mm_out(gradient, output_gradient, weight);
   }
-  return gradient;
 }
 
 void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at::Tensor& x, const TakeRows& take) {
   const at::NoGradGuard no_grad;
   const std::int64_t outputs = output_gradient.size(1), inputs = x.size(1), tokens = x.size(0);
   if (!packs(output_gradient, x)) {
-    at::Tensor gradient = pool_.take({outputs, inputs}, x.scalar_type());
+    std::byte* memory = workspace(outputs * inputs * static_cast<std::int64_t>(x.element_size()));
+    at::Tensor gradient = at::from_blob(memory, {outputs, inputs}, x.options());
     at::mm_out(gradient, output_gradient.t(), x);
     return take(0, gradient);
   }

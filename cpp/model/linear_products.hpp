@@ -12,15 +12,15 @@
 
 namespace autoround::model {
 
-/// Results and scratch come from memory that is kept, since an iteration asks for the same sizes again and again. Not
-/// thread-safe; runs on LibTorch's threads itself.
+/// Keeps the memory it packs operands into. Not thread-safe; runs on LibTorch's threads itself.
 class LinearProducts {
  public:
   /// @param fused false: always by LibTorch, the reference
   explicit LinearProducts(bool fused);
 
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-  at::Tensor input_gradient(const at::Tensor& output_gradient, const at::Tensor& weight);
+  /// Results go into given memory, contiguous and of the result's shape and dtype.
+  void forward(at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+  void input_gradient(at::Tensor& gradient, const at::Tensor& output_gradient, const at::Tensor& weight);
 
   /// Rows [first, first + gradient.size(0)) of dW; the memory is used again after the call. Calls come from several
   /// threads at once, for rows of their own.
@@ -34,7 +34,6 @@ class LinearProducts {
   std::byte* workspace(std::int64_t bytes);
 
   bool fused_;
-  BufferPool pool_;
   at::Tensor workspace_;
 };
 

@@ -11,11 +11,12 @@ namespace {
 /// gradient, as it is for q, k and v: their input is data, yet W' must learn.
 struct QuantLinearBackward final : torch::autograd::Node {
   QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& projection,
-                      model::LinearProducts& linear_products, at::Tensor x)
+                      model::LinearProducts& linear_products, model::BufferPool& buffers, at::Tensor x)
       : Node(torch::autograd::collect_next_edges(x)),
         states(rounding_states),
         tuned(projection),
         products(linear_products),
+        pool(buffers),
         input(std::move(x)) {}
 
   std::string name() const override { return "QuantLinearBackward"; }
@@ -24,7 +25,8 @@ struct QuantLinearBackward final : torch::autograd::Node {
     const at::Tensor& output_gradient = gradients.front();
     at::Tensor input_gradient;
     if (task_should_compute_output(0)) {
-      input_gradient = products.input_gradient(output_gradient, tuned.projection->weight);
+      input_gradient = pool.take(input.sizes(), input.scalar_type());
+      products.input_gradient(input_gradient, output_gradient, tuned.projection->weight);
     }
     states.apply_gradient(tuned, output_gradient, input, products);
     return {input_gradient};
@@ -35,6 +37,7 @@ struct QuantLinearBackward final : torch::autograd::Node {
   RoundingStates& states;
   TunedProjection& tuned;
   model::LinearProducts& products;
+  model::BufferPool& pool;
   at::Tensor input;
 };
 
@@ -44,9 +47,10 @@ at::Tensor QuantOps::linear(const model::Projection& projection, const at::Tenso
   TunedProjection* tuned = states_.find(projection);
   if (tuned == nullptr) return inner_.linear(projection, x);
 
-  at::Tensor y = products_.forward(x, projection.weight, projection.bias);
+  at::Tensor y = pool_.take({x.size(0), projection.weight.size(0)}, x.scalar_type());
+  products_.forward(y, x, projection.weight, projection.bias);
   if (at::GradMode::is_enabled()) {
-    torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, products_, x));
+    torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, products_, pool_, x));
   }
   return y;
 }

@@ -1,6 +1,7 @@
 // A layer's operations with its quantized linears replaced by trainable ones; everything else is forwarded.
 #pragma once
 
+#include "model/buffer_pool.hpp"
 #include "model/linear_products.hpp"
 #include "model/ops.hpp"
 #include "tuner/rounding_states.hpp"
@@ -8,8 +9,8 @@
 namespace autoround::tuner {
 
 /// With gradients enabled, `linear` of a tuned projection records a node whose backward hands dW' to the states as
-/// soon as it exists: neither dW' nor a gradient of V is ever kept. Nodes refer to this object, the states and the
-/// products, so these must outlive the graph.
+/// soon as it exists: neither dW' nor a gradient of V is ever kept. Nodes refer to this object and the states, so
+/// these must outlive the graph.
 class QuantOps final : public model::Ops {
  public:
   QuantOps(RoundingStates& states, model::Ops& inner) : states_(states), inner_(inner), products_(states.fused()) {}
@@ -31,6 +32,7 @@ class QuantOps final : public model::Ops {
   RoundingStates& states_;
   model::Ops& inner_;
   model::LinearProducts products_;
+  model::BufferPool pool_;
 };
 
 }  // namespace autoround::tuner

@@ -20,6 +20,19 @@ void check_near(const at::Tensor& actual, const at::Tensor& exact, std::int64_t 
   CHECK(error.max().item<double>() < 1e-5 * scale);
 }
 
+at::Tensor forward(LinearProducts& products, const at::Tensor& x, const at::Tensor& weight,
+                   const at::Tensor& bias = {}) {
+  at::Tensor y = at::full({x.size(0), weight.size(0)}, NAN, x.options());
+  products.forward(y, x, weight, bias);
+  return y;
+}
+
+at::Tensor input_gradient(LinearProducts& products, const at::Tensor& output_gradient, const at::Tensor& weight) {
+  at::Tensor gradient = at::full({output_gradient.size(0), weight.size(1)}, NAN, weight.options());
+  products.input_gradient(gradient, output_gradient, weight);
+  return gradient;
+}
+
 struct Shape {
   std::int64_t tokens, inputs, outputs;
 };
@@ -42,8 +55,8 @@ TEST_CASE("linear products: every shape gives the sums of the definition", "[mod
   LinearProducts products(GENERATE(true, false));
   auto exact = wide_x.mm(wide_weight.t());
   if (biased) exact += bias.to(at::kDouble);
-  check_near(products.forward(x, weight, bias), exact, shape.inputs);
-  check_near(products.input_gradient(output_gradient, weight), wide_gradient.mm(wide_weight), shape.outputs);
+  check_near(forward(products, x, weight, bias), exact, shape.inputs);
+  check_near(input_gradient(products, output_gradient, weight), wide_gradient.mm(wide_weight), shape.outputs);
 
   at::Tensor gradient = at::full_like(weight, NAN);
   products.weight_gradient(output_gradient, x, [&](std::int64_t first, const at::Tensor& rows) {
@@ -57,9 +70,9 @@ TEST_CASE("linear products: operands may be rows and columns of larger matrices"
   const auto x = random_bf16(40, 100).narrow(1, 20, 64), weight = random_bf16(90, 80).narrow(0, 3, 70).narrow(1, 6, 64);
   const auto output_gradient = random_bf16(44, 96).narrow(0, 2, 40).narrow(1, 5, 70);
   LinearProducts fused(true);
-  CHECK(at::equal(fused.forward(x, weight, {}), fused.forward(x.contiguous(), weight.contiguous(), {})));
-  CHECK(at::equal(fused.input_gradient(output_gradient, weight),
-                  fused.input_gradient(output_gradient.contiguous(), weight.contiguous())));
+  CHECK(at::equal(forward(fused, x, weight), forward(fused, x.contiguous(), weight.contiguous())));
+  CHECK(at::equal(input_gradient(fused, output_gradient, weight),
+                  input_gradient(fused, output_gradient.contiguous(), weight.contiguous())));
   const auto gradient_of = [&](const at::Tensor& dy, const at::Tensor& input) {
     at::Tensor gradient = at::empty({70, 64}, at::kBFloat16);
     fused.weight_gradient(dy, input, [&](std::int64_t first, const at::Tensor& rows) {
@@ -76,19 +89,19 @@ TEST_CASE("linear products: results depend neither on threads nor on what the me
   LinearProducts products(true);
   const auto threads = at::get_num_threads();
   at::set_num_threads(1);
-  const auto alone = products.forward(x, weight, {}).clone();
+  const auto alone = forward(products, x, weight);
   at::set_num_threads(threads);
-  products.forward(at::full_like(x, NAN), weight, {});
-  CHECK(at::equal(products.forward(x, weight, {}), alone));
+  forward(products, at::full_like(x, NAN), weight);
+  CHECK(at::equal(forward(products, x, weight), alone));
 }
 
 TEST_CASE("linear products: other types and odd widths are LibTorch's", "[model]") {
   at::manual_seed(6);
   LinearProducts products(true);
   const auto x = at::randn({5, 8}), weight = at::randn({3, 8});
-  CHECK(at::equal(products.forward(x, weight, {}), x.mm(weight.t())));
+  CHECK(at::equal(forward(products, x, weight), x.mm(weight.t())));
   const auto odd_x = random_bf16(5, 7), odd_weight = random_bf16(3, 7);
-  CHECK(at::equal(products.forward(odd_x, odd_weight, {}), odd_x.mm(odd_weight.t())));
+  CHECK(at::equal(forward(products, odd_x, odd_weight), odd_x.mm(odd_weight.t())));
 }
 
 }  // namespace autoround::model
