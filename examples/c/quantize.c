@@ -53,7 +53,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   if (run(argv[1], argv[2], argv[3], argc > 4 ? atoll(argv[4]) : 200, &error) == AUTOROUND_OK) return 0;
-  fprintf(stderr, "%s: %s\n", autoround_status_name(autoround_error_status(error)), autoround_error_message(error));
+  fprintf(stderr, "%s: %s\n", autoround_error_subject(error), autoround_error_message(error));
   autoround_error_free(error);
   return 1;
 }

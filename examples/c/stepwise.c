@@ -12,7 +12,7 @@
 /* Takes the error by its address: arguments are evaluated in any order, the call that sets it may come last. */
 static void check(autoround_status status, autoround_error **error) {
   if (status >= AUTOROUND_OK) return;
-  fprintf(stderr, "%s: %s\n", autoround_status_name(status), autoround_error_message(*error));
+  fprintf(stderr, "%s: %s\n", autoround_error_subject(*error), autoround_error_message(*error));
   autoround_error_free(*error);
   exit(1);
 }

@@ -41,10 +41,11 @@ autoround_status call(Function function, Arguments... arguments) {
   const autoround_status status = function(arguments..., &error);
   if (status >= AUTOROUND_OK) return status;
   const Handle<autoround_error, autoround_error_free> owned(error);
-  std::string message = autoround_error_message(error);
-  if (autoround_error_line(error) > 0)
-    message += " (line " + std::to_string(autoround_error_line(error)) + ", column " +
-               std::to_string(autoround_error_column(error)) + ")";
+  std::string message = autoround_error_message(error), place = autoround_error_subject(error);
+  if (autoround_error_line(error) > 0) {
+    place += ":" + std::to_string(autoround_error_line(error)) + ":" + std::to_string(autoround_error_column(error));
+  }
+  if (!place.empty() && message.find(place) == std::string::npos) message = place + ": " + message;
   throw ApiError(status, message);
 }
 

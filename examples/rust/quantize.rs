@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     match run(Path::new(model), text, output, iters) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {}", error.code().name(), error.message());
+            eprintln!("{}: {}", error.subject(), error.message());
             ExitCode::FAILURE
         }
     }
