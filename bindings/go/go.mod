@@ -1,0 +1,3 @@
+module github.com/libautoround/libautoround/bindings/go
+
+go 1.24

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# go.sh test|generated|example SOURCE_DIR SCENE      Exit code 77: skipped.
+set -euo pipefail
+what=$1 source=$2 SCENE=$3
+here=$(cd "$(dirname "$0")" && pwd)
+command -v go > /dev/null || { echo "skipped: no go on PATH (1.24 or newer)"; exit 77; }
+export PKG_CONFIG_PATH=$(dirname "$(find "$SCENE/prefix" -name autoround.pc)")
+export CGO_LDFLAGS="-Wl,-rpath,$(pkg-config --variable=libdir autoround)"
+export AUTOROUND_TEST_SCENE=$SCENE/data
+case $what in
+test)
+  cd "$source/bindings/go"
+  go vet ./...
+  [ -z "$(gofmt -l ./*.go)" ] || { echo "gofmt would change: $(gofmt -l ./*.go)"; exit 1; }
+  go test -race -count=1 -p 1 ./...
+  ;;
+generated)
+  PATH=$source/.venv/bin:$PATH
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  "$source/bindings/go/generate.sh" "$work"
+  cp "$source/bindings/go/internal/swig/cgo.go" "$work/" # the one file there that is written by hand
+  diff -r "$source/bindings/go/internal/swig" "$work" || { echo "bindings/go/generate.sh was not run after a change of bindings/swig"; exit 1; }
+  ;;
+example)
+  . "$here/example.sh"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  (cd "$source/examples/go" && go vet ./... && go build -o "$work/quantize" .)
+  compare_example "$work/quantize"
+  ;;
+esac
