@@ -35,7 +35,7 @@ func (c *Calibration) AddText(text string) error {
 // AddWindows cuts a long text into at most limit consecutive windows, 0: all, and says how many. A last partial window is padded,
 // or dropped with dropLast.
 func (c *Calibration) AddWindows(text string, limit int, dropLast bool) (int, error) {
-	return c.add(func(raw swig.Calibration, added swig.Number) error {
+	return c.add(func(raw swig.Calibration, added swig.NumberOut) error {
 		return raw.AddWindows(text, int64(limit), dropLast, added)
 	})
 }
@@ -43,21 +43,21 @@ func (c *Calibration) AddWindows(text string, limit int, dropLast bool) (int, er
 // AddJSONL adds at most limit lines of a file, 0: all, and says how many. field is "text", "messages", "input_ids" or "": the first
 // of these that a line has.
 func (c *Calibration) AddJSONL(path, field string, limit int) (int, error) {
-	return c.add(func(raw swig.Calibration, added swig.Number) error {
+	return c.add(func(raw swig.Calibration, added swig.NumberOut) error {
 		return raw.AddJsonl(path, field, int64(limit), added)
 	})
 }
 
 // AddFile adds a file of either kind, told apart by its content.
 func (c *Calibration) AddFile(path string, limit int, dropLast bool) (int, error) {
-	return c.add(func(raw swig.Calibration, added swig.Number) error {
+	return c.add(func(raw swig.Calibration, added swig.NumberOut) error {
 		return raw.AddFile(path, int64(limit), dropLast, added)
 	})
 }
 
-func (c *Calibration) add(call func(swig.Calibration, swig.Number) error) (int, error) {
-	added := swig.NewNumber()
-	defer swig.DeleteNumber(added)
+func (c *Calibration) add(call func(swig.Calibration, swig.NumberOut) error) (int, error) {
+	added := swig.NewNumberOut()
+	defer swig.DeleteNumberOut(added)
 	err := do(c.h, "calibration", func(raw swig.Calibration) error { return call(raw, added) })
 	return int(added.Integer()), err
 }

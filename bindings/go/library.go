@@ -38,9 +38,9 @@ func list(count int64, at func(int64) string) []string {
 }
 
 // text runs a call that gives a text.
-func text(call func(out swig.String) error) (string, error) {
-	out := swig.NewString()
-	defer swig.DeleteString(out)
+func text(call func(out swig.TextOut) error) (string, error) {
+	out := swig.NewTextOut()
+	defer swig.DeleteTextOut(out)
 	if err := call(out); err != nil {
 		return "", err
 	}

@@ -71,7 +71,7 @@ func (m *Model) Tensor(name string) (tensor *Tensor, err error) {
 // data and options may be nil.
 func (m *Model) Plan(recipe *Recipe, data *Calibration, options *Options) (plan string, err error) {
 	err = with(m, recipe, data, options, nil, func(a arguments) error {
-		plan, err = text(func(out swig.String) error { return a.model.Plan(a.recipe, a.data, a.options, out) })
+		plan, err = text(func(out swig.TextOut) error { return a.model.Plan(a.recipe, a.data, a.options, out) })
 		return err
 	})
 	return plan, err
@@ -80,8 +80,8 @@ func (m *Model) Plan(recipe *Recipe, data *Calibration, options *Options) (plan 
 // Perplexity is exp of the mean negative log-likelihood of every token of a window but its first. options may be nil: device,
 // number type and OnEvent are used.
 func (m *Model) Perplexity(ctx context.Context, data *Calibration, options *Options) (float64, error) {
-	value := swig.NewNumber()
-	defer swig.DeleteNumber(value)
+	value := swig.NewNumberOut()
+	defer swig.DeleteNumberOut(value)
 	stop := newStopper()
 	defer stop.close()
 	err := with(m, nil, data, options, stop, func(a arguments) error {

@@ -94,7 +94,7 @@ func (r *Recipe) Set(key string, value any) error {
 // Get is the value as text, "" when unset.
 func (r *Recipe) Get(key string) (value string, err error) {
 	err = do(r.h, "recipe", func(raw swig.Recipe) (err error) {
-		value, err = text(func(out swig.String) error { return raw.Get(key, out) })
+		value, err = text(func(out swig.TextOut) error { return raw.Get(key, out) })
 		return err
 	})
 	return value, err
@@ -113,7 +113,7 @@ func (r *Recipe) Validate(model *Model) error {
 // Dump is "toml" or "yaml" text that parses back to an equal recipe.
 func (r *Recipe) Dump(syntax string) (value string, err error) {
 	err = do(r.h, "recipe", func(raw swig.Recipe) (err error) {
-		value, err = text(func(out swig.String) error { return raw.Dump(syntax, out) })
+		value, err = text(func(out swig.TextOut) error { return raw.Dump(syntax, out) })
 		return err
 	})
 	return value, err

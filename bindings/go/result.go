@@ -84,9 +84,9 @@ func (r *Result) Report() (string, error) { return r.text(swig.Result.Report) }
 // ReportHTML is the account as one self-contained page.
 func (r *Result) ReportHTML() (string, error) { return r.text(swig.Result.ReportHtml) }
 
-func (r *Result) text(call func(swig.Result, swig.String) error) (value string, err error) {
+func (r *Result) text(call func(swig.Result, swig.TextOut) error) (value string, err error) {
 	err = do(r.h, "result", func(raw swig.Result) error {
-		value, err = text(func(out swig.String) error { return call(raw, out) })
+		value, err = text(func(out swig.TextOut) error { return call(raw, out) })
 		return err
 	})
 	return value, err

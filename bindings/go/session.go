@@ -76,8 +76,8 @@ func (s *Session) Start(ctx context.Context) error { return s.step(ctx, swig.Ses
 
 // NextBlock runs the data to the next decoder layer and gives its index; false after the last.
 func (s *Session) NextBlock(ctx context.Context) (int, bool, error) {
-	block := swig.NewNumber()
-	defer swig.DeleteNumber(block)
+	block := swig.NewNumberOut()
+	defer swig.DeleteNumberOut(block)
 	err := s.step(ctx, func(raw swig.Session, observer swig.Observer) error { return raw.NextBlock(observer, block) })
 	if err != nil || block.Integer() < 0 {
 		return -1, false, err

@@ -37,14 +37,14 @@ func (t *Tensor) Shape() []int64 {
 // View calls f with the tensor's memory, in the machine's byte order, which f must neither change nor keep.
 func (t *Tensor) View(f func(bytes []byte)) error {
 	return do(t.h, "tensor", func(raw swig.Tensor) error {
-		f(raw.Bytes())
+		f(raw.Bytes(0, raw.ByteSize()))
 		return nil
 	})
 }
 
 // Bytes is a copy of the memory; nil after Close.
 func (t *Tensor) Bytes() []byte {
-	return get(t.h, func(raw swig.Tensor) []byte { return slices.Clone(raw.Bytes()) })
+	return get(t.h, func(raw swig.Tensor) []byte { return slices.Clone(raw.Bytes(0, raw.ByteSize())) })
 }
 
 // Close lets go of the memory. It never fails.

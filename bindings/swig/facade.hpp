@@ -2,7 +2,7 @@
  *
  * - A class owns one handle, made by a fallible method and not by its constructor, and freed by its destructor.
  * - A fallible method gives an owned Status *, null when all went well; typemaps turn it into an exception or a Go error.
- * - Texts come in as Text, tensors go out as Bytes, other values go out through the holders Number and String.
+ * - Texts come in as Text, tensors go out as Bytes, other values go out through the holders NumberOut and TextOut.
  * - An observer is lent for one call and never stored. Nothing here throws.
  */
 #ifndef AUTOROUND_FACADE_HPP
@@ -37,7 +37,13 @@ class Tensor {
   const char *dtype() const noexcept { return autoround_tensor_dtype(raw()); }
   size_t rank() const noexcept { return autoround_tensor_rank(raw()); }
   int64_t size(size_t dim) const noexcept { return autoround_tensor_size(raw(), dim); }
-  Bytes bytes() const noexcept { return {autoround_tensor_data(raw()), autoround_tensor_byte_size(raw())}; }
+  size_t byteSize() const noexcept { return autoround_tensor_byte_size(raw()); }
+  /* A part of the memory, for languages whose views count in 32 bits; nothing when it is not all there. */
+  Bytes bytes(size_t offset, size_t length) const noexcept {
+    const char *data = static_cast<const char *>(autoround_tensor_data(raw()));
+    if (!data || offset > byteSize() || length > byteSize() - offset) return {nullptr, 0};
+    return {data + offset, length};
+  }
 #ifndef SWIG
   autoround_tensor *raw() const noexcept { return handle_.get(); }
   autoround_tensor **out() noexcept { return handle_.out(); }
@@ -129,16 +135,16 @@ class Calibration {
   Status *setTokenizer(Text path) noexcept { return detail::call(autoround_calibration_set_tokenizer, raw(), path); }
   Status *addTokens(const int64_t *ids, size_t count) noexcept { return detail::call(autoround_calibration_add_tokens, raw(), ids, count); }
   Status *addText(Text text) noexcept { return detail::call(autoround_calibration_add_text, raw(), text.data, text.size); }
-  Status *addWindows(Text text, size_t limit, bool drop_last, Number *added) noexcept {
+  Status *addWindows(Text text, size_t limit, bool drop_last, NumberOut *added) noexcept {
     return counted(added, [&](size_t *count) {
       return detail::call(autoround_calibration_add_windows, raw(), text.data, text.size, limit, drop_last, count);
     });
   }
   /* field empty: the first that a line has. */
-  Status *addJsonl(Text path, Text field, size_t limit, Number *added) noexcept {
+  Status *addJsonl(Text path, Text field, size_t limit, NumberOut *added) noexcept {
     return counted(added, [&](size_t *count) { return detail::call(autoround_calibration_add_jsonl, raw(), path, detail::optional(field), limit, count); });
   }
-  Status *addFile(Text path, size_t limit, bool drop_last, Number *added) noexcept {
+  Status *addFile(Text path, size_t limit, bool drop_last, NumberOut *added) noexcept {
     return counted(added, [&](size_t *count) { return detail::call(autoround_calibration_add_file, raw(), path, limit, drop_last, count); });
   }
   size_t sampleCount() const noexcept { return autoround_calibration_sample_count(raw()); }
@@ -149,7 +155,7 @@ class Calibration {
 #endif
  private:
   template <class Add>
-  static Status *counted(Number *added, Add add) noexcept {
+  static Status *counted(NumberOut *added, Add add) noexcept {
     size_t count = 0;
     Status *failed = add(&count);
     added->set(static_cast<int64_t>(count));
@@ -171,10 +177,10 @@ class Recipe {
   Status *setDouble(Text key, double value) noexcept { return detail::call(autoround_recipe_set_double, raw(), key, value); }
   Status *setBool(Text key, bool value) noexcept { return detail::call(autoround_recipe_set_bool, raw(), key, value); }
   Status *append(Text key, Text value) noexcept { return detail::call(autoround_recipe_append, raw(), key, value); }
-  Status *get(Text key, String *out) const noexcept { return detail::call(autoround_recipe_get, raw(), key, out->out()); }
+  Status *get(Text key, TextOut *out) const noexcept { return detail::call(autoround_recipe_get, raw(), key, out->out()); }
   /* model may be null. */
   inline Status *validate(const Model *model) const noexcept;
-  Status *dump(Text syntax, String *out) const noexcept { return detail::call(autoround_recipe_dump, raw(), syntax, out->out()); }
+  Status *dump(Text syntax, TextOut *out) const noexcept { return detail::call(autoround_recipe_dump, raw(), syntax, out->out()); }
   static size_t keyCount() noexcept { return autoround_recipe_key_count(); }
   static const char *keyName(size_t index) noexcept { return autoround_recipe_key_name(index); }
   static const char *keyHelp(size_t index) noexcept { return autoround_recipe_key_help(index); }
@@ -200,11 +206,11 @@ class Model {
   int64_t moduleSize(size_t module, size_t dim) const noexcept { return autoround_model_module_size(raw(), module, dim); }
   Status *tensor(Text name, Tensor *out) const noexcept { return detail::call(autoround_model_tensor, raw(), name, out->out()); }
   /* data and options may be null. */
-  Status *plan(const Recipe *recipe, const Calibration *data, const Options *options, String *out) const noexcept {
+  Status *plan(const Recipe *recipe, const Calibration *data, const Options *options, TextOut *out) const noexcept {
     return detail::call(autoround_model_plan, raw(), detail::raw(recipe), detail::raw(data), detail::raw(options), out->out());
   }
   /* Nobody else uses options during the call. observer may be null. */
-  Status *perplexity(const Calibration *data, Options *options, Observer *observer, Number *out) noexcept {
+  Status *perplexity(const Calibration *data, Options *options, Observer *observer, NumberOut *out) noexcept {
     const Options::Callback callback(options, AUTOROUND_EVENT_PROGRESS, &observer);
     if (callback.failed()) return callback.failed();
     return detail::call(autoround_model_perplexity, raw(), detail::raw(data), detail::raw(options), out->out());
@@ -235,8 +241,8 @@ class Result {
   }
   size_t warningCount() const noexcept { return autoround_result_warning_count(raw()); }
   const char *warning(size_t index) const noexcept { return autoround_result_warning(raw(), index); }
-  Status *report(String *out) const noexcept { return detail::call(autoround_result_report, raw(), out->out()); }
-  Status *reportHtml(String *out) const noexcept { return detail::call(autoround_result_report_html, raw(), out->out()); }
+  Status *report(TextOut *out) const noexcept { return detail::call(autoround_result_report, raw(), out->out()); }
+  Status *reportHtml(TextOut *out) const noexcept { return detail::call(autoround_result_report_html, raw(), out->out()); }
 #ifndef SWIG
   autoround_result *raw() const noexcept { return handle_.get(); }
   autoround_result **out() noexcept { return handle_.out(); }
@@ -259,7 +265,7 @@ class Session {
   Status *initialize(Observer *observer) noexcept { return step(observer, autoround_session_initialize, raw()); }
   Status *start(Observer *observer) noexcept { return step(observer, autoround_session_start, raw()); }
   /* block: its index, -1 after the last. */
-  Status *nextBlock(Observer *observer, Number *block) noexcept {
+  Status *nextBlock(Observer *observer, NumberOut *block) noexcept {
     size_t reached = 0;
     autoround_status status = AUTOROUND_OK;
     const auto next = [&](autoround_error **error) { return status = autoround_session_next_block(raw(), &reached, error); };
@@ -274,7 +280,7 @@ class Session {
   Status *run(Observer *observer, Result *out) noexcept {
     if (Status *failed = initialize(observer)) return failed;
     if (Status *failed = start(observer)) return failed;
-    for (Number block;;) {
+    for (NumberOut block;;) {
       if (Status *failed = nextBlock(observer, &block)) return failed;
       if (block.integer() < 0) break;
       if (Status *failed = sequentialEpochEnd(observer)) return failed;

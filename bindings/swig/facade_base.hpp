@@ -125,7 +125,7 @@ Status *call(Function function, const Arguments &...arguments) noexcept {
 #endif
 
 /* A number that a fallible method gives besides its Status. */
-class Number {
+class NumberOut {
  public:
   int64_t integer() const noexcept { return integer_; }
   double real() const noexcept { return real_; }
@@ -139,7 +139,7 @@ class Number {
 };
 
 /* A text that a fallible method gives besides its Status. */
-class String {
+class TextOut {
  public:
   const char *text() const noexcept { return handle_.get(); }
 #ifndef SWIG

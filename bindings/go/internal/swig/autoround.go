@@ -47,89 +47,92 @@ typedef _goslice_ swig_type_17;
 typedef long long swig_type_18;
 typedef long long swig_type_19;
 typedef long long swig_type_20;
-typedef _goslice_ swig_type_21;
-typedef long long swig_type_22;
-typedef _gostring_ swig_type_23;
+typedef long long swig_type_21;
+typedef _goslice_ swig_type_22;
+typedef long long swig_type_23;
 typedef long long swig_type_24;
 typedef long long swig_type_25;
-typedef long long swig_type_26;
-typedef _gostring_ swig_type_27;
-typedef _gostring_ swig_type_28;
+typedef _gostring_ swig_type_26;
+typedef long long swig_type_27;
+typedef long long swig_type_28;
 typedef long long swig_type_29;
 typedef _gostring_ swig_type_30;
-typedef long long swig_type_31;
-typedef _gostring_ swig_type_32;
+typedef _gostring_ swig_type_31;
+typedef long long swig_type_32;
 typedef _gostring_ swig_type_33;
 typedef long long swig_type_34;
 typedef _gostring_ swig_type_35;
-typedef _goslice_ swig_type_36;
-typedef _gostring_ swig_type_37;
+typedef _gostring_ swig_type_36;
+typedef long long swig_type_37;
 typedef _gostring_ swig_type_38;
-typedef long long swig_type_39;
+typedef _goslice_ swig_type_39;
 typedef _gostring_ swig_type_40;
 typedef _gostring_ swig_type_41;
 typedef long long swig_type_42;
 typedef _gostring_ swig_type_43;
-typedef long long swig_type_44;
+typedef _gostring_ swig_type_44;
 typedef long long swig_type_45;
-typedef long long swig_type_46;
+typedef _gostring_ swig_type_46;
 typedef long long swig_type_47;
-typedef _gostring_ swig_type_48;
-typedef _gostring_ swig_type_49;
-typedef _gostring_ swig_type_50;
+typedef long long swig_type_48;
+typedef long long swig_type_49;
+typedef long long swig_type_50;
 typedef _gostring_ swig_type_51;
 typedef _gostring_ swig_type_52;
 typedef _gostring_ swig_type_53;
-typedef long long swig_type_54;
+typedef _gostring_ swig_type_54;
 typedef _gostring_ swig_type_55;
 typedef _gostring_ swig_type_56;
-typedef _gostring_ swig_type_57;
+typedef long long swig_type_57;
 typedef _gostring_ swig_type_58;
 typedef _gostring_ swig_type_59;
 typedef _gostring_ swig_type_60;
-typedef long long swig_type_61;
-typedef _goslice_ swig_type_62;
-typedef long long swig_type_63;
-typedef _goslice_ swig_type_64;
-typedef long long swig_type_65;
-typedef _gostring_ swig_type_66;
+typedef _gostring_ swig_type_61;
+typedef _gostring_ swig_type_62;
+typedef _gostring_ swig_type_63;
+typedef long long swig_type_64;
+typedef _goslice_ swig_type_65;
+typedef long long swig_type_66;
 typedef _goslice_ swig_type_67;
 typedef long long swig_type_68;
-typedef long long swig_type_69;
-typedef long long swig_type_70;
-typedef _goslice_ swig_type_71;
+typedef _gostring_ swig_type_69;
+typedef _goslice_ swig_type_70;
+typedef long long swig_type_71;
 typedef long long swig_type_72;
 typedef long long swig_type_73;
 typedef _goslice_ swig_type_74;
 typedef long long swig_type_75;
-typedef _goslice_ swig_type_76;
-typedef long long swig_type_77;
+typedef long long swig_type_76;
+typedef _goslice_ swig_type_77;
 typedef long long swig_type_78;
-typedef long long swig_type_79;
+typedef _goslice_ swig_type_79;
 typedef long long swig_type_80;
 typedef long long swig_type_81;
 typedef long long swig_type_82;
-typedef _gostring_ swig_type_83;
+typedef long long swig_type_83;
 typedef long long swig_type_84;
-typedef _goslice_ swig_type_85;
-typedef long long swig_type_86;
+typedef long long swig_type_85;
+typedef _gostring_ swig_type_86;
 typedef long long swig_type_87;
-typedef long long swig_type_88;
+typedef _goslice_ swig_type_88;
 typedef long long swig_type_89;
 typedef long long swig_type_90;
 typedef long long swig_type_91;
 typedef long long swig_type_92;
-typedef _goslice_ swig_type_93;
+typedef long long swig_type_93;
 typedef long long swig_type_94;
-typedef _goslice_ swig_type_95;
-typedef long long swig_type_96;
-typedef _goslice_ swig_type_97;
-typedef long long swig_type_98;
+typedef long long swig_type_95;
+typedef _goslice_ swig_type_96;
+typedef long long swig_type_97;
+typedef _goslice_ swig_type_98;
 typedef long long swig_type_99;
-typedef _gostring_ swig_type_100;
+typedef _goslice_ swig_type_100;
 typedef long long swig_type_101;
-typedef _goslice_ swig_type_102;
-typedef long long swig_type_103;
+typedef long long swig_type_102;
+typedef _gostring_ swig_type_103;
+typedef long long swig_type_104;
+typedef _goslice_ swig_type_105;
+typedef long long swig_type_106;
 extern void _wrap_Swig_free_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Swig_malloc_swig(swig_intgo arg1);
 extern swig_intgo _wrap_Status_code_swig(uintptr_t arg1);
@@ -138,13 +141,13 @@ extern swig_type_2 _wrap_Status_subject_swig(uintptr_t arg1);
 extern swig_intgo _wrap_Status_line_swig(uintptr_t arg1);
 extern swig_intgo _wrap_Status_column_swig(uintptr_t arg1);
 extern void _wrap_delete_Status_swig(uintptr_t arg1);
-extern swig_type_3 _wrap_Number_integer_swig(uintptr_t arg1);
-extern double _wrap_Number_real_swig(uintptr_t arg1);
-extern uintptr_t _wrap_new_Number_swig(void);
-extern void _wrap_delete_Number_swig(uintptr_t arg1);
-extern swig_type_4 _wrap_String_text_swig(uintptr_t arg1);
-extern uintptr_t _wrap_new_String_swig(void);
-extern void _wrap_delete_String_swig(uintptr_t arg1);
+extern swig_type_3 _wrap_NumberOut_integer_swig(uintptr_t arg1);
+extern double _wrap_NumberOut_real_swig(uintptr_t arg1);
+extern uintptr_t _wrap_new_NumberOut_swig(void);
+extern void _wrap_delete_NumberOut_swig(uintptr_t arg1);
+extern swig_type_4 _wrap_TextOut_text_swig(uintptr_t arg1);
+extern uintptr_t _wrap_new_TextOut_swig(void);
+extern void _wrap_delete_TextOut_swig(uintptr_t arg1);
 extern swig_type_5 _wrap_Library_version_swig(void);
 extern swig_intgo _wrap_Library_abiVersion_swig(void);
 extern swig_type_6 _wrap_Library_buildInfo_swig(void);
@@ -161,7 +164,8 @@ extern void _wrap_delete_Library_swig(uintptr_t arg1);
 extern swig_type_17 _wrap_Tensor_dtype_swig(uintptr_t arg1);
 extern swig_type_18 _wrap_Tensor_rank_swig(uintptr_t arg1);
 extern swig_type_19 _wrap_Tensor_size_swig(uintptr_t arg1, swig_type_20 arg2);
-extern swig_type_21 _wrap_Tensor_bytes_swig(uintptr_t arg1);
+extern swig_type_21 _wrap_Tensor_byteSize_swig(uintptr_t arg1);
+extern swig_type_22 _wrap_Tensor_bytes_swig(uintptr_t arg1, swig_type_23 arg2, swig_type_24 arg3);
 extern uintptr_t _wrap_new_Tensor_swig(void);
 extern void _wrap_delete_Tensor_swig(uintptr_t arg1);
 extern uintptr_t _wrap_new_Cancel_swig(void);
@@ -171,78 +175,78 @@ extern void _wrap_delete_Cancel_swig(uintptr_t arg1);
 extern uintptr_t _wrap__swig_NewDirectorObserverObserver_swig(int);
 extern void _wrap_DeleteDirectorObserver_swig(uintptr_t arg1);
 extern void _wrap_delete_Observer_swig(uintptr_t arg1);
-extern _Bool _wrap_Observer_onEvent_swig(uintptr_t arg1, swig_intgo arg2, double arg3, swig_type_22 arg4, swig_type_23 arg5, swig_type_24 arg6, double arg7);
-extern swig_type_25 _wrap_Observer_inputCount_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Observer_input_swig(uintptr_t arg1, swig_type_26 arg2, uintptr_t arg3);
+extern _Bool _wrap_Observer_onEvent_swig(uintptr_t arg1, swig_intgo arg2, double arg3, swig_type_25 arg4, swig_type_26 arg5, swig_type_27 arg6, double arg7);
+extern swig_type_28 _wrap_Observer_inputCount_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Observer_input_swig(uintptr_t arg1, swig_type_29 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_new_Observer_swig(void);
 extern uintptr_t _wrap_Options_create_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Options_setDevice_swig(uintptr_t arg1, swig_type_27 arg2);
-extern uintptr_t _wrap_Options_setComputeDtype_swig(uintptr_t arg1, swig_type_28 arg2);
-extern uintptr_t _wrap_Options_setSeed_swig(uintptr_t arg1, swig_type_29 arg2);
+extern uintptr_t _wrap_Options_setDevice_swig(uintptr_t arg1, swig_type_30 arg2);
+extern uintptr_t _wrap_Options_setComputeDtype_swig(uintptr_t arg1, swig_type_31 arg2);
+extern uintptr_t _wrap_Options_setSeed_swig(uintptr_t arg1, swig_type_32 arg2);
 extern uintptr_t _wrap_Options_setDeterministic_swig(uintptr_t arg1, _Bool arg2);
-extern uintptr_t _wrap_Options_setMemoryLimit_swig(uintptr_t arg1, swig_type_30 arg2, swig_type_31 arg3);
-extern uintptr_t _wrap_Options_setOutput_swig(uintptr_t arg1, swig_type_32 arg2, swig_type_33 arg3);
+extern uintptr_t _wrap_Options_setMemoryLimit_swig(uintptr_t arg1, swig_type_33 arg2, swig_type_34 arg3);
+extern uintptr_t _wrap_Options_setOutput_swig(uintptr_t arg1, swig_type_35 arg2, swig_type_36 arg3);
 extern uintptr_t _wrap_Options_setCancel_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_new_Options_swig(void);
 extern void _wrap_delete_Options_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Calibration_create_swig(uintptr_t arg1, swig_type_34 arg2);
-extern uintptr_t _wrap_Calibration_setTokenizer_swig(uintptr_t arg1, swig_type_35 arg2);
-extern uintptr_t _wrap_Calibration_addTokens_swig(uintptr_t arg1, swig_type_36 arg2);
-extern uintptr_t _wrap_Calibration_addText_swig(uintptr_t arg1, swig_type_37 arg2);
-extern uintptr_t _wrap_Calibration_addWindows_swig(uintptr_t arg1, swig_type_38 arg2, swig_type_39 arg3, _Bool arg4, uintptr_t arg5);
-extern uintptr_t _wrap_Calibration_addJsonl_swig(uintptr_t arg1, swig_type_40 arg2, swig_type_41 arg3, swig_type_42 arg4, uintptr_t arg5);
-extern uintptr_t _wrap_Calibration_addFile_swig(uintptr_t arg1, swig_type_43 arg2, swig_type_44 arg3, _Bool arg4, uintptr_t arg5);
-extern swig_type_45 _wrap_Calibration_sampleCount_swig(uintptr_t arg1);
-extern swig_type_46 _wrap_Calibration_tokenCount_swig(uintptr_t arg1);
-extern swig_type_47 _wrap_Calibration_sequenceLength_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Calibration_create_swig(uintptr_t arg1, swig_type_37 arg2);
+extern uintptr_t _wrap_Calibration_setTokenizer_swig(uintptr_t arg1, swig_type_38 arg2);
+extern uintptr_t _wrap_Calibration_addTokens_swig(uintptr_t arg1, swig_type_39 arg2);
+extern uintptr_t _wrap_Calibration_addText_swig(uintptr_t arg1, swig_type_40 arg2);
+extern uintptr_t _wrap_Calibration_addWindows_swig(uintptr_t arg1, swig_type_41 arg2, swig_type_42 arg3, _Bool arg4, uintptr_t arg5);
+extern uintptr_t _wrap_Calibration_addJsonl_swig(uintptr_t arg1, swig_type_43 arg2, swig_type_44 arg3, swig_type_45 arg4, uintptr_t arg5);
+extern uintptr_t _wrap_Calibration_addFile_swig(uintptr_t arg1, swig_type_46 arg2, swig_type_47 arg3, _Bool arg4, uintptr_t arg5);
+extern swig_type_48 _wrap_Calibration_sampleCount_swig(uintptr_t arg1);
+extern swig_type_49 _wrap_Calibration_tokenCount_swig(uintptr_t arg1);
+extern swig_type_50 _wrap_Calibration_sequenceLength_swig(uintptr_t arg1);
 extern uintptr_t _wrap_new_Calibration_swig(void);
 extern void _wrap_delete_Calibration_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Recipe_create_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Recipe_parse_swig(uintptr_t arg1, swig_type_48 arg2, swig_type_49 arg3);
-extern uintptr_t _wrap_Recipe_load_swig(uintptr_t arg1, swig_type_50 arg2);
+extern uintptr_t _wrap_Recipe_parse_swig(uintptr_t arg1, swig_type_51 arg2, swig_type_52 arg3);
+extern uintptr_t _wrap_Recipe_load_swig(uintptr_t arg1, swig_type_53 arg2);
 extern uintptr_t _wrap_Recipe_copyFrom_swig(uintptr_t arg1, uintptr_t arg2);
-extern uintptr_t _wrap_Recipe_setString_swig(uintptr_t arg1, swig_type_51 arg2, swig_type_52 arg3);
-extern uintptr_t _wrap_Recipe_setInt_swig(uintptr_t arg1, swig_type_53 arg2, swig_type_54 arg3);
-extern uintptr_t _wrap_Recipe_setDouble_swig(uintptr_t arg1, swig_type_55 arg2, double arg3);
-extern uintptr_t _wrap_Recipe_setBool_swig(uintptr_t arg1, swig_type_56 arg2, _Bool arg3);
-extern uintptr_t _wrap_Recipe_append_swig(uintptr_t arg1, swig_type_57 arg2, swig_type_58 arg3);
-extern uintptr_t _wrap_Recipe_get_swig(uintptr_t arg1, swig_type_59 arg2, uintptr_t arg3);
+extern uintptr_t _wrap_Recipe_setString_swig(uintptr_t arg1, swig_type_54 arg2, swig_type_55 arg3);
+extern uintptr_t _wrap_Recipe_setInt_swig(uintptr_t arg1, swig_type_56 arg2, swig_type_57 arg3);
+extern uintptr_t _wrap_Recipe_setDouble_swig(uintptr_t arg1, swig_type_58 arg2, double arg3);
+extern uintptr_t _wrap_Recipe_setBool_swig(uintptr_t arg1, swig_type_59 arg2, _Bool arg3);
+extern uintptr_t _wrap_Recipe_append_swig(uintptr_t arg1, swig_type_60 arg2, swig_type_61 arg3);
+extern uintptr_t _wrap_Recipe_get_swig(uintptr_t arg1, swig_type_62 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Recipe_validate_swig(uintptr_t arg1, uintptr_t arg2);
-extern uintptr_t _wrap_Recipe_dump_swig(uintptr_t arg1, swig_type_60 arg2, uintptr_t arg3);
-extern swig_type_61 _wrap_Recipe_keyCount_swig(void);
-extern swig_type_62 _wrap_Recipe_keyName_swig(swig_type_63 arg1);
-extern swig_type_64 _wrap_Recipe_keyHelp_swig(swig_type_65 arg1);
+extern uintptr_t _wrap_Recipe_dump_swig(uintptr_t arg1, swig_type_63 arg2, uintptr_t arg3);
+extern swig_type_64 _wrap_Recipe_keyCount_swig(void);
+extern swig_type_65 _wrap_Recipe_keyName_swig(swig_type_66 arg1);
+extern swig_type_67 _wrap_Recipe_keyHelp_swig(swig_type_68 arg1);
 extern uintptr_t _wrap_new_Recipe_swig(void);
 extern void _wrap_delete_Recipe_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Model_open_swig(uintptr_t arg1, swig_type_66 arg2);
-extern swig_type_67 _wrap_Model_architecture_swig(uintptr_t arg1);
-extern swig_type_68 _wrap_Model_parameterCount_swig(uintptr_t arg1);
-extern swig_type_69 _wrap_Model_byteSize_swig(uintptr_t arg1);
-extern swig_type_70 _wrap_Model_blockCount_swig(uintptr_t arg1);
-extern swig_type_71 _wrap_Model_blockName_swig(uintptr_t arg1, swig_type_72 arg2);
-extern swig_type_73 _wrap_Model_moduleCount_swig(uintptr_t arg1);
-extern swig_type_74 _wrap_Model_moduleName_swig(uintptr_t arg1, swig_type_75 arg2);
-extern swig_type_76 _wrap_Model_moduleClass_swig(uintptr_t arg1, swig_type_77 arg2);
-extern swig_type_78 _wrap_Model_moduleBlock_swig(uintptr_t arg1, swig_type_79 arg2);
-extern swig_type_80 _wrap_Model_moduleSize_swig(uintptr_t arg1, swig_type_81 arg2, swig_type_82 arg3);
-extern uintptr_t _wrap_Model_tensor_swig(uintptr_t arg1, swig_type_83 arg2, uintptr_t arg3);
+extern uintptr_t _wrap_Model_open_swig(uintptr_t arg1, swig_type_69 arg2);
+extern swig_type_70 _wrap_Model_architecture_swig(uintptr_t arg1);
+extern swig_type_71 _wrap_Model_parameterCount_swig(uintptr_t arg1);
+extern swig_type_72 _wrap_Model_byteSize_swig(uintptr_t arg1);
+extern swig_type_73 _wrap_Model_blockCount_swig(uintptr_t arg1);
+extern swig_type_74 _wrap_Model_blockName_swig(uintptr_t arg1, swig_type_75 arg2);
+extern swig_type_76 _wrap_Model_moduleCount_swig(uintptr_t arg1);
+extern swig_type_77 _wrap_Model_moduleName_swig(uintptr_t arg1, swig_type_78 arg2);
+extern swig_type_79 _wrap_Model_moduleClass_swig(uintptr_t arg1, swig_type_80 arg2);
+extern swig_type_81 _wrap_Model_moduleBlock_swig(uintptr_t arg1, swig_type_82 arg2);
+extern swig_type_83 _wrap_Model_moduleSize_swig(uintptr_t arg1, swig_type_84 arg2, swig_type_85 arg3);
+extern uintptr_t _wrap_Model_tensor_swig(uintptr_t arg1, swig_type_86 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Model_plan_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5);
 extern uintptr_t _wrap_Model_perplexity_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5);
 extern uintptr_t _wrap_new_Model_swig(void);
 extern void _wrap_delete_Model_swig(uintptr_t arg1);
-extern swig_type_84 _wrap_Result_blockCount_swig(uintptr_t arg1);
-extern swig_type_85 _wrap_Result_blockName_swig(uintptr_t arg1, swig_type_86 arg2);
-extern double _wrap_Result_blockLossBefore_swig(uintptr_t arg1, swig_type_87 arg2);
-extern double _wrap_Result_blockLossAfter_swig(uintptr_t arg1, swig_type_88 arg2);
-extern swig_type_89 _wrap_Result_blockBestIteration_swig(uintptr_t arg1, swig_type_90 arg2);
-extern double _wrap_Result_blockSeconds_swig(uintptr_t arg1, swig_type_91 arg2);
-extern swig_type_92 _wrap_Result_layerCount_swig(uintptr_t arg1);
-extern swig_type_93 _wrap_Result_layerName_swig(uintptr_t arg1, swig_type_94 arg2);
-extern swig_type_95 _wrap_Result_layerScheme_swig(uintptr_t arg1, swig_type_96 arg2);
-extern swig_type_97 _wrap_Result_layerReason_swig(uintptr_t arg1, swig_type_98 arg2);
-extern uintptr_t _wrap_Result_layerTensor_swig(uintptr_t arg1, swig_type_99 arg2, swig_type_100 arg3, uintptr_t arg4);
-extern swig_type_101 _wrap_Result_warningCount_swig(uintptr_t arg1);
-extern swig_type_102 _wrap_Result_warning_swig(uintptr_t arg1, swig_type_103 arg2);
+extern swig_type_87 _wrap_Result_blockCount_swig(uintptr_t arg1);
+extern swig_type_88 _wrap_Result_blockName_swig(uintptr_t arg1, swig_type_89 arg2);
+extern double _wrap_Result_blockLossBefore_swig(uintptr_t arg1, swig_type_90 arg2);
+extern double _wrap_Result_blockLossAfter_swig(uintptr_t arg1, swig_type_91 arg2);
+extern swig_type_92 _wrap_Result_blockBestIteration_swig(uintptr_t arg1, swig_type_93 arg2);
+extern double _wrap_Result_blockSeconds_swig(uintptr_t arg1, swig_type_94 arg2);
+extern swig_type_95 _wrap_Result_layerCount_swig(uintptr_t arg1);
+extern swig_type_96 _wrap_Result_layerName_swig(uintptr_t arg1, swig_type_97 arg2);
+extern swig_type_98 _wrap_Result_layerScheme_swig(uintptr_t arg1, swig_type_99 arg2);
+extern swig_type_100 _wrap_Result_layerReason_swig(uintptr_t arg1, swig_type_101 arg2);
+extern uintptr_t _wrap_Result_layerTensor_swig(uintptr_t arg1, swig_type_102 arg2, swig_type_103 arg3, uintptr_t arg4);
+extern swig_type_104 _wrap_Result_warningCount_swig(uintptr_t arg1);
+extern swig_type_105 _wrap_Result_warning_swig(uintptr_t arg1, swig_type_106 arg2);
 extern uintptr_t _wrap_Result_report_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_Result_reportHtml_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_new_Result_swig(void);
@@ -397,80 +401,80 @@ type Status interface {
 	Column() (_swig_ret int)
 }
 
-type SwigcptrNumber uintptr
+type SwigcptrNumberOut uintptr
 
-func (p SwigcptrNumber) Swigcptr() uintptr {
+func (p SwigcptrNumberOut) Swigcptr() uintptr {
 	return (uintptr)(p)
 }
 
-func (p SwigcptrNumber) SwigIsNumber() {
+func (p SwigcptrNumberOut) SwigIsNumberOut() {
 }
 
-func (arg1 SwigcptrNumber) Integer() (_swig_ret int64) {
+func (arg1 SwigcptrNumberOut) Integer() (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
-	swig_r = (int64)(C._wrap_Number_integer_swig(C.uintptr_t(_swig_i_0)))
+	swig_r = (int64)(C._wrap_NumberOut_integer_swig(C.uintptr_t(_swig_i_0)))
 	return swig_r
 }
 
-func (arg1 SwigcptrNumber) Real() (_swig_ret float64) {
+func (arg1 SwigcptrNumberOut) Real() (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
-	swig_r = (float64)(C._wrap_Number_real_swig(C.uintptr_t(_swig_i_0)))
+	swig_r = (float64)(C._wrap_NumberOut_real_swig(C.uintptr_t(_swig_i_0)))
 	return swig_r
 }
 
-func NewNumber() (_swig_ret Number) {
-	var swig_r Number
-	swig_r = (Number)(SwigcptrNumber(C._wrap_new_Number_swig()))
+func NewNumberOut() (_swig_ret NumberOut) {
+	var swig_r NumberOut
+	swig_r = (NumberOut)(SwigcptrNumberOut(C._wrap_new_NumberOut_swig()))
 	return swig_r
 }
 
-func DeleteNumber(arg1 Number) {
+func DeleteNumberOut(arg1 NumberOut) {
 	_swig_i_0 := getSwigcptr(arg1)
-	C._wrap_delete_Number_swig(C.uintptr_t(_swig_i_0))
+	C._wrap_delete_NumberOut_swig(C.uintptr_t(_swig_i_0))
 }
 
-type Number interface {
+type NumberOut interface {
 	Swigcptr() uintptr
-	SwigIsNumber()
+	SwigIsNumberOut()
 	Integer() (_swig_ret int64)
 	Real() (_swig_ret float64)
 }
 
-type SwigcptrString uintptr
+type SwigcptrTextOut uintptr
 
-func (p SwigcptrString) Swigcptr() uintptr {
+func (p SwigcptrTextOut) Swigcptr() uintptr {
 	return (uintptr)(p)
 }
 
-func (p SwigcptrString) SwigIsString() {
+func (p SwigcptrTextOut) SwigIsTextOut() {
 }
 
-func (arg1 SwigcptrString) Text() (_swig_ret string) {
+func (arg1 SwigcptrTextOut) Text() (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_String_text_swig(C.uintptr_t(_swig_i_0))
+	swig_r_p := C._wrap_TextOut_text_swig(C.uintptr_t(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
 	return swig_r_1
 }
 
-func NewString() (_swig_ret String) {
-	var swig_r String
-	swig_r = (String)(SwigcptrString(C._wrap_new_String_swig()))
+func NewTextOut() (_swig_ret TextOut) {
+	var swig_r TextOut
+	swig_r = (TextOut)(SwigcptrTextOut(C._wrap_new_TextOut_swig()))
 	return swig_r
 }
 
-func DeleteString(arg1 String) {
+func DeleteTextOut(arg1 TextOut) {
 	_swig_i_0 := getSwigcptr(arg1)
-	C._wrap_delete_String_swig(C.uintptr_t(_swig_i_0))
+	C._wrap_delete_TextOut_swig(C.uintptr_t(_swig_i_0))
 }
 
-type String interface {
+type TextOut interface {
 	Swigcptr() uintptr
-	SwigIsString()
+	SwigIsTextOut()
 	Text() (_swig_ret string)
 }
 
@@ -628,10 +632,19 @@ func (arg1 SwigcptrTensor) Size(arg2 int64) (_swig_ret int64) {
 	return swig_r
 }
 
-func (arg1 SwigcptrTensor) Bytes() (_swig_ret []byte) {
+func (arg1 SwigcptrTensor) ByteSize() (_swig_ret int64) {
+	var swig_r int64
+	_swig_i_0 := arg1
+	swig_r = (int64)(C._wrap_Tensor_byteSize_swig(C.uintptr_t(_swig_i_0)))
+	return swig_r
+}
+
+func (arg1 SwigcptrTensor) Bytes(arg2 int64, arg3 int64) (_swig_ret []byte) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Tensor_bytes_swig(C.uintptr_t(_swig_i_0))
+	_swig_i_1 := arg2
+	_swig_i_2 := arg3
+	swig_r_p := C._wrap_Tensor_bytes_swig(C.uintptr_t(_swig_i_0), C.swig_type_23(_swig_i_1), C.swig_type_24(_swig_i_2))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 []byte
  swig_r_1 = swig_r 
@@ -655,7 +668,8 @@ type Tensor interface {
 	Dtype() (_swig_ret string)
 	Rank() (_swig_ret int64)
 	Size(arg2 int64) (_swig_ret int64)
-	Bytes() (_swig_ret []byte)
+	ByteSize() (_swig_ret int64)
+	Bytes(arg2 int64, arg3 int64) (_swig_ret []byte)
 }
 
 type SwigcptrCancel uintptr
@@ -778,7 +792,7 @@ func (arg1 SwigcptrObserver) OnEvent(arg2 int, arg3 float64, arg4 int64, arg5 st
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (bool)(C._wrap_Observer_onEvent_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.double(_swig_i_2), C.swig_type_22(_swig_i_3), *(*C.swig_type_23)(unsafe.Pointer(&_swig_i_4)), C.swig_type_24(_swig_i_5), C.double(_swig_i_6)))
+	swig_r = (bool)(C._wrap_Observer_onEvent_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.double(_swig_i_2), C.swig_type_25(_swig_i_3), *(*C.swig_type_26)(unsafe.Pointer(&_swig_i_4)), C.swig_type_27(_swig_i_5), C.double(_swig_i_6)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg5
 	}
@@ -797,7 +811,7 @@ func (arg1 SwigcptrObserver) Input(arg2 int64, arg3 Tensor) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Observer_input_swig(C.uintptr_t(_swig_i_0), C.swig_type_26(_swig_i_1), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Observer_input_swig(C.uintptr_t(_swig_i_0), C.swig_type_29(_swig_i_1), C.uintptr_t(_swig_i_2)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -840,7 +854,7 @@ func (arg1 SwigcptrOptions) SetDevice(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setDevice_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_27)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Options_setDevice_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_30)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -853,7 +867,7 @@ func (arg1 SwigcptrOptions) SetComputeDtype(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setComputeDtype_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_28)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Options_setComputeDtype_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -866,7 +880,7 @@ func (arg1 SwigcptrOptions) SetSeed(arg2 int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setSeed_swig(C.uintptr_t(_swig_i_0), C.swig_type_29(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_Options_setSeed_swig(C.uintptr_t(_swig_i_0), C.swig_type_32(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -887,7 +901,7 @@ func (arg1 SwigcptrOptions) SetMemoryLimit(arg2 string, arg3 int64) (_swig_ret e
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Options_setMemoryLimit_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_30)(unsafe.Pointer(&_swig_i_1)), C.swig_type_31(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Options_setMemoryLimit_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_33)(unsafe.Pointer(&_swig_i_1)), C.swig_type_34(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -901,7 +915,7 @@ func (arg1 SwigcptrOptions) SetOutput(arg2 string, arg3 string) (_swig_ret error
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Options_setOutput_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_32)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_33)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Options_setOutput_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_35)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_36)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -960,7 +974,7 @@ func (arg1 SwigcptrCalibration) Create(arg2 int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_create_swig(C.uintptr_t(_swig_i_0), C.swig_type_34(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_Calibration_create_swig(C.uintptr_t(_swig_i_0), C.swig_type_37(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -970,7 +984,7 @@ func (arg1 SwigcptrCalibration) SetTokenizer(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_setTokenizer_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_35)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_setTokenizer_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_38)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -983,7 +997,7 @@ func (arg1 SwigcptrCalibration) AddTokens(arg2 []int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_addTokens_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_36)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_addTokens_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_39)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -996,7 +1010,7 @@ func (arg1 SwigcptrCalibration) AddText(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_addText_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_37)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_addText_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1005,14 +1019,14 @@ func (arg1 SwigcptrCalibration) AddText(arg2 string) (_swig_ret error) {
 	return swig_r_1
 }
 
-func (arg1 SwigcptrCalibration) AddWindows(arg2 string, arg3 int64, arg4 bool, arg5 Number) (_swig_ret error) {
+func (arg1 SwigcptrCalibration) AddWindows(arg2 string, arg3 int64, arg4 bool, arg5 NumberOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addWindows_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_38)(unsafe.Pointer(&_swig_i_1)), C.swig_type_39(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addWindows_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_1)), C.swig_type_42(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1021,14 +1035,14 @@ func (arg1 SwigcptrCalibration) AddWindows(arg2 string, arg3 int64, arg4 bool, a
 	return swig_r_1
 }
 
-func (arg1 SwigcptrCalibration) AddJsonl(arg2 string, arg3 string, arg4 int64, arg5 Number) (_swig_ret error) {
+func (arg1 SwigcptrCalibration) AddJsonl(arg2 string, arg3 string, arg4 int64, arg5 NumberOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addJsonl_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_2)), C.swig_type_42(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addJsonl_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_43)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_44)(unsafe.Pointer(&_swig_i_2)), C.swig_type_45(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1040,14 +1054,14 @@ func (arg1 SwigcptrCalibration) AddJsonl(arg2 string, arg3 string, arg4 int64, a
 	return swig_r_1
 }
 
-func (arg1 SwigcptrCalibration) AddFile(arg2 string, arg3 int64, arg4 bool, arg5 Number) (_swig_ret error) {
+func (arg1 SwigcptrCalibration) AddFile(arg2 string, arg3 int64, arg4 bool, arg5 NumberOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addFile_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_43)(unsafe.Pointer(&_swig_i_1)), C.swig_type_44(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addFile_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_46)(unsafe.Pointer(&_swig_i_1)), C.swig_type_47(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1095,9 +1109,9 @@ type Calibration interface {
 	SetTokenizer(arg2 string) (_swig_ret error)
 	AddTokens(arg2 []int64) (_swig_ret error)
 	AddText(arg2 string) (_swig_ret error)
-	AddWindows(arg2 string, arg3 int64, arg4 bool, arg5 Number) (_swig_ret error)
-	AddJsonl(arg2 string, arg3 string, arg4 int64, arg5 Number) (_swig_ret error)
-	AddFile(arg2 string, arg3 int64, arg4 bool, arg5 Number) (_swig_ret error)
+	AddWindows(arg2 string, arg3 int64, arg4 bool, arg5 NumberOut) (_swig_ret error)
+	AddJsonl(arg2 string, arg3 string, arg4 int64, arg5 NumberOut) (_swig_ret error)
+	AddFile(arg2 string, arg3 int64, arg4 bool, arg5 NumberOut) (_swig_ret error)
 	SampleCount() (_swig_ret int64)
 	TokenCount() (_swig_ret int64)
 	SequenceLength() (_swig_ret int64)
@@ -1126,7 +1140,7 @@ func (arg1 SwigcptrRecipe) Parse(arg2 string, arg3 string) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_parse_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_48)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_49)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_parse_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_51)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_52)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1142,7 +1156,7 @@ func (arg1 SwigcptrRecipe) Load(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Recipe_load_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_50)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Recipe_load_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_53)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1166,7 +1180,7 @@ func (arg1 SwigcptrRecipe) SetString(arg2 string, arg3 string) (_swig_ret error)
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setString_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_51)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_52)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_setString_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_54)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_55)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1183,7 +1197,7 @@ func (arg1 SwigcptrRecipe) SetInt(arg2 string, arg3 int64) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setInt_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_53)(unsafe.Pointer(&_swig_i_1)), C.swig_type_54(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setInt_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_1)), C.swig_type_57(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1197,7 +1211,7 @@ func (arg1 SwigcptrRecipe) SetDouble(arg2 string, arg3 float64) (_swig_ret error
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setDouble_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_55)(unsafe.Pointer(&_swig_i_1)), C.double(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setDouble_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_58)(unsafe.Pointer(&_swig_i_1)), C.double(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1211,7 +1225,7 @@ func (arg1 SwigcptrRecipe) SetBool(arg2 string, arg3 bool) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setBool_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_1)), C._Bool(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setBool_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_1)), C._Bool(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1225,7 +1239,7 @@ func (arg1 SwigcptrRecipe) Append(arg2 string, arg3 string) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_append_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_57)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_58)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_append_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_61)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1237,12 +1251,12 @@ func (arg1 SwigcptrRecipe) Append(arg2 string, arg3 string) (_swig_ret error) {
 	return swig_r_1
 }
 
-func (arg1 SwigcptrRecipe) Get(arg2 string, arg3 String) (_swig_ret error) {
+func (arg1 SwigcptrRecipe) Get(arg2 string, arg3 TextOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Recipe_get_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_get_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_62)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1261,12 +1275,12 @@ func (arg1 SwigcptrRecipe) Validate(arg2 Model) (_swig_ret error) {
 	return swig_r_1
 }
 
-func (arg1 SwigcptrRecipe) Dump(arg2 string, arg3 String) (_swig_ret error) {
+func (arg1 SwigcptrRecipe) Dump(arg2 string, arg3 TextOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Recipe_dump_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_dump_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_63)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1284,7 +1298,7 @@ func RecipeKeyCount() (_swig_ret int64) {
 func RecipeKeyName(arg1 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Recipe_keyName_swig(C.swig_type_63(_swig_i_0))
+	swig_r_p := C._wrap_Recipe_keyName_swig(C.swig_type_66(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1294,7 +1308,7 @@ func RecipeKeyName(arg1 int64) (_swig_ret string) {
 func RecipeKeyHelp(arg1 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Recipe_keyHelp_swig(C.swig_type_65(_swig_i_0))
+	swig_r_p := C._wrap_Recipe_keyHelp_swig(C.swig_type_68(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1324,9 +1338,9 @@ type Recipe interface {
 	SetDouble(arg2 string, arg3 float64) (_swig_ret error)
 	SetBool(arg2 string, arg3 bool) (_swig_ret error)
 	Append(arg2 string, arg3 string) (_swig_ret error)
-	Get(arg2 string, arg3 String) (_swig_ret error)
+	Get(arg2 string, arg3 TextOut) (_swig_ret error)
 	Validate(arg2 Model) (_swig_ret error)
-	Dump(arg2 string, arg3 String) (_swig_ret error)
+	Dump(arg2 string, arg3 TextOut) (_swig_ret error)
 }
 
 type SwigcptrModel uintptr
@@ -1342,7 +1356,7 @@ func (arg1 SwigcptrModel) Open(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Model_open_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_66)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Model_open_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_69)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1386,7 +1400,7 @@ func (arg1 SwigcptrModel) BlockName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_72(_swig_i_1))
+	swig_r_p := C._wrap_Model_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_75(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1404,7 +1418,7 @@ func (arg1 SwigcptrModel) ModuleName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_moduleName_swig(C.uintptr_t(_swig_i_0), C.swig_type_75(_swig_i_1))
+	swig_r_p := C._wrap_Model_moduleName_swig(C.uintptr_t(_swig_i_0), C.swig_type_78(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1415,7 +1429,7 @@ func (arg1 SwigcptrModel) ModuleClass(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_moduleClass_swig(C.uintptr_t(_swig_i_0), C.swig_type_77(_swig_i_1))
+	swig_r_p := C._wrap_Model_moduleClass_swig(C.uintptr_t(_swig_i_0), C.swig_type_80(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1426,7 +1440,7 @@ func (arg1 SwigcptrModel) ModuleBlock(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Model_moduleBlock_swig(C.uintptr_t(_swig_i_0), C.swig_type_79(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Model_moduleBlock_swig(C.uintptr_t(_swig_i_0), C.swig_type_82(_swig_i_1)))
 	return swig_r
 }
 
@@ -1435,7 +1449,7 @@ func (arg1 SwigcptrModel) ModuleSize(arg2 int64, arg3 int64) (_swig_ret int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int64)(C._wrap_Model_moduleSize_swig(C.uintptr_t(_swig_i_0), C.swig_type_81(_swig_i_1), C.swig_type_82(_swig_i_2)))
+	swig_r = (int64)(C._wrap_Model_moduleSize_swig(C.uintptr_t(_swig_i_0), C.swig_type_84(_swig_i_1), C.swig_type_85(_swig_i_2)))
 	return swig_r
 }
 
@@ -1444,7 +1458,7 @@ func (arg1 SwigcptrModel) Tensor(arg2 string, arg3 Tensor) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Model_tensor_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_83)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Model_tensor_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_86)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1453,7 +1467,7 @@ func (arg1 SwigcptrModel) Tensor(arg2 string, arg3 Tensor) (_swig_ret error) {
 	return swig_r_1
 }
 
-func (arg1 SwigcptrModel) Plan(arg2 Recipe, arg3 Calibration, arg4 Options, arg5 String) (_swig_ret error) {
+func (arg1 SwigcptrModel) Plan(arg2 Recipe, arg3 Calibration, arg4 Options, arg5 TextOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := getSwigcptr(arg2)
@@ -1466,7 +1480,7 @@ func (arg1 SwigcptrModel) Plan(arg2 Recipe, arg3 Calibration, arg4 Options, arg5
 	return swig_r_1
 }
 
-func (arg1 SwigcptrModel) Perplexity(arg2 Calibration, arg3 Options, arg4 Observer, arg5 Number) (_swig_ret error) {
+func (arg1 SwigcptrModel) Perplexity(arg2 Calibration, arg3 Options, arg4 Observer, arg5 NumberOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := getSwigcptr(arg2)
@@ -1505,8 +1519,8 @@ type Model interface {
 	ModuleBlock(arg2 int64) (_swig_ret int64)
 	ModuleSize(arg2 int64, arg3 int64) (_swig_ret int64)
 	Tensor(arg2 string, arg3 Tensor) (_swig_ret error)
-	Plan(arg2 Recipe, arg3 Calibration, arg4 Options, arg5 String) (_swig_ret error)
-	Perplexity(arg2 Calibration, arg3 Options, arg4 Observer, arg5 Number) (_swig_ret error)
+	Plan(arg2 Recipe, arg3 Calibration, arg4 Options, arg5 TextOut) (_swig_ret error)
+	Perplexity(arg2 Calibration, arg3 Options, arg4 Observer, arg5 NumberOut) (_swig_ret error)
 }
 
 type SwigcptrResult uintptr
@@ -1529,7 +1543,7 @@ func (arg1 SwigcptrResult) BlockName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_86(_swig_i_1))
+	swig_r_p := C._wrap_Result_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_89(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1540,7 +1554,7 @@ func (arg1 SwigcptrResult) BlockLossBefore(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockLossBefore_swig(C.uintptr_t(_swig_i_0), C.swig_type_87(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockLossBefore_swig(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1)))
 	return swig_r
 }
 
@@ -1548,7 +1562,7 @@ func (arg1 SwigcptrResult) BlockLossAfter(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockLossAfter_swig(C.uintptr_t(_swig_i_0), C.swig_type_88(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockLossAfter_swig(C.uintptr_t(_swig_i_0), C.swig_type_91(_swig_i_1)))
 	return swig_r
 }
 
@@ -1556,7 +1570,7 @@ func (arg1 SwigcptrResult) BlockBestIteration(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Result_blockBestIteration_swig(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Result_blockBestIteration_swig(C.uintptr_t(_swig_i_0), C.swig_type_93(_swig_i_1)))
 	return swig_r
 }
 
@@ -1564,7 +1578,7 @@ func (arg1 SwigcptrResult) BlockSeconds(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockSeconds_swig(C.uintptr_t(_swig_i_0), C.swig_type_91(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockSeconds_swig(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1)))
 	return swig_r
 }
 
@@ -1579,7 +1593,7 @@ func (arg1 SwigcptrResult) LayerName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerName_swig(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerName_swig(C.uintptr_t(_swig_i_0), C.swig_type_97(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1590,7 +1604,7 @@ func (arg1 SwigcptrResult) LayerScheme(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerScheme_swig(C.uintptr_t(_swig_i_0), C.swig_type_96(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerScheme_swig(C.uintptr_t(_swig_i_0), C.swig_type_99(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1601,7 +1615,7 @@ func (arg1 SwigcptrResult) LayerReason(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerReason_swig(C.uintptr_t(_swig_i_0), C.swig_type_98(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerReason_swig(C.uintptr_t(_swig_i_0), C.swig_type_101(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1614,7 +1628,7 @@ func (arg1 SwigcptrResult) LayerTensor(arg2 int64, arg3 string, arg4 Tensor) (_s
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := getSwigcptr(arg4)
-	swig_r = (uintptr)(C._wrap_Result_layerTensor_swig(C.uintptr_t(_swig_i_0), C.swig_type_99(_swig_i_1), *(*C.swig_type_100)(unsafe.Pointer(&_swig_i_2)), C.uintptr_t(_swig_i_3)))
+	swig_r = (uintptr)(C._wrap_Result_layerTensor_swig(C.uintptr_t(_swig_i_0), C.swig_type_102(_swig_i_1), *(*C.swig_type_103)(unsafe.Pointer(&_swig_i_2)), C.uintptr_t(_swig_i_3)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1634,14 +1648,14 @@ func (arg1 SwigcptrResult) Warning(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_warning_swig(C.uintptr_t(_swig_i_0), C.swig_type_103(_swig_i_1))
+	swig_r_p := C._wrap_Result_warning_swig(C.uintptr_t(_swig_i_0), C.swig_type_106(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
 	return swig_r_1
 }
 
-func (arg1 SwigcptrResult) Report(arg2 String) (_swig_ret error) {
+func (arg1 SwigcptrResult) Report(arg2 TextOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := getSwigcptr(arg2)
@@ -1651,7 +1665,7 @@ func (arg1 SwigcptrResult) Report(arg2 String) (_swig_ret error) {
 	return swig_r_1
 }
 
-func (arg1 SwigcptrResult) ReportHtml(arg2 String) (_swig_ret error) {
+func (arg1 SwigcptrResult) ReportHtml(arg2 TextOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := getSwigcptr(arg2)
@@ -1688,8 +1702,8 @@ type Result interface {
 	LayerTensor(arg2 int64, arg3 string, arg4 Tensor) (_swig_ret error)
 	WarningCount() (_swig_ret int64)
 	Warning(arg2 int64) (_swig_ret string)
-	Report(arg2 String) (_swig_ret error)
-	ReportHtml(arg2 String) (_swig_ret error)
+	Report(arg2 TextOut) (_swig_ret error)
+	ReportHtml(arg2 TextOut) (_swig_ret error)
 }
 
 type SwigcptrSession uintptr
@@ -1742,7 +1756,7 @@ func (arg1 SwigcptrSession) Start(arg2 Observer) (_swig_ret error) {
 	return swig_r_1
 }
 
-func (arg1 SwigcptrSession) NextBlock(arg2 Observer, arg3 Number) (_swig_ret error) {
+func (arg1 SwigcptrSession) NextBlock(arg2 Observer, arg3 NumberOut) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := getSwigcptr(arg2)
@@ -1813,7 +1827,7 @@ type Session interface {
 	State() (_swig_ret int)
 	Initialize(arg2 Observer) (_swig_ret error)
 	Start(arg2 Observer) (_swig_ret error)
-	NextBlock(arg2 Observer, arg3 Number) (_swig_ret error)
+	NextBlock(arg2 Observer, arg3 NumberOut) (_swig_ret error)
 	SequentialEpochEnd(arg2 Observer) (_swig_ret error)
 	End(arg2 Observer) (_swig_ret error)
 	Finalize(arg2 Observer, arg3 Result) (_swig_ret error)

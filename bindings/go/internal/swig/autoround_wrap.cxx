@@ -540,61 +540,61 @@ void _wrap_delete_Status_swig(autoround::Status *_swig_go_0) {
 }
 
 
-long long _wrap_Number_integer_swig(autoround::Number *_swig_go_0) {
-  autoround::Number *arg1 = 0 ;
+long long _wrap_NumberOut_integer_swig(autoround::NumberOut *_swig_go_0) {
+  autoround::NumberOut *arg1 = 0 ;
   int64_t result;
   long long _swig_go_result;
   
-  arg1 = *(autoround::Number **)&_swig_go_0; 
+  arg1 = *(autoround::NumberOut **)&_swig_go_0; 
   
-  result = (int64_t)((autoround::Number const *)arg1)->integer();
+  result = (int64_t)((autoround::NumberOut const *)arg1)->integer();
   _swig_go_result = result; 
   return _swig_go_result;
 }
 
 
-double _wrap_Number_real_swig(autoround::Number *_swig_go_0) {
-  autoround::Number *arg1 = 0 ;
+double _wrap_NumberOut_real_swig(autoround::NumberOut *_swig_go_0) {
+  autoround::NumberOut *arg1 = 0 ;
   double result;
   double _swig_go_result;
   
-  arg1 = *(autoround::Number **)&_swig_go_0; 
+  arg1 = *(autoround::NumberOut **)&_swig_go_0; 
   
-  result = (double)((autoround::Number const *)arg1)->real();
+  result = (double)((autoround::NumberOut const *)arg1)->real();
   _swig_go_result = result; 
   return _swig_go_result;
 }
 
 
-autoround::Number *_wrap_new_Number_swig() {
-  autoround::Number *result = 0 ;
-  autoround::Number *_swig_go_result;
+autoround::NumberOut *_wrap_new_NumberOut_swig() {
+  autoround::NumberOut *result = 0 ;
+  autoround::NumberOut *_swig_go_result;
   
   
-  result = (autoround::Number *)new autoround::Number();
-  *(autoround::Number **)&_swig_go_result = (autoround::Number *)result; 
+  result = (autoround::NumberOut *)new autoround::NumberOut();
+  *(autoround::NumberOut **)&_swig_go_result = (autoround::NumberOut *)result; 
   return _swig_go_result;
 }
 
 
-void _wrap_delete_Number_swig(autoround::Number *_swig_go_0) {
-  autoround::Number *arg1 = 0 ;
+void _wrap_delete_NumberOut_swig(autoround::NumberOut *_swig_go_0) {
+  autoround::NumberOut *arg1 = 0 ;
   
-  arg1 = *(autoround::Number **)&_swig_go_0; 
+  arg1 = *(autoround::NumberOut **)&_swig_go_0; 
   
   delete arg1;
   
 }
 
 
-_goslice_ _wrap_String_text_swig(autoround::String *_swig_go_0) {
-  autoround::String *arg1 = 0 ;
+_goslice_ _wrap_TextOut_text_swig(autoround::TextOut *_swig_go_0) {
+  autoround::TextOut *arg1 = 0 ;
   char *result = 0 ;
   _goslice_ _swig_go_result;
   
-  arg1 = *(autoround::String **)&_swig_go_0; 
+  arg1 = *(autoround::TextOut **)&_swig_go_0; 
   
-  result = (char *)((autoround::String const *)arg1)->text();
+  result = (char *)((autoround::TextOut const *)arg1)->text();
   
   _swig_go_result.array = const_cast<char *>(result);
   _swig_go_result.len = _swig_go_result.cap = result ? static_cast<intgo>(std::strlen(result)) : 0;
@@ -603,21 +603,21 @@ _goslice_ _wrap_String_text_swig(autoround::String *_swig_go_0) {
 }
 
 
-autoround::String *_wrap_new_String_swig() {
-  autoround::String *result = 0 ;
-  autoround::String *_swig_go_result;
+autoround::TextOut *_wrap_new_TextOut_swig() {
+  autoround::TextOut *result = 0 ;
+  autoround::TextOut *_swig_go_result;
   
   
-  result = (autoround::String *)new autoround::String();
-  *(autoround::String **)&_swig_go_result = (autoround::String *)result; 
+  result = (autoround::TextOut *)new autoround::TextOut();
+  *(autoround::TextOut **)&_swig_go_result = (autoround::TextOut *)result; 
   return _swig_go_result;
 }
 
 
-void _wrap_delete_String_swig(autoround::String *_swig_go_0) {
-  autoround::String *arg1 = 0 ;
+void _wrap_delete_TextOut_swig(autoround::TextOut *_swig_go_0) {
+  autoround::TextOut *arg1 = 0 ;
   
-  arg1 = *(autoround::String **)&_swig_go_0; 
+  arg1 = *(autoround::TextOut **)&_swig_go_0; 
   
   delete arg1;
   
@@ -843,14 +843,31 @@ long long _wrap_Tensor_size_swig(autoround::Tensor *_swig_go_0, long long _swig_
 }
 
 
-_goslice_ _wrap_Tensor_bytes_swig(autoround::Tensor *_swig_go_0) {
+long long _wrap_Tensor_byteSize_swig(autoround::Tensor *_swig_go_0) {
   autoround::Tensor *arg1 = 0 ;
+  size_t result;
+  long long _swig_go_result;
+  
+  arg1 = *(autoround::Tensor **)&_swig_go_0; 
+  
+  result = ((autoround::Tensor const *)arg1)->byteSize();
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+_goslice_ _wrap_Tensor_bytes_swig(autoround::Tensor *_swig_go_0, long long _swig_go_1, long long _swig_go_2) {
+  autoround::Tensor *arg1 = 0 ;
+  size_t arg2 ;
+  size_t arg3 ;
   autoround::Bytes result;
   _goslice_ _swig_go_result;
   
   arg1 = *(autoround::Tensor **)&_swig_go_0; 
+  arg2 = (size_t)_swig_go_1; 
+  arg3 = (size_t)_swig_go_2; 
   
-  result = ((autoround::Tensor const *)arg1)->bytes();
+  result = ((autoround::Tensor const *)arg1)->bytes(SWIG_STD_MOVE(*(&arg2)),SWIG_STD_MOVE(*(&arg3)));
   
   _swig_go_result.array = const_cast<void *>((&result)->data);
   _swig_go_result.len = _swig_go_result.cap = static_cast<intgo>((&result)->size);
@@ -1254,12 +1271,12 @@ autoround::Status *_wrap_Calibration_addText_swig(autoround::Calibration *_swig_
 }
 
 
-autoround::Status *_wrap_Calibration_addWindows_swig(autoround::Calibration *_swig_go_0, _gostring_ _swig_go_1, long long _swig_go_2, bool _swig_go_3, autoround::Number *_swig_go_4) {
+autoround::Status *_wrap_Calibration_addWindows_swig(autoround::Calibration *_swig_go_0, _gostring_ _swig_go_1, long long _swig_go_2, bool _swig_go_3, autoround::NumberOut *_swig_go_4) {
   autoround::Calibration *arg1 = 0 ;
   autoround::Text arg2 ;
   size_t arg3 ;
   bool arg4 ;
-  autoround::Number *arg5 = 0 ;
+  autoround::NumberOut *arg5 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1270,7 +1287,7 @@ autoround::Status *_wrap_Calibration_addWindows_swig(autoround::Calibration *_sw
   
   arg3 = (size_t)_swig_go_2; 
   arg4 = (bool)_swig_go_3; 
-  arg5 = *(autoround::Number **)&_swig_go_4; 
+  arg5 = *(autoround::NumberOut **)&_swig_go_4; 
   
   result = (autoround::Status *)(arg1)->addWindows(SWIG_STD_MOVE(*(&arg2)),SWIG_STD_MOVE(*(&arg3)),arg4,arg5);
   _swig_go_result = result; 
@@ -1278,12 +1295,12 @@ autoround::Status *_wrap_Calibration_addWindows_swig(autoround::Calibration *_sw
 }
 
 
-autoround::Status *_wrap_Calibration_addJsonl_swig(autoround::Calibration *_swig_go_0, _gostring_ _swig_go_1, _gostring_ _swig_go_2, long long _swig_go_3, autoround::Number *_swig_go_4) {
+autoround::Status *_wrap_Calibration_addJsonl_swig(autoround::Calibration *_swig_go_0, _gostring_ _swig_go_1, _gostring_ _swig_go_2, long long _swig_go_3, autoround::NumberOut *_swig_go_4) {
   autoround::Calibration *arg1 = 0 ;
   autoround::Text arg2 ;
   autoround::Text arg3 ;
   size_t arg4 ;
-  autoround::Number *arg5 = 0 ;
+  autoround::NumberOut *arg5 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1297,7 +1314,7 @@ autoround::Status *_wrap_Calibration_addJsonl_swig(autoround::Calibration *_swig
   (&arg3)->size = static_cast<size_t>(_swig_go_2.n);
   
   arg4 = (size_t)_swig_go_3; 
-  arg5 = *(autoround::Number **)&_swig_go_4; 
+  arg5 = *(autoround::NumberOut **)&_swig_go_4; 
   
   result = (autoround::Status *)(arg1)->addJsonl(SWIG_STD_MOVE(*(&arg2)),SWIG_STD_MOVE(*(&arg3)),SWIG_STD_MOVE(*(&arg4)),arg5);
   _swig_go_result = result; 
@@ -1305,12 +1322,12 @@ autoround::Status *_wrap_Calibration_addJsonl_swig(autoround::Calibration *_swig
 }
 
 
-autoround::Status *_wrap_Calibration_addFile_swig(autoround::Calibration *_swig_go_0, _gostring_ _swig_go_1, long long _swig_go_2, bool _swig_go_3, autoround::Number *_swig_go_4) {
+autoround::Status *_wrap_Calibration_addFile_swig(autoround::Calibration *_swig_go_0, _gostring_ _swig_go_1, long long _swig_go_2, bool _swig_go_3, autoround::NumberOut *_swig_go_4) {
   autoround::Calibration *arg1 = 0 ;
   autoround::Text arg2 ;
   size_t arg3 ;
   bool arg4 ;
-  autoround::Number *arg5 = 0 ;
+  autoround::NumberOut *arg5 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1321,7 +1338,7 @@ autoround::Status *_wrap_Calibration_addFile_swig(autoround::Calibration *_swig_
   
   arg3 = (size_t)_swig_go_2; 
   arg4 = (bool)_swig_go_3; 
-  arg5 = *(autoround::Number **)&_swig_go_4; 
+  arg5 = *(autoround::NumberOut **)&_swig_go_4; 
   
   result = (autoround::Status *)(arg1)->addFile(SWIG_STD_MOVE(*(&arg2)),SWIG_STD_MOVE(*(&arg3)),arg4,arg5);
   _swig_go_result = result; 
@@ -1564,10 +1581,10 @@ autoround::Status *_wrap_Recipe_append_swig(autoround::Recipe *_swig_go_0, _gost
 }
 
 
-autoround::Status *_wrap_Recipe_get_swig(autoround::Recipe *_swig_go_0, _gostring_ _swig_go_1, autoround::String *_swig_go_2) {
+autoround::Status *_wrap_Recipe_get_swig(autoround::Recipe *_swig_go_0, _gostring_ _swig_go_1, autoround::TextOut *_swig_go_2) {
   autoround::Recipe *arg1 = 0 ;
   autoround::Text arg2 ;
-  autoround::String *arg3 = 0 ;
+  autoround::TextOut *arg3 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1576,7 +1593,7 @@ autoround::Status *_wrap_Recipe_get_swig(autoround::Recipe *_swig_go_0, _gostrin
   (&arg2)->data = _swig_go_1.p ? _swig_go_1.p : "";
   (&arg2)->size = static_cast<size_t>(_swig_go_1.n);
   
-  arg3 = *(autoround::String **)&_swig_go_2; 
+  arg3 = *(autoround::TextOut **)&_swig_go_2; 
   
   result = (autoround::Status *)((autoround::Recipe const *)arg1)->get(SWIG_STD_MOVE(*(&arg2)),arg3);
   _swig_go_result = result; 
@@ -1599,10 +1616,10 @@ autoround::Status *_wrap_Recipe_validate_swig(autoround::Recipe *_swig_go_0, aut
 }
 
 
-autoround::Status *_wrap_Recipe_dump_swig(autoround::Recipe *_swig_go_0, _gostring_ _swig_go_1, autoround::String *_swig_go_2) {
+autoround::Status *_wrap_Recipe_dump_swig(autoround::Recipe *_swig_go_0, _gostring_ _swig_go_1, autoround::TextOut *_swig_go_2) {
   autoround::Recipe *arg1 = 0 ;
   autoround::Text arg2 ;
-  autoround::String *arg3 = 0 ;
+  autoround::TextOut *arg3 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1611,7 +1628,7 @@ autoround::Status *_wrap_Recipe_dump_swig(autoround::Recipe *_swig_go_0, _gostri
   (&arg2)->data = _swig_go_1.p ? _swig_go_1.p : "";
   (&arg2)->size = static_cast<size_t>(_swig_go_1.n);
   
-  arg3 = *(autoround::String **)&_swig_go_2; 
+  arg3 = *(autoround::TextOut **)&_swig_go_2; 
   
   result = (autoround::Status *)((autoround::Recipe const *)arg1)->dump(SWIG_STD_MOVE(*(&arg2)),arg3);
   _swig_go_result = result; 
@@ -1875,12 +1892,12 @@ autoround::Status *_wrap_Model_tensor_swig(autoround::Model *_swig_go_0, _gostri
 }
 
 
-autoround::Status *_wrap_Model_plan_swig(autoround::Model *_swig_go_0, autoround::Recipe *_swig_go_1, autoround::Calibration *_swig_go_2, autoround::Options *_swig_go_3, autoround::String *_swig_go_4) {
+autoround::Status *_wrap_Model_plan_swig(autoround::Model *_swig_go_0, autoround::Recipe *_swig_go_1, autoround::Calibration *_swig_go_2, autoround::Options *_swig_go_3, autoround::TextOut *_swig_go_4) {
   autoround::Model *arg1 = 0 ;
   autoround::Recipe *arg2 = 0 ;
   autoround::Calibration *arg3 = 0 ;
   autoround::Options *arg4 = 0 ;
-  autoround::String *arg5 = 0 ;
+  autoround::TextOut *arg5 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1888,7 +1905,7 @@ autoround::Status *_wrap_Model_plan_swig(autoround::Model *_swig_go_0, autoround
   arg2 = *(autoround::Recipe **)&_swig_go_1; 
   arg3 = *(autoround::Calibration **)&_swig_go_2; 
   arg4 = *(autoround::Options **)&_swig_go_3; 
-  arg5 = *(autoround::String **)&_swig_go_4; 
+  arg5 = *(autoround::TextOut **)&_swig_go_4; 
   
   result = (autoround::Status *)((autoround::Model const *)arg1)->plan((autoround::Recipe const *)arg2,(autoround::Calibration const *)arg3,(autoround::Options const *)arg4,arg5);
   _swig_go_result = result; 
@@ -1896,12 +1913,12 @@ autoround::Status *_wrap_Model_plan_swig(autoround::Model *_swig_go_0, autoround
 }
 
 
-autoround::Status *_wrap_Model_perplexity_swig(autoround::Model *_swig_go_0, autoround::Calibration *_swig_go_1, autoround::Options *_swig_go_2, autoround::Observer *_swig_go_3, autoround::Number *_swig_go_4) {
+autoround::Status *_wrap_Model_perplexity_swig(autoround::Model *_swig_go_0, autoround::Calibration *_swig_go_1, autoround::Options *_swig_go_2, autoround::Observer *_swig_go_3, autoround::NumberOut *_swig_go_4) {
   autoround::Model *arg1 = 0 ;
   autoround::Calibration *arg2 = 0 ;
   autoround::Options *arg3 = 0 ;
   autoround::Observer *arg4 = 0 ;
-  autoround::Number *arg5 = 0 ;
+  autoround::NumberOut *arg5 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
@@ -1909,7 +1926,7 @@ autoround::Status *_wrap_Model_perplexity_swig(autoround::Model *_swig_go_0, aut
   arg2 = *(autoround::Calibration **)&_swig_go_1; 
   arg3 = *(autoround::Options **)&_swig_go_2; 
   arg4 = *(autoround::Observer **)&_swig_go_3; 
-  arg5 = *(autoround::Number **)&_swig_go_4; 
+  arg5 = *(autoround::NumberOut **)&_swig_go_4; 
   
   result = (autoround::Status *)(arg1)->perplexity((autoround::Calibration const *)arg2,arg3,arg4,arg5);
   _swig_go_result = result; 
@@ -2149,14 +2166,14 @@ _goslice_ _wrap_Result_warning_swig(autoround::Result *_swig_go_0, long long _sw
 }
 
 
-autoround::Status *_wrap_Result_report_swig(autoround::Result *_swig_go_0, autoround::String *_swig_go_1) {
+autoround::Status *_wrap_Result_report_swig(autoround::Result *_swig_go_0, autoround::TextOut *_swig_go_1) {
   autoround::Result *arg1 = 0 ;
-  autoround::String *arg2 = 0 ;
+  autoround::TextOut *arg2 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
   arg1 = *(autoround::Result **)&_swig_go_0; 
-  arg2 = *(autoround::String **)&_swig_go_1; 
+  arg2 = *(autoround::TextOut **)&_swig_go_1; 
   
   result = (autoround::Status *)((autoround::Result const *)arg1)->report(arg2);
   _swig_go_result = result; 
@@ -2164,14 +2181,14 @@ autoround::Status *_wrap_Result_report_swig(autoround::Result *_swig_go_0, autor
 }
 
 
-autoround::Status *_wrap_Result_reportHtml_swig(autoround::Result *_swig_go_0, autoround::String *_swig_go_1) {
+autoround::Status *_wrap_Result_reportHtml_swig(autoround::Result *_swig_go_0, autoround::TextOut *_swig_go_1) {
   autoround::Result *arg1 = 0 ;
-  autoround::String *arg2 = 0 ;
+  autoround::TextOut *arg2 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
   arg1 = *(autoround::Result **)&_swig_go_0; 
-  arg2 = *(autoround::String **)&_swig_go_1; 
+  arg2 = *(autoround::TextOut **)&_swig_go_1; 
   
   result = (autoround::Status *)((autoround::Result const *)arg1)->reportHtml(arg2);
   _swig_go_result = result; 
@@ -2266,16 +2283,16 @@ autoround::Status *_wrap_Session_start_swig(autoround::Session *_swig_go_0, auto
 }
 
 
-autoround::Status *_wrap_Session_nextBlock_swig(autoround::Session *_swig_go_0, autoround::Observer *_swig_go_1, autoround::Number *_swig_go_2) {
+autoround::Status *_wrap_Session_nextBlock_swig(autoround::Session *_swig_go_0, autoround::Observer *_swig_go_1, autoround::NumberOut *_swig_go_2) {
   autoround::Session *arg1 = 0 ;
   autoround::Observer *arg2 = 0 ;
-  autoround::Number *arg3 = 0 ;
+  autoround::NumberOut *arg3 = 0 ;
   autoround::Status *result = 0 ;
   autoround::Status *_swig_go_result;
   
   arg1 = *(autoround::Session **)&_swig_go_0; 
   arg2 = *(autoround::Observer **)&_swig_go_1; 
-  arg3 = *(autoround::Number **)&_swig_go_2; 
+  arg3 = *(autoround::NumberOut **)&_swig_go_2; 
   
   result = (autoround::Status *)(arg1)->nextBlock(arg2,arg3);
   _swig_go_result = result; 

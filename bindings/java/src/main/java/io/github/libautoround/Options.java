@@ -1,0 +1,111 @@
+package io.github.libautoround;
+
+import io.github.libautoround.internal.Observer;
+import java.nio.file.Path;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BiFunction;
+import java.util.function.Consumer;
+import java.util.function.Function;
+
+/** What the host decides, not the recipe. Without an output the tensors stay in memory, in the {@link Result}. */
+public final class Options extends NativeObject<io.github.libautoround.internal.Options> {
+  /** All but BLOCK_INPUTS. */
+  private static final int USUAL = Event.Kind.PROGRESS.bit | Event.Kind.BLOCK_BEGIN.bit | Event.Kind.ITERATION.bit | Event.Kind.BLOCK_END.bit;
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private Consumer<? super Event> listener;
+  private int events;
+
+  public Options() {
+    super(made(new io.github.libautoround.internal.Options(), io.github.libautoround.internal.Options::delete,
+        io.github.libautoround.internal.Options::create), io.github.libautoround.internal.Options::delete);
+  }
+
+  /** A folder to write and the format to write it in; once for each. The folder appears when all is done. */
+  public Options output(Path directory, String format) {
+    return change(raw -> raw.setOutput(directory.toString(), format));
+  }
+
+  /** "cpu", the default. */
+  public Options device(String device) {
+    return change(raw -> raw.setDevice(device));
+  }
+
+  /** "bf16" or "fp32"; default: bf16 where the CPU multiplies it in hardware, fp32 for perplexity. */
+  public Options computeDtype(String dtype) {
+    return change(raw -> raw.setComputeDtype(dtype));
+  }
+
+  /** Overrides the recipe's: 64 bits, unsigned. */
+  public Options seed(long seed) {
+    return change(raw -> raw.setSeed(seed));
+  }
+
+  /** true, the default: same seed and thread count, same bytes. */
+  public Options deterministic(boolean on) {
+    return change(raw -> raw.setDeterministic(on));
+  }
+
+  /** A run that is predicted to need more bytes on the CPU is refused; 0: no limit. */
+  public Options memoryLimit(long bytes) {
+    return change(raw -> raw.setMemoryLimit("cpu", bytes));
+  }
+
+  /** Shared with the runs, which keep it; null: none. */
+  public Options cancel(CancelToken token) {
+    return change(raw -> useOrNull(token, cancel -> {
+      raw.setCancel(cancel);
+      return null;
+    }));
+  }
+
+  /**
+   * Called on the thread that made the call, during it, for these kinds; none: all but BLOCK_INPUTS. What it throws stops the run and is
+   * thrown by the call.
+   */
+  public Options onEvent(Consumer<? super Event> listener, Event.Kind... kinds) {
+    return change(raw -> {
+      this.listener = listener;
+      events = kinds.length == 0 ? USUAL : 0;
+      for (Event.Kind kind : kinds) events |= kind.bit;
+    });
+  }
+
+  private Options change(Consumer<io.github.libautoround.internal.Options> setter) {
+    return exclusively(raw -> {
+      setter.accept(raw);
+      return this;
+    });
+  }
+
+  /** The library borrows the object for a call; a callback of that call must not touch it. */
+  private <R> R exclusively(Function<io.github.libautoround.internal.Options, R> f) {
+    if (lock.isHeldByCurrentThread()) throw AutoRoundException.invalidState("these options are in use by the call whose callback this is");
+    lock.lock();
+    try {
+      return use(f);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Calls with the options, or with fresh ones for null, and the listener they have now. */
+  static <R> R with(Options options, BiFunction<io.github.libautoround.internal.Options, Watch, R> f) {
+    if (options != null) return options.exclusively(raw -> f.apply(raw, new Watch(options.listener, options.events)));
+    try (Options fresh = new Options()) {
+      return fresh.use(raw -> f.apply(raw, new Watch(null, 0)));
+    }
+  }
+
+  /** Who is told of which events. */
+  record Watch(Consumer<? super Event> listener, int events) {
+    /** Iterations are asked for in any case: there an interrupted thread stops its run. */
+    int mask() {
+      return events | Event.Kind.ITERATION.bit;
+    }
+
+    void during(Consumer<Observer> call) {
+      Observation.during(listener, events, call);
+    }
+  }
+}

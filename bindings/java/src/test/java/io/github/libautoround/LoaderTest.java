@@ -1,0 +1,78 @@
+package io.github.libautoround;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The ways to the native library, each in a JVM of its own. */
+class LoaderTest {
+  private static final Path LIBRARIES = Path.of(System.getProperty("autoround.native.path"));
+  private static final String CLASSES = Path.of(AutoRound.class.getProtectionDomain().getCodeSource().getLocation().getPath()).toString();
+  /** The folder that becomes the native jar. */
+  private static final String JAR = LIBRARIES.getParent().getParent().getParent().toString();
+
+  @TempDir Path folder;
+
+  /** What a program says that prints the version. */
+  public static final class Program {
+    public static void main(String[] arguments) {
+      System.out.println(AutoRound.version());
+    }
+  }
+
+  private String run(boolean withJar, String... properties) throws IOException, InterruptedException {
+    List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xshare:auto"));
+    command.addAll(List.of(properties));
+    String tests = Path.of(LoaderTest.class.getProtectionDomain().getCodeSource().getLocation().getPath()).toString();
+    command.addAll(List.of("-cp", String.join(":", withJar ? List.of(CLASSES, tests, JAR) : List.of(CLASSES, tests)), Program.class.getName()));
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    process.waitFor();
+    return said;
+  }
+
+  @Test void fromTheJarIntoACacheThatIsCheckedAndReused() throws Exception {
+    String cache = "-Dautoround.cache.path=" + folder.resolve("cache");
+    assertEquals(AutoRound.version() + "\n", run(true, cache));
+    Path library;
+    try (Stream<Path> found = Files.walk(folder)) {
+      library = found.filter(p -> p.endsWith("libautoround_jni.so")).findFirst().orElseThrow();
+    }
+    assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(library.getParent())));
+    Object first = Files.readAttributes(library, "unix:ino").get("ino");
+    assertEquals(AutoRound.version() + "\n", run(true, cache));
+    assertEquals(first, Files.readAttributes(library, "unix:ino").get("ino"));
+    Files.write(library, new byte[] {1, 2, 3});
+    assertEquals(AutoRound.version() + "\n", run(true, cache));
+    try (Stream<Path> left = Files.list(library.getParent())) {
+      assertEquals(List.of("libautoround.so.0", "libautoround_jni.so"), left.map(p -> p.getFileName().toString()).sorted().toList());
+    }
+  }
+
+  @Test void fromTheLibraryPath() throws Exception {
+    assertEquals(AutoRound.version() + "\n", run(false, "-Djava.library.path=" + LIBRARIES));
+  }
+
+  @Test void theErrorNamesEveryPlaceAndWhatIsMissing() throws Exception {
+    String nowhere = run(false, "-Djava.library.path=" + folder);
+    assertTrue(nowhere.contains("java.library.path: no autoround_jni") && nowhere.contains("SHA256SUMS on the class path")
+        && nowhere.contains("classifier linux-x86_64"), nowhere);
+    String chosen = run(true, "-Dautoround.native.path=" + folder);
+    assertTrue(chosen.contains("there is no " + folder.resolve("libautoround_jni.so")), chosen);
+    Files.copy(LIBRARIES.resolve("libautoround_jni.so"), folder.resolve("libautoround_jni.so"));
+    String half = run(true, "-Dautoround.native.path=" + folder);
+    assertTrue(half.contains("libautoround.so.0: cannot open shared object file"), half);
+    String torch = run(true, "-Dautoround.cache.path=" + folder.resolve("cache"), "-Dautoround.torch.path=" + folder);
+    assertTrue(torch.contains("there is no " + folder.resolve("libc10.so")) && torch.contains("AUTOROUND_TORCH_DIR"), torch);
+  }
+}
