@@ -10,6 +10,9 @@ say() { printf '== %s\n' "$*"; }
 packages=(g++ cmake ninja-build ccache pkg-config make python3-venv libmsgsl-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
           nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libpcre2-dev catch2)
 command -v cargo >/dev/null || packages+=(rustc-web cargo-web)
+command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
+command -v mvn >/dev/null || packages+=(maven)
+# Go 1.24 is newer than the distribution's: where there is none, its tests are skipped and say so.
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

@@ -8,6 +8,9 @@ for tool in javac mvn; do
 done
 export LC_ALL=C.UTF-8 # a JVM knows file names beyond ASCII by the locale only
 native=$SCENE/java/native target=$SCENE/java/target
+# The jars have the library's version, or they are not found below.
+version=$(PKG_CONFIG_PATH=$(dirname "$(find "$SCENE/prefix" -name autoround.pc)") pkg-config --modversion autoround)
+jar=$target/autoround-$version
 case $what in
 test)
   rm -rf "$SCENE/java"
@@ -22,11 +25,10 @@ test)
     echo "-Xcheck:jni has something to say: $log"
     exit 1
   fi
-  for jar in .jar -linux-x86_64.jar -sources.jar -javadoc.jar; do ls "$target"/autoround-*.[0-9]"$jar" > /dev/null; done
+  ls "$jar.jar" "$jar-linux-x86_64.jar" "$jar-sources.jar" "$jar-javadoc.jar" > /dev/null
   ;;
 example)
   . "$here/example.sh"
-  jars=$(echo "$target"/autoround-*.[0-9].jar):$(echo "$target"/autoround-*-linux-x86_64.jar)
-  compare_example java -Dautoround.cache.path="$SCENE/java/cache" -cp "$jars" "$source/examples/java/Quantize.java"
+  compare_example java -Dautoround.cache.path="$SCENE/java/cache" -cp "$jar.jar:$jar-linux-x86_64.jar" "$source/examples/java/Quantize.java"
   ;;
 esac
