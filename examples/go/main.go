@@ -68,7 +68,7 @@ func main() {
 	err := run(ctx, os.Args[1], os.Args[2], os.Args[3], iters)
 	var failed *autoround.Error
 	if errors.As(err, &failed) {
-		fmt.Fprintf(os.Stderr, "%v: %s\n", failed.Code, failed.Message) // failed.Subject is the file, key, tensor or layer
+		fmt.Fprintf(os.Stderr, "%s: %s\n", failed.Subject, failed.Message) // failed.Code says what kind it is
 		os.Exit(1)
 	}
 }

@@ -61,7 +61,7 @@ public class Quantize {
       }));
       run(Path.of(arguments[0]), Path.of(arguments[1]), Path.of(arguments[2]), iters, stop);
     } catch (AutoRoundException failure) {
-      System.err.println(failure.code() + ": " + failure.sentence()); // failure.subject() is the file, key, tensor or layer
+      System.err.println(failure.subject() + ": " + failure.sentence()); // failure.code() says what kind it is
       exit = 1;
     } finally {
       done.countDown();
