@@ -16,7 +16,7 @@ cd "$source/examples/rust"
 if "$work/target/debug/quantize" /no/such/model text.txt out 2> "$work/said"; then
   echo "a model that is not there was quantized"; exit 1
 fi
-grep '^AUTOROUND_ERROR_NOT_FOUND: ' "$work/said"
+grep '^/no/such/model: ' "$work/said"
 
 # And nothing is guessed: without the library the build says what to set.
 if PKG_CONFIG_PATH="$work" PKG_CONFIG_LIBDIR="$work" "$cargo" build --quiet --locked 2> "$work/said"; then
