@@ -125,7 +125,7 @@ TEST_CASE("quant ops: on a real layer fused kernels are as near to exact steps a
     return;
   }
   const auto checkpoint = checkpoint::Checkpoint::open(directory, Logger());
-  const std::int64_t samples = 2, length = 64;
+  const std::int64_t samples = 8, length = 128;
   const auto step = [&](at::ScalarType dtype, bool fused) {
     const model::CausalLm lm(model::read_spec(checkpoint->config()), model::checkpoint_weights(checkpoint), dtype);
     BlockData data;
@@ -140,7 +140,7 @@ TEST_CASE("quant ops: on a real layer fused kernels are as near to exact steps a
   };
   const auto exact = step(at::kFloat, false), plain = step(at::kBFloat16, false), fused = step(at::kBFloat16, true);
   CHECK(sign_agreement(fused, exact) > sign_agreement(plain, exact) - 0.002);
-  CHECK(sign_agreement(fused, plain) > 0.985);
+  CHECK(sign_agreement(fused, plain) > 0.99);
 }
 
 TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "[tuner]") {
