@@ -30,7 +30,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 if(AUTOROUND_SANITIZE)
   target_compile_options(autoround_compile INTERFACE
-    -fsanitize=${AUTOROUND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    -fsanitize=${AUTOROUND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -Wno-maybe-uninitialized)  # which GCC itself says is unreliable with sanitizers
   add_link_options(-fsanitize=${AUTOROUND_SANITIZE})
 endif()
 

@@ -10,8 +10,10 @@
 
 namespace autoround::model {
 
-/// Uninitialised bytes straight from the system, page-aligned. @throws std::bad_alloc
-at::Tensor mapped_memory(std::int64_t bytes);
+/// A contiguous tensor of zeros straight from the system, which gets it back at once when it is gone. For what outlives
+/// the work around it: in the C library's heap it would keep everything freed below it from being given back.
+/// @throws std::bad_alloc
+at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype);
 
 /// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration
 /// needs.

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "model/buffer_pool.hpp"
+
 namespace autoround::model {
 namespace {
 
@@ -22,7 +24,7 @@ Projection load_projection(const WeightSource& weights, std::vector<Projection::
     rows += part.rows;
   }
   Projection projection;
-  projection.weight = at::empty({rows, columns}, dtype);
+  projection.weight = mapped_tensor({rows, columns}, dtype);
   if (bias) projection.bias = at::empty({rows}, dtype);
   for (const Projection::Part& part : parts) {
     weights.load_into(part.name + ".weight", projection.weight.narrow(0, part.row, part.rows));

@@ -115,7 +115,7 @@ bool LinearProducts::packs(const at::Tensor& a, const at::Tensor& b) const {
 std::byte* LinearProducts::workspace(std::int64_t bytes) {
   if (!workspace_.defined() || workspace_.numel() < bytes) {
     workspace_.reset();
-    workspace_ = mapped_memory(bytes);
+    workspace_ = mapped_tensor({bytes}, at::kByte);
   }
   return static_cast<std::byte*>(workspace_.mutable_data_ptr());
 }

@@ -1,7 +1,6 @@
 #include "tuner/block_tuner.hpp"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty_like.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "model/buffer_pool.hpp"
 #include "tuner/block_loss.hpp"
 #include "tuner/optimize.hpp"
 #include "tuner/rounding_states.hpp"
@@ -119,7 +119,7 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
 at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,
                      const model::RopeTable* rope, model::Ops& ops, const CancelToken& cancel) {
   const at::NoGradGuard no_grad;
-  at::Tensor output = at::empty_like(input);
+  at::Tensor output = model::mapped_tensor(input.sizes(), input.scalar_type());  // lives until the next layer is done
   const std::int64_t rows = input.size(0), chunk = batch * length;
   for (std::int64_t row = 0; row < rows; row += chunk) {
     cancel.throw_if_requested();

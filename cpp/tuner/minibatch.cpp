@@ -3,13 +3,15 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
+#include "model/buffer_pool.hpp"
+
 namespace autoround::tuner {
 
 MinibatchReader::MinibatchReader(const BlockData& data, const at::Tensor& normed, std::int64_t capacity)
     : data_(data), normed_(normed) {
   const auto rows = capacity * data.length;
   for (at::Tensor* buffer : {&input_buffer_, &normed_buffer_, &target_buffer_}) {
-    *buffer = at::empty({rows, data.input.size(1)}, data.input.options());
+    *buffer = model::mapped_tensor({rows, data.input.size(1)}, data.input.scalar_type());
   }
 }
 

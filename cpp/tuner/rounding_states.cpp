@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <gsl/assert>
 
+#include "model/buffer_pool.hpp"
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::tuner {
@@ -24,7 +25,8 @@ RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::s
                              LayerRates(options, format->second.bits)});
     }
     if (tuned.parts.empty()) continue;
-    projection->weight = original.clone();  // rows that are not quantized stay as they are
+    projection->weight = model::mapped_tensor(original.sizes(), original.scalar_type());
+    projection->weight.copy_(original);  // rows that are not quantized stay as they are
     if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, at::kFloat);
     projections_.push_back(std::move(tuned));
   }
