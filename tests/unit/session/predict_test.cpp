@@ -16,7 +16,7 @@ TEST_CASE("predict: more samples, longer ones and more weights need more memory"
   const auto base = memory(16, 256, 1'000'000);
   CHECK(memory(64, 256, 1'000'000) > base);
   CHECK(memory(16, 512, 1'000'000) > base);
-  CHECK(memory(16, 256, 9'000'000) > base + 8'000'000 * 9);  // at least W, W' and V
+  CHECK(memory(16, 256, 9'000'000) >= base + 8'000'000 * 9);  // at least W, W' and V
 }
 
 TEST_CASE("predict: time grows with iterations", "[session]") {
