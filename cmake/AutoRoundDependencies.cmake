@@ -1,11 +1,11 @@
 # Libraries of the engine beside LibTorch. Header-only ones come from the distribution's packages or, on a machine
-# without them, from -DAUTOROUND_HEADERS_DIR=<folder with gsl/ toml++/ spdlog/ fmt/ nlohmann/>.
+# without them, from -DAUTOROUND_HEADERS_DIR=<folder with gsl/ toml++/ spdlog/ fmt/ nlohmann/ xxhash.h>.
 add_library(AutoRound_headers INTERFACE)
 add_library(AutoRound::headers ALIAS AutoRound_headers)
 if(AUTOROUND_HEADERS_DIR)
   target_include_directories(AutoRound_headers SYSTEM INTERFACE "${AUTOROUND_HEADERS_DIR}")
 else()
-  foreach(_probe gsl/gsl toml++/toml.h spdlog/spdlog.h nlohmann/json.hpp yaml-cpp/yaml.h pcre2.h)
+  foreach(_probe gsl/gsl toml++/toml.h spdlog/spdlog.h nlohmann/json.hpp xxhash.h yaml-cpp/yaml.h pcre2.h)
     string(MAKE_C_IDENTIFIER "AUTOROUND_HAS_${_probe}" _var)
     find_path(${_var} NAMES ${_probe})
     mark_as_advanced(${_var})

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 say() { printf '== %s\n' "$*"; }
 
 packages=(g++ cmake ninja-build ccache pkg-config make python3-venv libmsgsl-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
-          nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libpcre2-dev catch2)
+          nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libpcre2-dev libxxhash-dev catch2)
 command -v cargo >/dev/null || packages+=(rustc-web cargo-web)
 command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
 command -v mvn >/dev/null || packages+=(maven)

@@ -81,6 +81,11 @@ autoround_status autoround_options_set_output(autoround_options* options, const 
   });
 }
 
+autoround_status autoround_options_set_resume(autoround_options* options, int32_t on,
+                                              autoround_error** error) noexcept {
+  return guarded(error, [&] { deref(options, "options").impl.resume = on != 0; });
+}
+
 autoround_status autoround_options_set_cancel(autoround_options* options, autoround_cancel* cancel,
                                               autoround_error** error) noexcept {
   return guarded(error, [&] {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/descriptor.hpp"
+#include "base/log.hpp"
 
 namespace autoround {
 
@@ -25,6 +26,7 @@ class InputFile {
   const std::string& path() const noexcept { return path_; }
   std::uint64_t size() const noexcept { return size_; }
   std::uint64_t hard_links() const noexcept { return hard_links_; }
+  std::int64_t modified() const noexcept { return modified_; }  // when it was opened; nanoseconds since 1970
   /// Fills `out` from `offset`. @throws Error io: short read (the file shrank) or a read error.
   void read(std::uint64_t offset, gsl::span<std::byte> out) const;
 
@@ -34,6 +36,7 @@ class InputFile {
   Descriptor descriptor_;
   std::uint64_t size_ = 0;
   std::uint64_t hard_links_ = 0;
+  std::int64_t modified_ = 0;
 };
 
 /// Whole text of a file of at most `limit` bytes. @throws as InputFile::open; parse: larger than the limit.
@@ -47,10 +50,17 @@ class OutputFile {
   /// file is never shorter than that: give the final size when it is known, else 0. @throws Error io, not_found (no
   /// parent)
   static OutputFile create(const std::string& path, std::uint64_t reserve);
+  /// The same for a file that may be there already: what it holds of the first `size` bytes is kept, what is missing is
+  /// zero, what is too much is cut off. @throws Error io, also when it is no regular file; not_found (no parent)
+  static OutputFile open(const std::string& path, std::uint64_t size);
 
   const std::string& path() const noexcept { return path_; }
   /// Thread-safe for ranges that do not overlap. @throws Error io
   void write(std::uint64_t offset, gsl::span<const std::byte> bytes);
+  /// Fills `out` from `offset` with what was written there. @throws Error io
+  void read(std::uint64_t offset, gsl::span<std::byte> out) const;
+  /// What was written so far survives a power cut. @throws Error io
+  void sync();
   /// fsync and close; errors are reported here, not by the destructor. @throws Error io
   void close();
 
@@ -60,21 +70,33 @@ class OutputFile {
   Descriptor descriptor_;
 };
 
+/// What becomes of the staging directory of an earlier run that was killed. Its lock is free, so nobody is writing it.
+enum class Unfinished { remove, take_over };
+
 /// A hidden sibling of `target` that becomes `target` on commit(), or vanishes with its contents on destruction.
 class StagingDirectory {
  public:
-  /// Creates parents as needed. Takes a lock that a second writer of the same target runs into.
+  /// Creates parents as needed. Takes a lock that a second writer of the same target runs into. Says in the log what it
+  /// removes; of several directories to take over the one that was last changed is taken.
   /// @throws Error invalid_argument: target exists and is not an empty directory, or is a mount point, which nothing
   /// can be renamed onto. invalid_state: another run writes it. io.
-  explicit StagingDirectory(const std::string& target);
+  explicit StagingDirectory(const std::string& target, Unfinished unfinished = Unfinished::remove,
+                            const Logger& log = {});
   StagingDirectory(const StagingDirectory&) = delete;
   StagingDirectory& operator=(const StagingDirectory&) = delete;
   ~StagingDirectory();
 
   const std::string& path() const noexcept { return staging_; }
   const std::string& target() const noexcept { return target_; }  // absolute, symlinks resolved
+  /// Whether destruction leaves the directory for a run that takes it over. Holds from the start for one that was taken
+  /// over itself: whatever goes wrong, what is in it is not lost.
+  void keep(bool keeps) noexcept { keep_ = keeps; }
+  bool keeps() const noexcept { return keep_; }
+  /// Removes everything but the entries called `names`. @throws Error io
+  void remove_others(const std::vector<std::string>& names);
   /// Fsyncs the folder and those in it, renames it onto target, fsyncs the parent. @throws Error io
   void commit();
+  bool committed() const noexcept { return committed_; }
 
  private:
   std::string target_;
@@ -82,8 +104,12 @@ class StagingDirectory {
   std::string staging_;
   std::string lock_path_;
   Descriptor lock_;
+  bool keep_ = false;
   bool committed_ = false;
 };
+
+/// Bytes on disk of the staging directories that runs which were killed left for `target`. A run gets them back.
+std::uint64_t unfinished_bytes(const std::string& target);
 
 struct DirectoryEntry {
   std::string name;

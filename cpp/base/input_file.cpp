@@ -37,6 +37,7 @@ InputFile::InputFile(std::string path, Descriptor descriptor)
   }
   size_ = gsl::narrow<std::uint64_t>(status.st_size);
   hard_links_ = status.st_nlink;
+  modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
 InputFile InputFile::open(const std::string& path) { return InputFile(path, open_for_reading(path, 0)); }

@@ -29,12 +29,27 @@ int reserve_space(int fd, std::uint64_t bytes) {
 
 OutputFile OutputFile::create(const std::string& path, std::uint64_t reserve) {
   require_plain_path(path);
-  Descriptor descriptor = open_descriptor(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+  Descriptor descriptor = open_descriptor(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
   if (!descriptor.valid()) fail_errno(path, "create the file", errno);
   if (const int error = reserve_space(descriptor.get(), reserve); error != 0) {
     ::unlink(path.c_str());
     fail_errno(path, "reserve " + format_bytes(reserve) + " on disk", error);
   }
+  return OutputFile(path, std::move(descriptor));
+}
+
+OutputFile OutputFile::open(const std::string& path, std::uint64_t size) {
+  require_plain_path(path);
+  Descriptor descriptor = open_descriptor(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  if (!descriptor.valid() && errno == ENOENT) return create(path, size);
+  if (!descriptor.valid()) fail_errno(path, "open the file for writing", errno);
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) fail_errno(path, "examine the file", errno);
+  if (!S_ISREG(status.st_mode)) fail(Code::io, path, "is no regular file");
+  if (size > largest_file) fail_errno(path, "make the file so large", EFBIG);
+  if (::ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0) fail_errno(path, "set the size of the file", errno);
+  if (const int error = reserve_space(descriptor.get(), size); error != 0)
+    fail_errno(path, "reserve " + format_bytes(size) + " on disk", error);
   return OutputFile(path, std::move(descriptor));
 }
 
@@ -53,6 +68,26 @@ void OutputFile::write(std::uint64_t offset, gsl::span<const std::byte> bytes) {
                  count == 0 ? ENOSPC : errno);
     }
   }
+}
+
+void OutputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const auto at = static_cast<off_t>(offset + done);
+    const ssize_t count = ::pread(descriptor_.get(), out.data() + done, out.size() - done, at);
+    if (count > 0) {
+      done += static_cast<std::size_t>(count);
+    } else if (count == 0) {
+      fail(Code::io, path_,
+           "the file ends at offset " + std::to_string(at) + "; it was cut short while it was written");
+    } else if (errno != EINTR) {
+      fail_errno(path_, "read " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset), errno);
+    }
+  }
+}
+
+void OutputFile::sync() {
+  if (::fdatasync(descriptor_.get()) != 0) fail_errno(path_, "write the file through to disk", errno);
 }
 
 void OutputFile::close() {

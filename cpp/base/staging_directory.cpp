@@ -3,6 +3,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <random>
 
@@ -114,13 +115,46 @@ std::string hidden_name(const std::string& name, std::string_view ending) {
   return std::string(".").append(name).append(ending);
 }
 
+constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789";
+constexpr std::size_t letters_of_name = 6;
+
+std::string staging_prefix(const std::string& name) { return hidden_name(name, ".incomplete-"); }
+
+bool is_staging_name(const std::string& entry, const std::string& prefix) {
+  return entry.size() == prefix.size() + letters_of_name && entry.rfind(prefix, 0) == 0 &&
+         entry.find_first_not_of(letters, prefix.size()) == std::string::npos;
+}
+
+// The staging directories for `name` in `parent`, the one that was last changed first. While one's own run holds the
+// lock they are all of runs that ended without a word.
+std::vector<std::string> find_unfinished(const std::string& parent, const std::string& name) {
+  std::vector<std::pair<std::int64_t, std::string>> found;
+  const std::string prefix = staging_prefix(name);
+  for (const DirectoryEntry& entry : list_directory(parent)) {
+    const std::string path = join_path(parent, entry.name);
+    struct stat status {};
+    if (!is_staging_name(entry.name, prefix) || ::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
+      continue;
+    found.emplace_back(-(std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec), path);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> paths;
+  for (auto& [age, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+void remove_folder(const std::string& path) {
+  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (folder >= 0) walk(folder, remove_entry);
+  ::rmdir(path.c_str());
+}
+
 // mkdir and not mkdtemp: the folder keeps its mode when it is renamed, and the host's umask should decide it.
 std::string create_staging(const std::string& parent, const std::string& name) {
-  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789";
   std::random_device random;
   for (;;) {
-    std::string path = join_path(parent, hidden_name(name, ".incomplete-"));
-    for (int i = 0; i < 6; ++i) path += letters[random() % letters.size()];
+    std::string path = join_path(parent, staging_prefix(name));
+    for (std::size_t i = 0; i < letters_of_name; ++i) path += letters[random() % letters.size()];
     if (::mkdir(path.c_str(), 0777) == 0) return path;
     if (errno != EEXIST) fail_errno(path, "create the staging directory", errno);
   }
@@ -128,13 +162,23 @@ std::string create_staging(const std::string& parent, const std::string& name) {
 
 }  // namespace
 
-StagingDirectory::StagingDirectory(const std::string& target)
+StagingDirectory::StagingDirectory(const std::string& target, Unfinished unfinished, const Logger& log)
     : target_(resolve_target(target)), parent_(parent_path(target_)) {
   const std::string name = file_name(target_);
   lock_path_ = join_path(parent_, hidden_name(name, ".lock"));
   lock_ = take_lock(lock_path_, target_);
   try {
-    staging_ = create_staging(parent_, name);
+    std::vector<std::string> earlier = find_unfinished(parent_, name);
+    if (unfinished == Unfinished::take_over && !earlier.empty()) {
+      staging_ = earlier.front();
+      keep_ = true;
+      earlier.erase(earlier.begin());
+    }
+    for (const std::string& path : earlier) {
+      log.warn(path + ": removed; a run that did not end had left it");
+      remove_folder(path);
+    }
+    if (staging_.empty()) staging_ = create_staging(parent_, name);
   } catch (...) {
     ::unlink(lock_path_.c_str());
     throw;
@@ -143,12 +187,19 @@ StagingDirectory::StagingDirectory(const std::string& target)
 
 // Nothing can be reported from here: what could not be removed keeps its ".incomplete" name, which no reader takes.
 StagingDirectory::~StagingDirectory() {
-  if (!committed_) {
-    const int folder = ::open(staging_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder >= 0) walk(folder, remove_entry);
-    ::rmdir(staging_.c_str());
-  }
+  if (!committed_ && !keep_) remove_folder(staging_);
   ::unlink(lock_path_.c_str());
+}
+
+void StagingDirectory::remove_others(const std::vector<std::string>& names) {
+  const Descriptor folder = open_folder(staging_);
+  for (const DirectoryEntry& entry : list_directory(staging_)) {
+    if (std::find(names.begin(), names.end(), entry.name) != names.end()) continue;
+    const std::string path = join_path(staging_, entry.name);
+    if (::unlinkat(folder.get(), entry.name.c_str(), 0) != 0 && errno == EISDIR) remove_folder(path);
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0) fail(Code::io, path, "cannot be removed");
+  }
 }
 
 void StagingDirectory::commit() {
@@ -166,6 +217,23 @@ void StagingDirectory::commit() {
   }
   committed_ = true;
   sync_directory(parent_);
+}
+
+std::uint64_t unfinished_bytes(const std::string& target) {
+  struct stat status {};
+  const std::string path = ::stat(target.c_str(), &status) == 0 ? canonical_path(target) : target;
+  const std::string parent = parent_path(path);
+  if (::stat(parent.c_str(), &status) != 0) return 0;
+  std::uint64_t bytes = 0;
+  for (const std::string& staging : find_unfinished(parent, file_name(path))) {
+    walk(open_folder(staging).release(), [&](int folder, const char* name, bool) {
+      struct stat file {};
+      if (::fstatat(folder, name, &file, AT_SYMLINK_NOFOLLOW) == 0)
+        bytes += static_cast<std::uint64_t>(file.st_blocks) * 512;
+      return 0;
+    });
+  }
+  return bytes;
 }
 
 }  // namespace autoround

@@ -192,6 +192,13 @@ gsl::span<const TensorInfo> Checkpoint::tensors() const noexcept { return impl_-
 std::uint64_t Checkpoint::byte_size() const noexcept { return impl_->bytes; }
 const std::vector<std::string>& Checkpoint::companion_files() const noexcept { return impl_->companions; }
 
+std::vector<ShardFile> Checkpoint::shards() const {
+  std::vector<ShardFile> shards;
+  for (const InputFile& file : impl_->files)
+    shards.push_back({file_name(file.path()), file.size(), file.modified(), header_hash(file)});
+  return shards;
+}
+
 const TensorInfo* Checkpoint::find(std::string_view name) const noexcept {
   const auto found = impl_->index_of.find(name);
   return found == impl_->index_of.end() ? nullptr : &impl_->tensors[found->second];

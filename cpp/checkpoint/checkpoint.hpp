@@ -18,6 +18,14 @@ struct OpenOptions {
   bool strict_index = false;  // a tensor that the index does not list is an error instead of a warning
 };
 
+/// One file of weights, as it was when it was opened: whether another run read the same one.
+struct ShardFile {
+  std::string name;
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;  // nanoseconds since 1970
+  std::string header_hash;
+};
+
 class Checkpoint {
  public:
   /// @throws Error not_found, io, parse, unsupported (pickle files only), each naming file, tensor or key.
@@ -30,6 +38,7 @@ class Checkpoint {
   gsl::span<const TensorInfo> tensors() const noexcept;  // shard by shard, in file order
   const TensorInfo* find(std::string_view name) const noexcept;
   std::uint64_t byte_size() const noexcept;  // of all tensors
+  std::vector<ShardFile> shards() const;     // in the order of their tensors. @throws Error io
 
   /// Reads bytes [offset, offset + out.size()) of one tensor. Thread-safe. @throws Error not_found, io,
   /// invalid_argument

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "base/json_reader.hpp"
 #include "base/text.hpp"
 #include "checkpoint/checked.hpp"
@@ -264,7 +265,9 @@ std::vector<StoredTensor> parse_safetensors_header(std::string_view header, std:
   return tensors;
 }
 
-std::vector<StoredTensor> read_safetensors_header(const InputFile& file) {
+namespace {
+
+std::string read_header_text(const InputFile& file) {
   refuse_lfs_pointer(file);
   if (file.size() < prefix_bytes) {
     fail(Code::parse, file.path(),
@@ -287,7 +290,17 @@ std::vector<StoredTensor> read_safetensors_header(const InputFile& file) {
   }
   std::string header(static_cast<std::size_t>(length), '\0');
   file.read(prefix_bytes, gsl::as_writable_bytes(gsl::make_span(header)));
-  return parse_safetensors_header(header, prefix_bytes + length, rest - length, file.path());
+  return header;
 }
+
+}  // namespace
+
+std::vector<StoredTensor> read_safetensors_header(const InputFile& file) {
+  const std::string header = read_header_text(file);
+  const std::uint64_t data_begin = prefix_bytes + header.size();
+  return parse_safetensors_header(header, data_begin, file.size() - data_begin, file.path());
+}
+
+std::string header_hash(const InputFile& file) { return hash_of(read_header_text(file)); }
 
 }  // namespace autoround::checkpoint

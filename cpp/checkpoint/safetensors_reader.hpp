@@ -25,4 +25,7 @@ std::vector<StoredTensor> read_safetensors_header(const InputFile& file);
 std::vector<StoredTensor> parse_safetensors_header(std::string_view header, std::uint64_t data_begin,
                                                    std::uint64_t data_bytes, const std::string& subject);
 
+/// Hash of the header's text: which tensors the file holds and where. @throws as read_safetensors_header
+std::string header_hash(const InputFile& file);
+
 }  // namespace autoround::checkpoint

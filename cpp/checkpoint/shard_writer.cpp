@@ -1,11 +1,13 @@
 #include "checkpoint/shard_writer.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <unordered_map>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/hash.hpp"
 #include "base/text.hpp"
 #include "checkpoint/shard_index.hpp"
 #include "checkpoint/shard_layout.hpp"
@@ -61,12 +63,20 @@ struct ShardWriter::Impl {
       : directory(std::move(folder)), shards(lay_out_shards(plan, max_shard_bytes)) {
     files.reserve(shards.size());  // tensors hold pointers into it
     for (const ShardLayout& shard : shards) {
-      files.push_back(OutputFile::create(join_path(directory, shard.file_name), shard.file_bytes));
+      files.push_back(OutputFile::open(join_path(directory, shard.file_name), shard.file_bytes));
       files.back().write(0, gsl::as_bytes(gsl::make_span(shard.header)));
       for (const LaidTensor& tensor : shard.tensors) {
         tensors.emplace(tensor.info.name, Tensor{&tensor.info, tensor.begin, &files.back(), {}});
       }
     }
+  }
+
+  // Marks bytes [begin, end) of a tensor as written. @throws internal when one of them is.
+  void claim(std::string_view name, Tensor& tensor, std::uint64_t begin, std::uint64_t end) {
+    const std::lock_guard lock(mutex);
+    if (finished) fail(Code::internal, std::string(name), "the tensor was written after the output was finished");
+    if (!tensor.written.claim(begin, end))
+      fail(Code::internal, std::string(name), "bytes at offset " + std::to_string(begin) + " were written twice");
   }
 
   Tensor& find(std::string_view name) {
@@ -96,15 +106,47 @@ void ShardWriter::write(std::string_view name, std::uint64_t offset, gsl::span<c
          std::to_string(bytes.size()) + " bytes at offset " + std::to_string(offset) + " were written to a tensor of " +
              std::to_string(size) + " bytes");
   }
-  {
-    const std::lock_guard lock(impl_->mutex);
-    if (impl_->finished)
-      fail(Code::internal, std::string(name), "the tensor was written after the output was finished");
-    if (!tensor.written.claim(offset, offset + bytes.size())) {
-      fail(Code::internal, std::string(name), "bytes at offset " + std::to_string(offset) + " were written twice");
-    }
-  }
+  impl_->claim(name, tensor, offset, offset + bytes.size());
   tensor.file->write(tensor.begin + offset, bytes);
+}
+
+bool ShardWriter::holds(std::string_view name, std::string_view hash) const {
+  constexpr std::uint64_t piece = std::uint64_t{4} << 20;
+  const Impl::Tensor& tensor = impl_->find(name);
+  const std::uint64_t size = tensor.info->byte_size();
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(piece, size)));
+  Hasher hasher;
+  for (std::uint64_t offset = 0; offset < size; offset += piece) {
+    const auto part = gsl::make_span(buffer).first(static_cast<std::size_t>(std::min(piece, size - offset)));
+    tensor.file->read(tensor.begin + offset, part);
+    hasher.add(part);
+  }
+  return hasher.text() == hash;
+}
+
+void ShardWriter::keep(std::string_view name) {
+  Impl::Tensor& tensor = impl_->find(name);
+  impl_->claim(name, tensor, 0, tensor.info->byte_size());
+}
+
+void ShardWriter::read(std::string_view name, gsl::span<std::byte> out) const {
+  const Impl::Tensor& tensor = impl_->find(name);
+  tensor.file->read(tensor.begin, out);
+}
+
+std::string ShardWriter::place_of(std::string_view name) const {
+  const Impl::Tensor& tensor = impl_->find(name);
+  return file_name(tensor.file->path()) + ", offset " + std::to_string(tensor.begin);
+}
+
+std::vector<std::string> ShardWriter::file_names() const {
+  std::vector<std::string> names;
+  for (const ShardLayout& shard : impl_->shards) names.push_back(shard.file_name);
+  return names;
+}
+
+void ShardWriter::sync() {
+  for (OutputFile& file : impl_->files) file.sync();
 }
 
 void ShardWriter::finish() {

@@ -2,12 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/hash.hpp"
 #include "exporter/compressed_tensors_config.hpp"
 #include "exporter/compressed_tensors_rules.hpp"
 #include "exporter/folder_output.hpp"
 #include "exporter/packed_module.hpp"
+#include "model/weight_source.hpp"
 #include "quant/packing.hpp"
 
 namespace autoround::exporter {
@@ -45,16 +49,17 @@ void check_scales(const quant::QuantizedWeight& weight) {
        "the scale at [" + place + "] is " + std::to_string(value) + "; a stored scale must be finite and not zero");
 }
 
-void write_tensor(checkpoint::ShardWriter& writer, const std::string& name, const at::Tensor& tensor) {
-  const at::Tensor bytes = tensor.cpu().contiguous();
-  writer.write(name, 0, {static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()});
+WrittenTensor write_tensor(checkpoint::ShardWriter& writer, const std::string& name, const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.cpu().contiguous();
+  const gsl::span<const std::byte> bytes(static_cast<const std::byte*>(flat.const_data_ptr()), flat.nbytes());
+  writer.write(name, 0, bytes);
+  return {name, bytes.size(), hash_of(bytes)};
 }
 
-// Packed along the rows; a single one is stored as the signed number that it stands for.
-at::Tensor stored_zero_points(const quant::QuantizedWeight& weight) {
-  const int bits = weight.format.bits;
-  if (weight.format.group != 0) return quant::pack_columns(weight.zero_points, bits);
-  return (weight.zero_points.to(at::kShort) - (1 << (bits - 1))).to(at::kChar).reshape({1});
+at::Tensor read_tensor(const checkpoint::ShardWriter& writer, const checkpoint::TensorInfo& info) {
+  at::Tensor tensor = at::empty(info.shape, model::torch_type(info.dtype));
+  writer.read(info.name, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
+  return tensor;
 }
 
 }  // namespace
@@ -76,15 +81,59 @@ void CompressedTensorsFormat::begin(const ExportPlan& plan, const std::string& d
   copy_tensors(plan.checkpoint, folder.copies, *writer_);
 }
 
-void CompressedTensorsFormat::write(const quant::QuantizedWeight& weight) {
+std::vector<WrittenTensor> CompressedTensorsFormat::write(const quant::QuantizedWeight& weight) {
   check_announced(*plan_, weight);
   check_scales(weight);
   const PackedNames names(weight.name);
   const at::Tensor shape = at::tensor({weight.codes.size(0), weight.codes.size(1)}, at::kLong);
-  write_tensor(*writer_, names.packed, quant::pack_rows(weight.codes, weight.format.bits));
-  write_tensor(*writer_, names.scale, weight.scales);
-  write_tensor(*writer_, names.shape, shape);
-  if (!weight.format.symmetric) write_tensor(*writer_, names.zero_point, stored_zero_points(weight));
+  std::vector<WrittenTensor> written;
+  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    written.push_back(write_tensor(*writer_, name, tensor));
+  };
+  add(names.packed, quant::pack_rows(weight.codes, weight.format.bits));
+  add(names.scale, weight.scales);
+  add(names.shape, shape);
+  if (!weight.format.symmetric) add(names.zero_point, pack_zero_points(weight.zero_points, weight.format));
+  return written;
+}
+
+std::vector<checkpoint::TensorInfo> CompressedTensorsFormat::tensors_of(const std::string& module) const {
+  const auto format = plan_->formats.find(module);
+  const auto found = std::find_if(plan_->modules.begin(), plan_->modules.end(),
+                                  [&](const recipe::ModuleInfo& info) { return info.name == module; });
+  if (format == plan_->formats.end() || found == plan_->modules.end()) return {};
+  return stored_tensors(*found, format->second);
+}
+
+std::string CompressedTensorsFormat::damage(const std::string& module,
+                                            const std::vector<WrittenTensor>& tensors) const {
+  const std::vector<checkpoint::TensorInfo> wanted = tensors_of(module);
+  const auto same = [](const checkpoint::TensorInfo& info, const WrittenTensor& tensor) {
+    return info.name == tensor.name && info.byte_size() == tensor.bytes;
+  };
+  if (wanted.empty() || !std::equal(wanted.begin(), wanted.end(), tensors.begin(), tensors.end(), same))
+    return "the tensors of " + module + " are not those that this run stores";
+  for (const WrittenTensor& tensor : tensors)
+    if (!writer_->holds(tensor.name, tensor.hash))
+      return writer_->place_of(tensor.name) + ": the " + std::to_string(tensor.bytes) + " bytes of " + tensor.name +
+             " are not those that were written";
+  return "";
+}
+
+void CompressedTensorsFormat::keep(const std::string& module) {
+  for (const checkpoint::TensorInfo& info : tensors_of(module)) writer_->keep(info.name);
+}
+
+quant::QuantizedWeight CompressedTensorsFormat::read(const std::string& module) const {
+  const quant::WeightFormat& format = plan_->formats.at(module);
+  const PackedNames names(module);
+  std::map<std::string, at::Tensor> stored;
+  for (const checkpoint::TensorInfo& info : tensors_of(module)) stored.emplace(info.name, read_tensor(*writer_, info));
+  const auto* shape = stored.at(names.shape).const_data_ptr<std::int64_t>();
+  quant::QuantizedWeight weight{module, format, {}, stored.at(names.scale), {}};
+  weight.codes = quant::unpack_rows(stored.at(names.packed), format.bits, shape[1]);
+  if (!format.symmetric) weight.zero_points = unpack_zero_points(stored.at(names.zero_point), format, shape[0]);
+  return weight;
 }
 
 void CompressedTensorsFormat::finish() {

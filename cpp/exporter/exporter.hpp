@@ -1,5 +1,6 @@
 // Output formats behind one interface and a table by name. An exporter is told what will come before the run starts, so
-// it can refuse what its readers cannot load and reserve the disk; then it writes each layer as it is finished.
+// it can refuse what its readers cannot load and reserve the disk; then it writes each layer as it is finished, and
+// finds it again when a later run goes on.
 #pragma once
 
 #include <map>
@@ -23,6 +24,13 @@ struct ExportPlan {
   bool tie_word_embeddings = false;
 };
 
+/// One tensor of the output as it was written: how a later run tells that it is still there.
+struct WrittenTensor {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string hash;  // base/hash.hpp
+};
+
 class Exporter {
  public:
   virtual ~Exporter() = default;
@@ -30,9 +38,23 @@ class Exporter {
   virtual void check(const ExportPlan& plan) const = 0;
   /// Bytes that the output will take, companion files included.
   virtual std::uint64_t disk_bytes(const ExportPlan& plan) const = 0;
-  /// Creates and reserves the files in `directory` and copies through every tensor that is not quantized.
+  /// Creates and reserves the files in `directory`, or takes over those that an exporter of the same plan left there,
+  /// and copies through every tensor that is not quantized.
   virtual void begin(const ExportPlan& plan, const std::string& directory) = 0;
-  virtual void write(const quant::QuantizedWeight& weight) = 0;
+  virtual std::vector<std::string> files() const = 0;  // in the directory, after begin
+  /// What it wrote, all that there is of this module.
+  virtual std::vector<WrittenTensor> write(const quant::QuantizedWeight& weight) = 0;
+  /// What was written so far survives a power cut.
+  virtual void sync() = 0;
+
+  // Of a run that was killed after it wrote a module.
+  /// "" when `tensors` are all that there is of `module` and the files hold them unchanged; else what is wrong, and
+  /// where.
+  virtual std::string damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const = 0;
+  /// Takes an undamaged module as written and gives it back.
+  virtual void keep(const std::string& module) = 0;
+  virtual quant::QuantizedWeight read(const std::string& module) const = 0;
+
   /// Writes config, recipe and index, fsyncs. The caller makes the folder visible.
   virtual void finish() = 0;
 };

@@ -1,10 +1,13 @@
 #include "exporter/packed_module.hpp"
 
+#include <ATen/ATen.h>
+
 #include <array>
 #include <cstring>
 
 #include "base/error.hpp"
 #include "model/weight_source.hpp"
+#include "quant/packing.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -63,6 +66,16 @@ std::vector<TensorInfo> packed_tensors(const std::string& module, std::int64_t o
     tensors.push_back(one_scale ? TensorInfo{names.zero_point, DType::i8, {1}} : packed);
   }
   return tensors;
+}
+
+at::Tensor pack_zero_points(const at::Tensor& zero_points, const quant::WeightFormat& format) {
+  if (format.group != 0) return quant::pack_columns(zero_points, format.bits);
+  return (zero_points.to(at::kShort) - (1 << (format.bits - 1))).to(at::kChar).reshape({1});
+}
+
+at::Tensor unpack_zero_points(const at::Tensor& stored, const quant::WeightFormat& format, std::int64_t rows) {
+  if (format.group != 0) return quant::unpack_columns(stored, format.bits, rows);
+  return (stored.to(at::kShort) + (1 << (format.bits - 1))).to(at::kByte);
 }
 
 PackedModule::PackedModule(const checkpoint::Checkpoint& checkpoint, const std::string& module,

@@ -25,6 +25,11 @@ struct PackedNames {
 std::vector<checkpoint::TensorInfo> packed_tensors(const std::string& module, std::int64_t out_features,
                                                    std::int64_t in_features, const quant::WeightFormat& format);
 
+/// Zero points as the layout stores them: packed along the rows, a single one as the signed number that it stands for.
+at::Tensor pack_zero_points(const at::Tensor& zero_points, const quant::WeightFormat& format);
+/// Unsigned, shaped like the scales. `rows` of the weight.
+at::Tensor unpack_zero_points(const at::Tensor& stored, const quant::WeightFormat& format, std::int64_t rows);
+
 /// Reads one module back. @throws Error parse naming the tensor: missing, or of a type or shape other than
 /// packed_tensors' for the stored weight_shape; or one that the layout does not have.
 /// `format` without its scale_type, which is that of the stored scale.

@@ -172,11 +172,8 @@ class PackedWeights final : public model::WeightSource {
 
   // Unsigned, shaped like the scales; undefined when symmetric.
   at::Tensor zero_points(const PackedModule& module) const {
-    const quant::WeightFormat& format = module.format();
-    if (format.symmetric) return {};
-    const at::Tensor stored = read_integers(*checkpoint_, module.names().zero_point);
-    if (format.group != 0) return quant::unpack_columns(stored, format.bits, module.rows());
-    return (stored.to(at::kShort) + (1 << (format.bits - 1))).to(at::kByte);
+    if (module.format().symmetric) return {};
+    return unpack_zero_points(read_integers(*checkpoint_, module.names().zero_point), module.format(), module.rows());
   }
 
   // Loaders compute in the type of the scale; the cast comes after.

@@ -84,14 +84,12 @@ void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgra
 void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   model::DecoderLayer& layer = *subgraph.layer;
   const std::size_t block = layer.index();
-  InputCapture& capture = *captures_.at(block);
-
   std::map<std::string, quant::WeightFormat> formats;
   for (const MatchedModule& matched : matched_)
     if (matched.module->block == static_cast<std::int64_t>(block))
       formats.emplace(matched.module->name, matched.format);
 
-  if (!capture.input().defined()) {  // no calibration data: iters is 0
+  if (!captured_input(block).defined()) {  // no calibration data: iters is 0
     last_block_ = {};
     for (const model::Projection* projection : layer.projections())
       for (const auto& part : projection->parts) {
@@ -103,20 +101,36 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
     return;
   }
 
-  tuner::BlockData data;
-  data.input = recipe_.enable_quanted_input && q_input_.defined() ? q_input_ : capture.input();
-  data.target = capture.output();
-  data.lengths = run.lengths;
-  data.length = run.length;
-  data.rope = subgraph.rope;
-  capture.release();  // `data` holds what is needed: no stream is kept alive longer than its block
-  q_input_.reset();
+  const tuner::BlockData data = take_streams(run, subgraph);
   last_block_ = tuner::tune_block(
       layer, data, formats, tune_options(), run.cancel,
       [&](const tuner::Iteration& iteration) { run.on_iteration(block, iteration); }, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
   q_input_ = std::exchange(last_block_.output, {});
+}
+
+/// Both sides of the layer that was reached. The result alone holds them: no stream is kept alive longer than its
+/// block.
+tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph& subgraph) {
+  InputCapture& capture = *captures_.at(subgraph.layer->index());
+  tuner::BlockData data;
+  data.input = recipe_.enable_quanted_input && q_input_.defined() ? q_input_ : capture.input();
+  data.target = capture.output();
+  data.lengths = run.lengths;
+  data.length = run.length;
+  data.rope = subgraph.rope;
+  capture.release();
+  q_input_.reset();
+  return data;
+}
+
+void AutoRoundModifier::restore_block(Run& run, const Subgraph& subgraph,
+                                      const std::vector<quant::QuantizedWeight>& weights) {
+  const std::size_t block = subgraph.layer->index();
+  if (captured_input(block).defined())
+    q_input_ = tuner::rerun_block(*subgraph.layer, take_streams(run, subgraph), weights, tune_options(), run.cancel);
+  post_autoround_cleanup(block);
 }
 
 void AutoRoundModifier::post_autoround_cleanup(std::size_t block) {

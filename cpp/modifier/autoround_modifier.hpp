@@ -34,6 +34,10 @@ class AutoRoundModifier : public Modifier {
   void on_end(Run& run) override;
   void on_finalize(Run& run) override;
 
+  /// Instead of on_sequential_epoch_end for a layer that an earlier run tuned: `weights` are what it made of it.
+  /// Carries the same quantized stream on. last_block() is not touched.
+  void restore_block(Run& run, const Subgraph& subgraph, const std::vector<quant::QuantizedWeight>& weights);
+
   const recipe::Recipe& recipe() const noexcept { return recipe_; }
   const recipe::Assignment& assignment() const noexcept { return assignment_; }  // after on_initialize
   const std::vector<MatchedModule>& matched() const noexcept { return matched_; }
@@ -54,6 +58,7 @@ class AutoRoundModifier : public Modifier {
  private:
   void resolve(const Run& run);
   void apply_autoround(Run& run, const Subgraph& subgraph);
+  tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph);
   void post_autoround_cleanup(std::size_t block);
   void round_outside_blocks(Run& run);
   tuner::TuneOptions tune_options() const;

@@ -13,6 +13,7 @@ namespace {
 struct Rule {
   Target target;
   std::size_t group = 0;  // of a target
+  bool of_layer = false;  // a target that is a key of `layers`
   bool used = false;
 };
 
@@ -24,10 +25,11 @@ bool is_a(const ModuleInfo& module, std::string_view name) {
 
 bool has_matrix(const ModuleInfo& module) { return module.shape.size() == 2; }
 
-std::vector<Rule> target_rules(const Groups& groups) {
+std::vector<Rule> target_rules(const Groups& groups, std::size_t layers) {
   std::vector<Rule> rules;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    for (const auto& target : groups[i].second.targets) rules.push_back({Target(target), i});
+    const bool of_layer = i >= groups.size() - layers;
+    for (const auto& target : groups[i].second.targets) rules.push_back({Target(target), i, of_layer});
   }
   // Patterns are tried in alphabetical order, so that the first that matches does not depend on the order of groups.
   std::stable_sort(rules.begin(), rules.end(),
@@ -35,25 +37,48 @@ std::vector<Rule> target_rules(const Groups& groups) {
   return rules;
 }
 
-/// Embeddings are matched by name or class only: `re:.*` means the layers of a model, not its vocabulary.
+/// Embeddings are matched by name or class only: `re:.*` means the layers of a model, not its vocabulary. `layers`
+/// names modules, never classes.
 std::optional<Target::Rank> rank_of(const Rule& rule, const ModuleInfo& module) {
+  using Kind = Target::Rank::Kind;
   const auto rank = rule.target.match(module);
-  const bool by_pattern = rank && rank->kind == Target::Rank::Kind::pattern;
-  return by_pattern && !is_a(module, "Linear") ? std::nullopt : rank;
+  if (!rank || (rank->kind == Kind::pattern && !is_a(module, "Linear"))) return std::nullopt;
+  if (rule.of_layer && rank->kind == Kind::class_name) return std::nullopt;
+  return rank;
+}
+
+/// Of two patterns of `layers` neither is the author's last word.
+void require_one_scheme(const Rule& a, const Rule& b, const ModuleInfo& module, const Groups& groups) {
+  const QuantizationScheme &one = groups[a.group].second, &other = groups[b.group].second;
+  if (one.weights == other.weights && one.input_activations == other.input_activations &&
+      one.output_activations == other.output_activations)
+    return;
+  fail(Code::invalid_argument, "layers." + b.target.text() + ".scheme",
+       "`" + a.target.text() + "` and `" + b.target.text() + "` give `" + module.name +
+           "` different schemes; name the module itself, or make the patterns exclude each other");
 }
 
 /// The rule that decides for `module`; marks every rule that matches it as used.
-const Rule* decide(std::vector<Rule>& rules, const ModuleInfo& module) {
-  const Rule* best = nullptr;
-  std::optional<Target::Rank> best_rank;
-  for (auto& rule : rules) {
+const Rule* decide(std::vector<Rule>& rules, const ModuleInfo& module, const Groups& groups) {
+  using Rank = std::pair<bool, Target::Rank>;
+  const auto full_rank = [&](const Rule& rule) {
     const auto rank = rank_of(rule, module);
+    return rank ? std::optional<Rank>({!rule.of_layer, *rank}) : std::nullopt;
+  };
+  const Rule* best = nullptr;
+  std::optional<Rank> best_rank;
+  for (auto& rule : rules) {
+    const auto rank = full_rank(rule);
     if (!rank) continue;
     rule.used = true;
     if (!best_rank || *rank < *best_rank) {
       best = &rule;
       best_rank = rank;
     }
+  }
+  if (!best || !best->of_layer) return best;
+  for (const auto& rule : rules) {
+    if (&rule != best && full_rank(rule) == best_rank) require_one_scheme(*best, rule, module, groups);
   }
   return best;
 }
@@ -71,7 +96,7 @@ const Rule* first_ignore(std::vector<Rule>& ignores, const ModuleInfo& module) {
 Assignment::Entry entry_for(const ModuleInfo& module, const Rule* target, const Rule* ignore, const Groups& groups) {
   Assignment::Entry entry;
   entry.module = &module;
-  if (ignore) {
+  if (ignore && !(target && target->of_layer)) {
     entry.reason = "ignored by `" + ignore->target.text() + "`";
   } else if (!target) {
     entry.reason = "no group matches";
@@ -84,7 +109,8 @@ Assignment::Entry entry_for(const ModuleInfo& module, const Rule* target, const 
 }
 
 std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) {
-  const std::string text = "target `" + rule.target.text() + "` matched no module that can be quantized";
+  const std::string text =
+      (rule.of_layer ? "layer `" : "target `") + rule.target.text() + "` matched no module that can be quantized";
   const auto other = std::find_if(modules.begin(), modules.end(),
                                   [&](const ModuleInfo& m) { return rule.target.match(m).has_value(); });
   if (other != modules.end()) {
@@ -120,7 +146,7 @@ void report(const std::vector<std::string>& unmatched_targets, const std::vector
 
 Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, const Logger& log) {
   const Groups groups = recipe.groups();
-  std::vector<Rule> targets = target_rules(groups);
+  std::vector<Rule> targets = target_rules(groups, recipe.layers.size());
   std::vector<Rule> ignores;
   for (const auto& ignore : recipe.ignore) ignores.push_back({Target(ignore)});
 
@@ -129,7 +155,7 @@ Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, 
     const Rule* ignore = first_ignore(ignores, module);
     const bool linear = is_a(module, "Linear");
     if (!has_matrix(module) || (!linear && !is_a(module, "Embedding"))) continue;
-    const Rule* target = decide(targets, module);
+    const Rule* target = decide(targets, module, groups);
     if (linear || target) assignment.linears.push_back(entry_for(module, target, ignore, groups));
   }
 

@@ -8,22 +8,12 @@
 #include "base/text.hpp"
 #include "recipe/args_fields.hpp"
 #include "recipe/matching.hpp"
+#include "recipe/scheme_keys.hpp"
 
 namespace autoround::recipe {
 namespace {
 
-using Getter = std::function<std::optional<Value>(const Recipe&)>;
-using Setter = std::function<void(Recipe&, const Value&)>;
-
 constexpr std::int64_t kMaxCount = 1'000'000;
-
-Key make_key(std::string name, std::string help, Setter set, Getter value, bool nullable = false) {
-  auto text = [value](const Recipe& recipe) {
-    const auto found = value(recipe);
-    return found ? to_text(*found) : std::string();
-  };
-  return {std::move(name), std::move(help), std::move(set), std::move(text), std::move(value), nullable};
-}
 
 Key integer_key(const std::string& name, std::string help, std::int64_t Recipe::*field, std::int64_t min,
                 std::int64_t max) {
@@ -103,59 +93,6 @@ Key on_nan_key() {
       [](const Recipe& recipe) { return Value(std::string(recipe.on_nan == OnNan::rtn ? "rtn" : "error")); });
 }
 
-Key scheme_key() {
-  return make_key(
-      "scheme",
-      "one scheme for all targets: a preset name such as W4A16; default none, required unless config_groups is given",
-      [](Recipe& recipe, const Value& value) { recipe.scheme = preset_scheme(to_string(value, "scheme")); },
-      [](const Recipe& recipe) {
-        return recipe.scheme ? std::optional<Value>(describe(*recipe.scheme)) : std::nullopt;
-      },
-      true);
-}
-
-/// Keeps strategy, group_size and block_structure in step with the one of them that was just set.
-void settle(QuantizationArgs& args, std::string_view changed) {
-  if (changed == "group_size") {
-    if (*args.group_size == -1) {
-      args.strategy = Strategy::channel;
-    } else if (args.strategy != Strategy::tensor_group) {
-      args.strategy = Strategy::group;
-    }
-    args.block_structure.reset();
-  }
-  if (changed == "strategy") {
-    const bool grouped = args.strategy == Strategy::group || args.strategy == Strategy::tensor_group;
-    if (!grouped) args.group_size.reset();
-    if (grouped && args.group_size.value_or(-1) == -1) args.group_size = 128;
-    args.block_structure.reset();
-    if (args.strategy == Strategy::block) args.block_structure = {128, 128};
-  }
-}
-
-Key weights_key(const std::string& field_name) {
-  const ArgsField& field = args_field(field_name);
-  const std::string name = "weights." + field_name;
-  return make_key(
-      name, "of scheme's weights (int4 group 128 when there is no scheme): " + field.help,
-      [&field, name](Recipe& recipe, const Value& value) {
-        if (!recipe.config_groups.empty()) {
-          fail(Code::invalid_argument, name,
-               "changes `scheme`, but this recipe has config_groups: set it in each group's weights");
-        }
-        QuantizationScheme scheme = recipe.scheme.value_or(QuantizationScheme{});
-        QuantizationArgs weights = scheme.weights ? *scheme.weights : *preset_scheme("W4A16").weights;
-        field.set(weights, value, name);
-        settle(weights, field.name);
-        scheme.weights = weights;
-        scheme.preset.clear();
-        recipe.scheme = std::move(scheme);
-      },
-      [&field](const Recipe& recipe) {
-        return recipe.scheme && recipe.scheme->weights ? field.get(*recipe.scheme->weights) : std::nullopt;
-      });
-}
-
 std::vector<Key> make_keys() {
   std::vector<Key> all;
   all.push_back(scheme_key());
@@ -164,8 +101,10 @@ std::vector<Key> make_keys() {
   all.push_back(patterns_key(
       "ignore", "class names, module names or re: patterns left alone even when a target matches; default none",
       &Recipe::ignore));
-  for (const char* field : {"num_bits", "group_size", "symmetric", "strategy", "type"})
-    all.push_back(weights_key(field));
+  const auto add = [&](const std::vector<Key>& some) { all.insert(all.end(), some.begin(), some.end()); };
+  add(weights_keys());
+  all.push_back(scheme_key("NAME"));
+  add(weights_keys("NAME"));
   all.push_back(integer_key("iters", "tuning steps a block, 0 to 100000; 0 rounds to nearest; default 200",
                             &Recipe::iters, 0, 100'000));
   all.push_back(integer_key("batch_size", "samples a step, at least 1; default 8", &Recipe::batch_size, 1, kMaxCount));
@@ -207,6 +146,14 @@ bool is_null_or_false(const Value* value) { return !value || *value == Value(fal
 
 }  // namespace
 
+Key make_key(std::string name, std::string help, Key::Setter set, Key::Getter value, bool nullable) {
+  auto text = [value](const Recipe& recipe) {
+    const auto found = value(recipe);
+    return found ? to_text(*found) : std::string();
+  };
+  return {std::move(name), std::move(help), std::move(set), std::move(text), std::move(value), nullable};
+}
+
 const std::vector<Key>& keys() {
   static const std::vector<Key> all = make_keys();
   return all;
@@ -233,7 +180,8 @@ const std::vector<InformationalKey>& informational_keys() {
   return all;
 }
 
-const Key& find_key(std::string_view name) {
+Key find_key(std::string_view name) {
+  if (auto key = find_layer_key(name)) return *std::move(key);
   const auto& all = keys();
   const auto found = std::find_if(all.begin(), all.end(), [&](const Key& key) { return key.name == name; });
   if (found != all.end()) return *found;
@@ -246,7 +194,7 @@ const Key& find_key(std::string_view name) {
 void set_value(Recipe& recipe, std::string_view key, const Value& value) { find_key(key).set(recipe, value); }
 
 void append_value(Recipe& recipe, std::string_view key, const std::string& value) {
-  const Key& found = find_key(key);
+  const Key found = find_key(key);
   auto list = found.value(recipe);
   auto* strings = list ? std::get_if<std::vector<std::string>>(&*list) : nullptr;
   if (!strings) fail(Code::invalid_argument, found.name, "holds one value, not a list: set it");

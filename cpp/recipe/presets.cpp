@@ -108,12 +108,12 @@ const std::vector<std::string>& preset_names() {
   return names;
 }
 
-QuantizationScheme preset_scheme(std::string_view name) {
+QuantizationScheme preset_scheme(std::string_view name, const std::string& key) {
   const std::string wanted = upper(name);
   const auto& all = presets();
   const auto found = std::find_if(all.begin(), all.end(), [&](const Preset& preset) { return preset.name == wanted; });
   if (found == all.end()) {
-    fail(Code::invalid_argument, "scheme",
+    fail(Code::invalid_argument, key,
          "found \"" + std::string(name) + "\", which is no preset scheme" + hint(wanted, preset_names()) +
              "; presets: " + join(preset_names(), ", "));
   }

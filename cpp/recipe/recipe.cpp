@@ -62,10 +62,16 @@ std::string Recipe::dump(Syntax syntax) const {
 }
 
 std::vector<std::pair<std::string, QuantizationScheme>> Recipe::groups() const {
-  if (!scheme) return config_groups;
-  QuantizationScheme only = *scheme;
-  only.targets = targets;
-  return {{"group_0", std::move(only)}};
+  auto all = config_groups;
+  if (scheme) {
+    all = {{"group_0", *scheme}};
+    all.front().second.targets = targets;
+  }
+  for (const auto& [layer, own] : layers) {
+    all.emplace_back("layers." + layer, own);
+    all.back().second.targets = {layer};
+  }
+  return all;
 }
 
 void Recipe::validate() const {
@@ -80,7 +86,9 @@ void Recipe::validate() const {
   }
   std::set<std::string> names;
   std::set<std::string> seen;
-  for (const auto& [name, group] : groups()) {
+  auto without_layers = groups();
+  without_layers.resize(without_layers.size() - layers.size());  // a layer's target may be a group's too
+  for (const auto& [name, group] : without_layers) {
     const std::string key = scheme ? "scheme" : "config_groups." + name;
     if (name.empty() || !names.insert(name).second)
       fail(Code::invalid_argument, key, "each config group needs a name of its own");
@@ -92,6 +100,10 @@ void Recipe::validate() const {
              "`" + target + "` is a target twice, so its scheme is not clear");
       }
     }
+  }
+  for (const auto& [layer, own] : layers) {
+    check_target(layer);
+    recipe::validate(own, "layers." + layer + ".scheme");
   }
   for (const auto& pattern : ignore) check_target(pattern);
   if (kv_cache_scheme) recipe::validate(*kv_cache_scheme, Role::kv_cache, "kv_cache_scheme");

@@ -22,6 +22,8 @@ struct Recipe {
   std::optional<QuantizationScheme> scheme;  // its targets are `targets` below
   std::vector<std::string> targets = {"Linear"};
   std::vector<std::string> ignore;
+  /// Schemes of single layers, by module name or `re:` pattern: the last word, whatever groups and ignores say.
+  std::vector<std::pair<std::string, QuantizationScheme>> layers;
   std::optional<QuantizationArgs> kv_cache_scheme;
 
   // How it is tuned; defaults and meaning: docs/algorithm.md.
@@ -48,7 +50,8 @@ struct Recipe {
   static Recipe load(const std::string& path);  // .toml, .yaml, .yml
   std::string dump(Syntax syntax) const;        // parse(dump(x)) == x
 
-  /// Schemes in order: config_groups, or the one of `scheme` as "group_0" with `targets`.
+  /// Schemes in order: config_groups, or the one of `scheme` as "group_0" with `targets`; then those of `layers` as
+  /// "layers.NAME" with NAME as their target.
   std::vector<std::pair<std::string, QuantizationScheme>> groups() const;
   /// Rules that need no model. @throws Error invalid_argument
   void validate() const;

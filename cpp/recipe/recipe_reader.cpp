@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "recipe/keys.hpp"
 #include "recipe/node.hpp"
+#include "recipe/scheme_keys.hpp"
 #include "recipe/scheme_tree.hpp"
 
 namespace autoround::recipe {
@@ -84,6 +85,7 @@ class ModifierReader {
  private:
   void read_field(const Entry& entry, const Where& where) {
     if (entry.key == "config_groups") return read_config_groups(entry.value, where);
+    if (entry.key == "layers") return read_layers(entry.value, where);
     if (entry.key == "scheme" && entry.value.is_table()) return read_scheme_table(entry.value, where);
     if (entry.key == "kv_cache_scheme") {
       recipe_.kv_cache_scheme = read_args(entry.value, Role::kv_cache, where);
@@ -124,7 +126,7 @@ class ModifierReader {
   }
 
   static std::vector<std::string> names() {
-    std::vector<std::string> all = {"config_groups"};
+    std::vector<std::string> all = {"config_groups", "layers"};
     for (const auto& key : keys()) {
       if (key.name.find('.') == std::string::npos) all.push_back(key.name);
     }
@@ -154,6 +156,27 @@ class ModifierReader {
         add_preset_group(entry, group);
       }
     }
+  }
+
+  /// `lm_head: {scheme: W8A16}`
+  void read_layers(const Node& node, const Where& where) {
+    if (node.is_null()) return;
+    if (!node.is_table()) where.fail(node.place, "wanted a table of layers by module name or re: pattern");
+    for (const auto& layer : node.entries) {
+      const Where own = where.at(layer.key);
+      if (!layer.value.is_table()) own.fail(layer.value.place, "wanted a table with `scheme` in it");
+      for (const auto& entry : layer.value.entries) {
+        const Where field = own.at(entry.key);
+        if (entry.key != "scheme") field.fail(entry.place, "unknown key; a layer has `scheme`, with `weights` in it");
+        read_layer_scheme(layer.key, entry, field);
+      }
+    }
+  }
+
+  void read_layer_scheme(const std::string& layer, const Entry& entry, const Where& where) {
+    if (!entry.value.is_table()) return read_key(scheme_key(layer), entry, where);
+    QuantizationScheme scheme = read_scheme(entry.value, Targets::forbidden, where);
+    set_at(Node{.place = entry.place}, where, [&] { set_layer_scheme(recipe_, layer, std::move(scheme)); });
   }
 
   /// `W4A16: ["Linear"]`

@@ -45,6 +45,15 @@ Node write_groups(const Recipe& recipe) {
   return groups;
 }
 
+Node write_layers(const Recipe& recipe) {
+  Node layers = table();
+  for (const auto& [name, scheme] : recipe.layers) {
+    Node written = is_preset(scheme) ? to_node(Value(scheme.preset)) : write_scheme(scheme, Targets::forbidden);
+    layers.entries.push_back({name, {}, wrap("scheme", std::move(written))});
+  }
+  return layers;
+}
+
 }  // namespace
 
 Node write_recipe(const Recipe& recipe) {
@@ -56,6 +65,7 @@ Node write_recipe(const Recipe& recipe) {
   }
   if (scheme_by_table) fields.entries.push_back({"scheme", {}, write_scheme(*recipe.scheme, Targets::forbidden)});
   if (!recipe.config_groups.empty()) fields.entries.push_back({"config_groups", {}, write_groups(recipe)});
+  if (!recipe.layers.empty()) fields.entries.push_back({"layers", {}, write_layers(recipe)});
   if (recipe.kv_cache_scheme) fields.entries.push_back({"kv_cache_scheme", {}, write_args(recipe.kv_cache_scheme)});
   return wrap("default_stage", wrap("default_modifiers", wrap("AutoRoundModifier", std::move(fields))));
 }

@@ -63,7 +63,7 @@ std::string describe(const QuantizationScheme& scheme);
 
 /// Names of all presets ("W4A16", ...), in the order of docs and help.
 const std::vector<std::string>& preset_names();
-/// @throws Error invalid_argument with the nearest name. Case-insensitive.
-QuantizationScheme preset_scheme(std::string_view name);
+/// @throws Error invalid_argument, subject = `key`, with the nearest name. Case-insensitive.
+QuantizationScheme preset_scheme(std::string_view name, const std::string& key = "scheme");
 
 }  // namespace autoround::recipe

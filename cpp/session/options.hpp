@@ -39,6 +39,7 @@ struct Options {
     std::string directory, format;
   };
   std::vector<Output> outputs;
+  bool resume = false;  // go on with the finished blocks of an earlier run, and leave one's own to a later run
   std::shared_ptr<CancelToken> cancel;
   std::int32_t event_mask = 0;
   std::function<bool(const Event&)> on_event;  // false stops the run with CANCELLED

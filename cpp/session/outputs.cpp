@@ -1,9 +1,45 @@
 #include "session/outputs.hpp"
 
+#include <algorithm>
+#include <set>
+
 #include "base/error.hpp"
 #include "base/text.hpp"
 
 namespace autoround::session {
+namespace {
+
+[[noreturn]] void refuse(const std::string& folder, const Difference& difference) {
+  const auto shown = [](const std::string& value) {
+    return value.empty() ? std::string("nothing") : "`" + value + "`";
+  };
+  fail(Code::invalid_state, difference.field,
+       "the unfinished run in " + folder + " cannot be resumed: its " + difference.field + " is " +
+           shown(difference.then) + ", this run's is " + shown(difference.now) +
+           "; make it the same again, or start over without resume");
+}
+
+/// By module, not by tensor: what is stored of a block is exactly the modules that the plan quantizes in it.
+std::set<std::string> planned_modules(const exporter::ExportPlan& plan, std::size_t block) {
+  std::set<std::string> names;
+  for (const recipe::ModuleInfo& module : plan.modules)
+    if (module.block == static_cast<std::int64_t>(block) && plan.formats.count(module.name) != 0)
+      names.insert(module.name);
+  return names;
+}
+
+/// "" when a block is stored whole, else what is wrong.
+std::string damage(const exporter::ExportPlan& plan, const exporter::Exporter& exporter, const FinishedBlock& block,
+                   std::size_t index) {
+  std::set<std::string> names;
+  for (const FinishedModule& module : block.modules) {
+    if (!names.insert(module.name).second) return module.name + " is in the journal twice";
+    if (std::string text = exporter.damage(module.name, module.tensors); !text.empty()) return text;
+  }
+  return names == planned_modules(plan, index) ? "" : "the modules in the journal are not those that are quantized";
+}
+
+}  // namespace
 
 Outputs::Outputs(const std::vector<Options::Output>& outputs, const exporter::ExportPlan& plan) {
   for (const Options::Output& output : outputs) {
@@ -13,10 +49,10 @@ Outputs::Outputs(const std::vector<Options::Output>& outputs, const exporter::Ex
     for (const Target& other : targets_)
       if (is_inside(output.directory, other.directory) || is_inside(other.directory, output.directory))
         fail(Code::invalid_argument, output.directory, "two outputs share the directory " + output.directory);
-    Target target{output.directory, exporter::make_exporter(output.format), nullptr};
+    Target target{.directory = output.directory, .exporter = exporter::make_exporter(output.format)};
     target.exporter->check(plan);
     const std::uint64_t needed = target.exporter->disk_bytes(plan);
-    const std::uint64_t available = free_disk_bytes(output.directory);
+    const std::uint64_t available = free_disk_bytes(output.directory) + unfinished_bytes(output.directory);
     disk_bytes_ += needed;
     if (needed > available)
       fail(Code::io, output.directory,
@@ -26,20 +62,98 @@ Outputs::Outputs(const std::vector<Options::Output>& outputs, const exporter::Ex
   }
 }
 
-void Outputs::begin(const exporter::ExportPlan& plan) {
+void Outputs::begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log) {
+  resume_ = resume;
+  open_staging(fingerprint, resume, log);
   for (Target& target : targets_) {
-    target.staging = std::make_unique<StagingDirectory>(target.directory);
     target.exporter->begin(plan, target.staging->path());
+    std::vector<std::string> files = target.exporter->files();
+    files.emplace_back(Journal::file_name);
+    target.staging->remove_others(files);
+  }
+  kept_ = undamaged_blocks(plan, log);
+  for (Target& target : targets_) {
+    target.staging->keep(kept_ > 0);
+    if (kept_ == 0) {
+      target.journal->begin(fingerprint);
+      continue;
+    }
+    target.journal->cut(kept_);
+    for (const FinishedBlock& block : target.journal->blocks())
+      for (const FinishedModule& module : block.modules) target.exporter->keep(module.name);
+    log.info(target.staging->path() + ": going on after " + std::to_string(kept_) + " finished blocks");
   }
 }
 
+void Outputs::open_staging(const Fingerprint& fingerprint, bool resume, const Logger& log) {
+  for (Target& target : targets_) {
+    target.staging =
+        std::make_unique<StagingDirectory>(target.directory, resume ? Unfinished::take_over : Unfinished::remove, log);
+    target.journal = std::make_unique<Journal>(target.staging->path());
+    if (target.journal->blocks().empty()) {
+      target.staging->keep(false);
+    } else if (const auto difference = first_difference(target.journal->fingerprint(), fingerprint)) {
+      refuse(target.staging->path(), *difference);
+    }
+  }
+}
+
+std::size_t Outputs::undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log) const {
+  std::size_t count = targets_.empty() ? 0 : targets_.front().journal->blocks().size();
+  for (const Target& target : targets_) {
+    const auto& blocks = target.journal->blocks();
+    count = std::min(count, blocks.size());
+    for (std::size_t block = 0; block < count; ++block) {
+      const std::string text = damage(plan, *target.exporter, blocks[block], block);
+      if (text.empty()) continue;
+      log.warn(join_path(target.staging->path(), text) + "; " + blocks[block].stats.name +
+               " and the blocks after it are tuned again");
+      count = block;
+    }
+  }
+  return count;
+}
+
+std::optional<Outputs::KeptBlock> Outputs::kept(std::size_t block) const {
+  if (block >= kept_) return std::nullopt;
+  const Target& target = targets_.front();  // every output holds the same weights
+  const FinishedBlock& finished = target.journal->blocks().at(block);
+  KeptBlock kept{finished.stats, {}};
+  for (const FinishedModule& module : finished.modules) kept.weights.push_back(target.exporter->read(module.name));
+  return kept;
+}
+
 void Outputs::write(const quant::QuantizedWeight& weight) {
-  for (Target& target : targets_) target.exporter->write(weight);
+  for (Target& target : targets_) target.written.push_back({weight.name, target.exporter->write(weight)});
+}
+
+void Outputs::finish_block(const BlockStats& stats) {
+  for (Target& target : targets_) {
+    target.exporter->sync();
+    target.journal->append({stats, std::exchange(target.written, {})});
+    if (resume_) target.staging->keep(true);
+  }
 }
 
 void Outputs::finish() {
   for (Target& target : targets_) target.exporter->finish();
-  for (Target& target : targets_) target.staging->commit();
+  for (Target& target : targets_) {
+    target.journal->remove();
+    try {
+      target.staging->commit();
+    } catch (...) {
+      if (!target.staging->committed()) target.journal->restore();  // a later run may be luckier
+      throw;
+    }
+    target.staging.reset();  // and its lock with it
+  }
+}
+
+void Outputs::log_kept(const Logger& log) const {
+  for (const Target& target : targets_)
+    if (target.staging && target.staging->keeps())
+      log.info(target.staging->path() + ": kept with " + std::to_string(target.journal->blocks().size()) +
+               " finished blocks, for a run with resume");
 }
 
 }  // namespace autoround::session

@@ -1,12 +1,15 @@
-// The output folders of one run: an exporter and a staging folder each. They appear together at the end, or not at all.
+// The output folders of one run: an exporter, a staging folder and a journal each. They appear together at the end, or
+// not at all; what was finished by then may be left to a later run. docs/resume.md
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/file.hpp"
 #include "exporter/exporter.hpp"
+#include "session/journal.hpp"
 #include "session/options.hpp"
 
 namespace autoround::session {
@@ -19,18 +22,41 @@ class Outputs {
 
   bool empty() const noexcept { return targets_.empty(); }
   std::uint64_t disk_bytes() const noexcept { return disk_bytes_; }
-  void begin(const exporter::ExportPlan& plan);
+  /// Makes the staging folders. With `resume`, folders that an earlier run left are taken over with the blocks that all
+  /// of them hold undamaged; everything else in them goes.
+  /// @throws Error invalid_state: the earlier run had another fingerprint; nothing in its folder was touched. io
+  void begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log);
+
+  struct KeptBlock {
+    BlockStats stats;
+    std::vector<quant::QuantizedWeight> weights;
+  };
+  /// What an earlier run made of a block; nullopt: it is to be tuned. @throws Error io
+  std::optional<KeptBlock> kept(std::size_t block) const;
+
   void write(const quant::QuantizedWeight& weight);
+  /// The weights that were written since the last call are those of the next block. When this returns they, and the
+  /// fact, are on disk. @throws Error io
+  void finish_block(const BlockStats& stats);
   void finish();  // makes every folder visible
+  /// Says what a run that does not finish leaves behind.
+  void log_kept(const Logger& log) const;
 
  private:
   struct Target {
     std::string directory;
     std::unique_ptr<exporter::Exporter> exporter;
     std::unique_ptr<StagingDirectory> staging;
+    std::unique_ptr<Journal> journal;
+    std::vector<FinishedModule> written;  // of the block that is being tuned
   };
+  void open_staging(const Fingerprint& fingerprint, bool resume, const Logger& log);
+  std::size_t undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log) const;
+
   std::vector<Target> targets_;
   std::uint64_t disk_bytes_ = 0;
+  bool resume_ = false;
+  std::size_t kept_ = 0;  // blocks of an earlier run
 };
 
 }  // namespace autoround::session

@@ -4,7 +4,6 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
-#include <cmath>
 #include <cstdio>
 
 #include "base/json.hpp"
@@ -13,20 +12,6 @@
 
 namespace autoround::session {
 namespace {
-
-Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json block_json(const BlockStats& block) {
-  Json losses = Json::array();
-  for (float loss : block.losses) losses.push_back(finite_or_null(loss));
-  return {{"name", block.name},
-          {"rtn_loss", finite_or_null(block.rtn_loss)},
-          {"loss", finite_or_null(block.loss)},
-          {"best_iteration", block.best_iteration},
-          {"seconds", block.seconds},
-          {"fell_back_to_rtn", block.fell_back},
-          {"losses", std::move(losses)}};
-}
 
 Json layer_json(const LayerStats& layer) {
   Json out = {{"name", layer.name}, {"shape", layer.shape}};
@@ -115,6 +100,7 @@ std::string report_json(const Model& model, const recipe::Recipe& recipe, const 
       {"output_bytes", output_bytes},
       {"bits_per_weight", mean_bits(result.layers)},
       {"seconds", clock.seconds()},
+      {"resumed_blocks", result.resumed_blocks},
       {"peak_memory_bytes", peak_memory_bytes()},
       {"warnings", result.warnings},
       {"recipe", recipe.dump(recipe::Syntax::toml)},

@@ -7,17 +7,9 @@
 #include <vector>
 
 #include "quant/weight_format.hpp"
+#include "session/block_stats.hpp"
 
 namespace autoround::session {
-
-struct BlockStats {
-  std::string name;
-  double rtn_loss = 0.0, loss = 0.0;
-  std::int64_t best_iteration = -1;
-  double seconds = 0.0;
-  std::vector<float> losses;
-  bool fell_back = false;
-};
 
 struct LayerStats {
   std::string name, scheme;  // scheme "" when not quantized
@@ -31,6 +23,7 @@ struct Result {
   std::vector<LayerStats> layers;               // every linear, in module order
   std::vector<quant::QuantizedWeight> tensors;  // empty when outputs were written
   std::vector<std::string> warnings;
+  std::size_t resumed_blocks = 0;  // the first ones, which an earlier run tuned; their seconds are of that run
   bool wrote_outputs = false;
   std::string report_json;
 

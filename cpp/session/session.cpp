@@ -12,6 +12,7 @@
 #include "modifier/autoround_modifier.hpp"
 #include "modifier/lifecycle.hpp"
 #include "session/data.hpp"
+#include "session/fingerprint.hpp"
 #include "session/outputs.hpp"
 #include "session/pipeline.hpp"
 #include "session/predict.hpp"
@@ -38,7 +39,7 @@ struct Session::Impl {
   }
 
   /// Runs one step of the lifecycle. Work that fails half-way leaves nothing to go on with: the session is FAILED and
-  /// its half-written outputs are gone.
+  /// its half-written outputs are gone, or with `resume` left to a later session.
   template <class Step>
   auto guarded(Step&& step) {
     try {
@@ -47,6 +48,7 @@ struct Session::Impl {
       return step();
     } catch (...) {
       lifecycle.enter(modifier::State::failed);
+      if (outputs) outputs->log_kept(model->log());
       outputs.reset();
       pipeline.reset();
       throw;
@@ -86,11 +88,14 @@ struct Session::Impl {
   }
 
   void check_memory_limit() const;
+  void count_weight(const quant::QuantizedWeight& weight);
   void on_weight(quant::QuantizedWeight&& weight);
   void initialize();
   void start();
   std::optional<std::size_t> next_block();
   void tune(const std::vector<std::string>& module_names);
+  BlockStats tune_block(const modifier::Subgraph& subgraph);
+  BlockStats restore_block(const modifier::Subgraph& subgraph, const Outputs::KeptBlock& kept);
   void end();
 
   std::shared_ptr<const Model> model;
@@ -111,10 +116,14 @@ struct Session::Impl {
   RunClock clock;
 };
 
-void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
+void Session::Impl::count_weight(const quant::QuantizedWeight& weight) {
   const auto layer = std::find_if(result->layers.begin(), result->layers.end(),
                                   [&](const LayerStats& stats) { return stats.name == weight.name; });
   if (layer != result->layers.end()) layer->bits_per_weight = bits_per_weight(weight);
+}
+
+void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
+  count_weight(weight);
   if (outputs->empty())
     result->tensors.push_back(std::move(weight));
   else
@@ -139,6 +148,8 @@ void Session::Impl::initialize() {
   if (model->is_quantized())
     fail(Code::unsupported, model->checkpoint().directory(),
          "the checkpoint is already quantized (quantization_config)");
+  if (options.resume && options.outputs.empty())
+    fail(Code::invalid_argument, "resume", "there is nothing to resume without an output directory: set one");
   if (uses_data()) check_token_ids(*data, samples(), model->spec().vocab_size);
 
   lm.emplace(model->causal_lm(compute_type(options)));
@@ -166,7 +177,8 @@ void Session::Impl::initialize() {
 
 void Session::Impl::start() {
   modifier->on_start(*run);
-  outputs->begin(*plan);
+  if (!outputs->empty())
+    outputs->begin(*plan, fingerprint(*model, recipe, data.get(), samples(), options), options.resume, model->log());
   pipeline.emplace(*lm, token_ids(), recipe.batch_size, recipe.enable_torch_compile, hooks, *options.cancel);
   emit(EventKind::progress, -1, "start", 0.0);
 }
@@ -191,24 +203,32 @@ std::optional<std::size_t> Session::Impl::next_block() {
 void Session::Impl::tune(const std::vector<std::string>& module_names) {
   modifier::Subgraph subgraph = pipeline->subgraph(model->modules());
   subgraph.modules = module_names;
-  modifier->on_sequential_epoch_end(*run, subgraph);
-  const std::size_t block = *std::exchange(reached, std::nullopt);
+  const auto kept = outputs->kept(*reached);
+  BlockStats stats = kept ? restore_block(subgraph, *kept) : tune_block(subgraph);
+  const auto block = static_cast<std::int64_t>(*std::exchange(reached, std::nullopt));
   pipeline->release_layer();
-
-  const tuner::BlockResult& tuned = modifier->last_block();
-  BlockStats stats{model->spec().layer_name(block),
-                   tuned.rtn_loss,
-                   tuned.loss,
-                   tuned.best_iteration,
-                   tuned.seconds,
-                   tuned.losses,
-                   tuned.fell_back};
-  if (!uses_data()) stats.rtn_loss = stats.loss = no_loss;
-  if (tuned.fell_back)
+  if (stats.fell_back)
     result->warnings.push_back(stats.name + ": the loss was not finite; rounded to nearest instead (on_nan: rtn)");
   result->blocks.push_back(std::move(stats));
-  emit(EventKind::block_end, static_cast<std::int64_t>(block), result->blocks.back().name, 1.0, tuned.best_iteration,
-       result->blocks.back().loss);
+  const BlockStats& done = result->blocks.back();
+  emit(EventKind::block_end, block, done.name, 1.0, done.best_iteration, done.loss);
+}
+
+BlockStats Session::Impl::tune_block(const modifier::Subgraph& subgraph) {
+  modifier->on_sequential_epoch_end(*run, subgraph);
+  const tuner::BlockResult& tuned = modifier->last_block();
+  BlockStats stats{subgraph.layer->name(), tuned.rtn_loss, tuned.loss,     tuned.best_iteration,
+                   tuned.seconds,          tuned.losses,   tuned.fell_back};
+  if (!uses_data()) stats.rtn_loss = stats.loss = no_loss;
+  outputs->finish_block(stats);
+  return stats;
+}
+
+BlockStats Session::Impl::restore_block(const modifier::Subgraph& subgraph, const Outputs::KeptBlock& kept) {
+  for (const quant::QuantizedWeight& weight : kept.weights) count_weight(weight);
+  modifier->restore_block(*run, subgraph, kept.weights);
+  ++result->resumed_blocks;
+  return kept.stats;
 }
 
 void Session::Impl::end() {

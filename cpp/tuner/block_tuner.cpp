@@ -116,6 +116,26 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
   return result;
 }
 
+at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
+                       const std::vector<quant::QuantizedWeight>& weights, const TuneOptions& options,
+                       const CancelToken& cancel) {
+  check(data);
+  const at::NoGradGuard no_grad;
+  for (model::Projection* projection : layer.projections()) {
+    for (const auto& part : projection->parts) {
+      const auto weight =
+          std::find_if(weights.begin(), weights.end(), [&](const auto& w) { return w.name == part.name; });
+      if (weight == weights.end()) continue;
+      projection->weight.narrow(0, part.row, part.rows)
+          .copy_(quant::dequantize(*weight, projection->weight.scalar_type()));
+    }
+  }
+  model::AtenOps plain;
+  model::FusedOps fused;
+  model::Ops& ops = options.fused ? static_cast<model::Ops&>(fused) : plain;
+  return run_layer(layer, data.input, data.length, options.batch_size, data.rope, ops, cancel);
+}
+
 at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,
                      const model::RopeTable* rope, model::Ops& ops, const CancelToken& cancel) {
   const at::NoGradGuard no_grad;

@@ -65,6 +65,12 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
                        const CancelToken& cancel, const std::function<void(const Iteration&)>& on_iteration,
                        const Logger& log);
 
+/// The `output` that tune_block gave with these weights: a block that was tuned before is run, not tuned again. Leaves
+/// the layer with quantized-dequantized weights.
+at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
+                       const std::vector<quant::QuantizedWeight>& weights, const TuneOptions& options,
+                       const CancelToken& cancel);
+
 /// Runs a layer over all samples in chunks of `batch` samples, without gradients. -> [samples * length, hidden]
 at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,
                      const model::RopeTable* rope, model::Ops& ops, const CancelToken& cancel);

@@ -78,6 +78,8 @@ void Progress::clear() {
 void Progress::show(const autoround_event* event) {
   const autoround_event_kind kind = autoround_event_what(event);
   const double fraction = autoround_event_fraction(event), elapsed = seconds();
+  if (kind == AUTOROUND_EVENT_BLOCK_BEGIN && !tunes_) begun_ = {elapsed, fraction};
+  if (kind == AUTOROUND_EVENT_ITERATION) tunes_ = true;
   switch (style_) {
     case Style::silent:
       return;
@@ -99,7 +101,8 @@ void Progress::show(const autoround_event* event) {
   constexpr int width = 28;
   std::string bar(static_cast<std::size_t>(std::lround(fraction * width)), '#');
   bar.resize(width, '.');
-  const std::string eta = fraction > 0.01 ? duration(elapsed / fraction * (1.0 - fraction)) : "--:--";
+  const double done = fraction - begun_.fraction;
+  const std::string eta = done > 0.01 ? duration((elapsed - begun_.seconds) / done * (1.0 - fraction)) : "--:--";
   std::fprintf(stderr, "\r\033[K[%s] %3.0f %%", bar.c_str(), 100.0 * fraction);
   if (autoround_event_block(event) >= 0)
     std::fprintf(stderr, "  block %lld/%zu", static_cast<long long>(autoround_event_block(event)) + 1, blocks_);

@@ -24,7 +24,10 @@ class Progress {
 
   Style style_;
   std::size_t blocks_;
-  bool drawn_ = false;
+  bool drawn_ = false, tunes_ = false;
+  struct {
+    double seconds = 0.0, fraction = 0.0;
+  } begun_;  // where tuning did: blocks that are resumed take no time worth extrapolating
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), last_draw_{};
 };
 

@@ -13,7 +13,7 @@ struct QuantizeArguments {
   std::vector<std::string> formats = {"compressed-tensors"};
   RecipeArguments recipe;
   long long seed = -1, memory_limit = 0;
-  bool dry_run = false;
+  bool dry_run = false, resume = false;
 };
 
 /// The value of a recipe key as a number; 0 when it is unset.
@@ -45,6 +45,7 @@ Options make_options(const QuantizeArguments& arguments) {
     const std::string directory = arguments.formats.size() == 1 ? arguments.output : arguments.output + "/" + format;
     call(autoround_options_set_output, options.get(), directory.c_str(), format.c_str());
   }
+  call(autoround_options_set_resume, options.get(), int32_t{arguments.resume});
   call(autoround_options_set_cancel, options.get(), interruptible());
   return options;
 }
@@ -128,6 +129,8 @@ void add_quantize(CLI::App& app, const Common& common) {
       ->transform(CLI::AsSizeValue(true));
   command->add_option("--report", arguments->report,
                       "write the account of the run: FILE.html, and FILE.json beside it");
+  command->add_flag("--resume", arguments->resume,
+                    "go on after the blocks that a run to the same --output finished before it ended");
   command->add_flag("--dry-run", arguments->dry_run, "say what would be done and needed, and stop");
   command->callback([arguments, &common] { quantize(*arguments, common); });
 }

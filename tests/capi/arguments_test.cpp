@@ -82,6 +82,7 @@ TEST_CASE("arguments: NULL for each pointer of context, recipe, options", "[capi
       {"options_set_compute_dtype int8", [&](auto e) { return autoround_options_set_compute_dtype(o, "int8", e); }},
       {"options_set_seed options", [&](auto e) { return autoround_options_set_seed(nullptr, 1, e); }},
       {"options_set_deterministic options", [&](auto e) { return autoround_options_set_deterministic(nullptr, 1, e); }},
+      {"options_set_resume options", [&](auto e) { return autoround_options_set_resume(nullptr, 1, e); }},
       {"options_set_memory_limit options",
        [&](auto e) { return autoround_options_set_memory_limit(nullptr, "cpu", 1, e); }},
       {"options_set_memory_limit device", [&](auto e) { return autoround_options_set_memory_limit(o, nullptr, 1, e); }},

@@ -102,6 +102,29 @@ class Command(unittest.TestCase):
         self.assertRegex(done.stdout, r"lm_head\s+\[64,64\]\s+- ignored")
         self.assertIn("predicted:", done.stdout)
 
+    def test_layers_have_schemes_of_their_own(self) -> None:
+        own = ("--set", "layers.lm_head.weights.num_bits=8", "--set", "layers.re:.*0[.]mlp[.]down_proj.weights.num_bits=8",
+               "--set", "layers.model.layers.1.self_attn.o_proj.scheme=UNQUANTIZED")
+        done = run("inspect", str(self.model), "--scheme", "W4A16", "--group-size", "32", *own)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"lm_head\s+\[64,64\]\s+int8 group 32")
+        self.assertRegex(done.stdout, r"layers\.1\.self_attn\.o_proj\s+\[64,64\]\s+- left alone by group")
+        self.assertRegex(done.stdout, r"layers\.0\.mlp\.down_proj\s+\[64,96\]\s+int8 group 32")
+        self.assertRegex(done.stdout, r"layers\.1\.mlp\.down_proj\s+\[64,96\]\s+int4 group 32")
+        done = run(*self.job("layers", "--iters", "1", *own))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        config = json.loads((self.work / "layers/config.json").read_text())
+        groups = config["quantization_config"]["config_groups"].values()
+        bits = {target: group["weights"]["num_bits"] for group in groups for target in group["targets"]}
+        self.assertEqual((bits["lm_head"], bits["re:.*0[.]mlp[.]down_proj"]), (8, 8), bits)
+        self.assertIn("model.layers.1.self_attn.o_proj", config["quantization_config"]["ignore"])
+        self.assertNotIn("lm_head", config["quantization_config"]["ignore"])
+        again = run("quantize", str(self.model), "--output", str(self.work / "layers2"), "--recipe", str(self.work / "layers/recipe.yaml"),
+                    "--calibration", str(self.data))
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual((self.work / "layers2/model.safetensors").read_bytes(), (self.work / "layers/model.safetensors").read_bytes())
+        self.assertEqual(run("inspect", str(self.model), "--scheme", "W4A16", "--set", "layers.lm_haed.scheme=W8A16").returncode, 2)
+
     def test_recipes(self) -> None:
         for recipe in sorted(Path(f"{SOURCE}/examples/recipes").iterdir()):
             with self.subTest(recipe.name):

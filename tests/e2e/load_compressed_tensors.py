@@ -123,12 +123,21 @@ def recipes():
         "mlp": group(["re:.*mlp.*"], 4, True, "group"),
         "down": group(["model.layers.0.mlp.down_proj"], 8, True, "group"),
     }, [], True)
+    cases["own_layers"] = (False, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
     cases["tied"] = (True, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
     cases["tied_head"] = (True, {
         "all": group(["Linear"], 4, True, "group"),
         "head": group(["lm_head"], 8, True, "channel"),
     }, [], True)
     return cases
+
+
+# Schemes of single layers, by case.
+LAYERS = {"own_layers": {
+    "lm_head": {"scheme": "W8A16"},
+    "re:.*layers.0.mlp.down_proj": {"scheme": {"weights": weights(3, False, "group")}},
+    "model.layers.1.self_attn.o_proj": {"scheme": "UNQUANTIZED"},
+}}
 
 
 def check_all(tool):
@@ -143,7 +152,7 @@ def check_all(tool):
             for name, (of_tied, groups, ignore, _) in cases.items():
                 if of_tied == tied:
                     files.append(root / f"{name}.yaml")  # JSON is YAML
-                    modifier = {"iters": 0, "config_groups": groups, "ignore": ignore}
+                    modifier = {"iters": 0, "config_groups": groups, "ignore": ignore, "layers": LAYERS.get(name, {})}
                     files[-1].write_text(json.dumps({"test_stage": {"modifiers": {"AutoRoundModifier": modifier}}}))
             subprocess.run([tool, model, output, *files], check=True)
             for name, (of_tied, _, _, default_path) in cases.items():

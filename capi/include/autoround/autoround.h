@@ -31,7 +31,7 @@
  *    autoround_cancel_request, nothing else on that session. Non-zero stops the run: status CANCELLED. release(user_data) runs
  *    exactly once. Callbacks must not throw or longjmp.
  * 6. After a failed step the session is FAILED: read its state, free it. The model on disk is never changed; an output folder
- *    appears whole or not at all. A call out of order or with a wrong argument changes nothing.
+ *    appears whole or not at all, whatever happens to the process (autoround_options_set_resume). A call out of order or with a wrong argument changes nothing.
  * 7. Every fallible function gives INVALID_ARGUMENT when a pointer argument not described as "may be NULL" is NULL or a handle
  *    of another type, OUT_OF_MEMORY when memory runs out and INTERNAL for a defect of the library; these three are not repeated
  *    below. Messages are sentences for people: file, key or tensor, what was found, what was wanted.
@@ -197,9 +197,9 @@ AUTOROUND_TRY(autoround_recipe_parse, const char *text, size_t length, const cha
 /* As parse; the syntax comes from the suffix .toml, .yaml or .yml. Errors: also NOT_FOUND, IO. Since 0.1 */
 AUTOROUND_TRY(autoround_recipe_load, const char *path, autoround_recipe **out);
 AUTOROUND_TRY(autoround_recipe_clone, const autoround_recipe *recipe, autoround_recipe **out);
-/* Keys are those of autoround_recipe_key_name. Errors: INVALID_ARGUMENT, subject = the key: unknown (with the nearest name), of
- * another type, or out of range; the recipe is unchanged then. Since 0.1 */
-AUTOROUND_TRY(autoround_recipe_set_string, autoround_recipe *recipe, const char *key, const char *value);  /* "scheme" */
+/* Keys are those of autoround_recipe_key_name; NAME in one stands for a module name or a re: pattern. Errors: INVALID_ARGUMENT,
+ * subject = the key: unknown (with the nearest name), of another type, or out of range; the recipe is unchanged then. Since 0.1 */
+AUTOROUND_TRY(autoround_recipe_set_string, autoround_recipe *recipe, const char *key, const char *value);  /* "scheme", "layers.lm_head.scheme" */
 AUTOROUND_TRY(autoround_recipe_set_int,    autoround_recipe *recipe, const char *key, int64_t value);      /* "iters", "weights.group_size" */
 AUTOROUND_TRY(autoround_recipe_set_double, autoround_recipe *recipe, const char *key, double value);       /* "lr" */
 AUTOROUND_TRY(autoround_recipe_set_bool,   autoround_recipe *recipe, const char *key, int32_t value);      /* "weights.symmetric" */
@@ -296,6 +296,13 @@ AUTOROUND_TRY(autoround_options_set_memory_limit, autoround_options *options, co
  * tuned, index and config come last, and the folder appears when all is done. Without any call the tensors stay in memory, in the result.
  * NULL or "" for either: INVALID_ARGUMENT; a format that is not built in: UNSUPPORTED. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_output, autoround_options *options, const char *directory, const char *format);
+/* 1: a run that is killed, cancelled or fails leaves its finished blocks in the hidden folder .NAME.incomplete-XXXXXX beside each output
+ * NAME, and a run with 1 that finds such folders goes on after them: same calls, same events (but no ITERATION for those blocks), same
+ * bytes as one run without a break. It starts over where nothing was left, and refuses with INVALID_STATE what another model file, recipe,
+ * calibration, thread count, CPU or library version has made: the subject is what differs, and the folder stays. Blocks whose bytes were
+ * damaged are tuned again. 0 (default): cancelled and failed runs leave nothing, and what a killed one left is removed and logged.
+ * initialize refuses 1 without an output directory with INVALID_ARGUMENT. Since 0.1 */
+AUTOROUND_TRY(autoround_options_set_resume, autoround_options *options, int32_t on);
 /* Shared, not taken; NULL: none. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_cancel, autoround_options *options, autoround_cancel *cancel);
 /* fn is called for the kinds in event_mask; NULL: none. user_data may be NULL; release (may be NULL) runs once, when the callback is
@@ -327,12 +334,12 @@ AUTOROUND_FN(autoround_state) autoround_session_state(const autoround_session *s
  * schemes, token ids, output folders, free disk. Errors: INVALID_STATE, INVALID_ARGUMENT, UNSUPPORTED, IO, PARSE. Since 0.1 */
 AUTOROUND_TRY(autoround_session_initialize, autoround_session *session);
 /* INITIALIZED -> STARTED: input-capture hooks on, outputs reserved, tensors that are not quantized copied.
- * Errors: INVALID_STATE (also: another run writes the same folder), INVALID_ARGUMENT (the folder is not empty), IO. Since 0.1 */
+ * Errors: INVALID_STATE (also: another run writes the same folder, or what is to be resumed was made otherwise), INVALID_ARGUMENT (the folder is not empty), IO. Since 0.1 */
 AUTOROUND_TRY(autoround_session_start, autoround_session *session);
 /* Runs the data to the next decoder layer and captures its inputs and full-precision output. block (may be NULL): its index.
  * DONE after the last. Errors: INVALID_STATE (also: the block before was not tuned), IO, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_next_block, autoround_session *session, size_t *block);
-/* Tunes that block, writes its tensors to every output. Errors: INVALID_STATE, IO, NUMERIC, CANCELLED. Since 0.1 */
+/* Tunes that block, writes its tensors to every output; a block that is resumed is run with the tensors it has. Errors: INVALID_STATE, IO, NUMERIC, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_sequential_epoch_end, autoround_session *session);
 /* The same for a caller that walks the model itself and names the modules of the part that has just been run. Counts the decoding layers
  * among module_names[0..count): none: nothing to do, OK; one: tunes it, as autoround_session_sequential_epoch_end; N > 1:

@@ -162,6 +162,34 @@ TEST_CASE("output file: space that is not there is missed at once", "[base]") {
   CHECK_FALSE(fs::exists(dir / "f"));
 }
 
+TEST_CASE("output file: one that is there is taken over at the size that is wanted", "[base]") {
+  const TemporaryDirectory dir;
+  const auto content = [&](std::uint64_t size) {
+    OutputFile file = OutputFile::open(dir / "f", size);
+    std::string text(size, '?');
+    file.read(0, gsl::as_writable_bytes(gsl::make_span(text)));
+    return text;
+  };
+  CHECK(content(3) == "\0\0\0"s);
+  OutputFile file = OutputFile::open(dir / "f", 5);
+  file.write(1, bytes_of("ab"));
+  file.sync();
+  CHECK(content(6) == "\0ab\0\0\0"s);
+  CHECK(content(2) == "\0a"s);
+  CHECK(content(4) == "\0a\0\0"s);  // what was cut off does not come back
+  std::string part(3, '?');
+  CHECK(error_of([&] { file.read(3, gsl::as_writable_bytes(gsl::make_span(part))); }).code() == Code::io);
+
+  fs::create_symlink(dir / "f", dir / "link");
+  REQUIRE(::mkfifo((dir / "fifo").c_str(), 0600) == 0);
+  for (const char* name : {"link", "fifo", "."}) {
+    CAPTURE(name);
+    CHECK(error_of([&] { OutputFile::open(dir / name, 1); }).code() == Code::io);
+  }
+  CHECK(error_of([&] { OutputFile::open(dir / "f", ~std::uint64_t{0}); }).code() == Code::io);
+  CHECK(error_of([&] { OutputFile::open(dir / "no/f", 1); }).code() == Code::not_found);
+}
+
 TEST_CASE("copy and write: whole files, byte for byte", "[base]") {
   const TemporaryDirectory dir;
   std::string content((std::size_t{1} << 20) + 77, '\0');

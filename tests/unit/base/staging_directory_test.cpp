@@ -122,6 +122,68 @@ TEST_CASE("staging: what someone else put at the target meanwhile survives", "[b
   CHECK(dir.read("out/precious") == "1");
 }
 
+/// What a killed run leaves: its directory, and a lock file that nobody holds.
+std::string killed_run(const TemporaryDirectory& dir, const std::string& ending, const std::string& file) {
+  dir.write(".out.lock", "");
+  dir.write(".out.incomplete-" + ending + "/" + file, "of " + ending);
+  return dir / (".out.incomplete-" + ending);
+}
+
+TEST_CASE("staging: what a killed run left is removed, and said", "[base]") {
+  const TemporaryDirectory dir;
+  const std::string left = killed_run(dir, "abc123", "sub/file");
+  for (const char* other :
+       {".out.incomplete-toolong", ".out.incomplete-ABC123", ".out2.incomplete-abc123", ".out.incomplete-short/x"})
+    dir.write(std::string(other) + "/file", "not ours");
+  dir.write(".out.incomplete-file99", "a file");
+  fs::create_directory_symlink(dir.path(), dir / ".out.incomplete-link99");
+  std::string said;
+  const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { said += text; });
+  CHECK(unfinished_bytes(dir / "out") > 0);
+  {
+    const StagingDirectory staging(dir / "out", Unfinished::remove, log);
+    CHECK_FALSE(fs::exists(left));
+    CHECK_FALSE(staging.keeps());
+    CHECK(said.find(left) != std::string::npos);
+  }
+  CHECK(names_in(dir.path()) == std::vector<std::string>{".out.incomplete-ABC123", ".out.incomplete-file99",
+                                                         ".out.incomplete-link99", ".out.incomplete-short",
+                                                         ".out.incomplete-toolong", ".out2.incomplete-abc123"});
+  CHECK(unfinished_bytes(dir / "out") == 0);
+  CHECK(unfinished_bytes(dir / "no/such/parent") == 0);
+}
+
+TEST_CASE("staging: what a killed run left is taken over and not lost", "[base]") {
+  const TemporaryDirectory dir;
+  const std::string older = killed_run(dir, "zzzzzz", "file");
+  const std::string newer = killed_run(dir, "aaaaaa", "file");
+  fs::last_write_time(older, fs::last_write_time(newer) - std::chrono::seconds(5));
+  {
+    const StagingDirectory staging(dir / "out", Unfinished::take_over);
+    CHECK(staging.path() == newer);
+    CHECK(staging.keeps());
+    CHECK_FALSE(fs::exists(older));  // one is enough
+  }
+  CHECK(dir.read(".out.incomplete-aaaaaa/file") == "of aaaaaa");
+  CHECK_FALSE(fs::exists(dir / ".out.lock"));
+  {
+    StagingDirectory staging(dir / "out", Unfinished::take_over);
+    write_text_file(join_path(staging.path(), "wanted"), "1");
+    create_directories(join_path(staging.path(), "sub/sub"));
+    staging.remove_others({"wanted", "absent"});
+    CHECK(names_in(staging.path()) == std::vector<std::string>{"wanted"});
+    staging.keep(false);
+  }
+  CHECK(names_in(dir.path()).empty());
+  {
+    StagingDirectory fresh(dir / "out", Unfinished::take_over);
+    CHECK_FALSE(fresh.keeps());
+    fresh.keep(true);
+    fresh.commit();
+  }
+  CHECK(names_in(dir.path()) == std::vector<std::string>{"out"});
+}
+
 TEST_CASE("staging: the umask decides the mode of the result", "[base]") {
   const TemporaryDirectory dir;
   const mode_t before = ::umask(027);

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/file.hpp"
+#include "base/hash.hpp"
 #include "checkpoint/safetensors_reader.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -137,6 +138,43 @@ TEST_CASE("shard writer: space that is not there is missed before the run", "[ch
   CHECK(planned_bytes(plan) > std::uint64_t{1} << 59);
   CHECK(error_of([&] { ShardWriter(dir.path(), plan); }).code() == Code::io);
   CHECK(list_directory(dir.path()).empty());
+}
+
+TEST_CASE("shard writer: a second writer of the plan finds what the first one wrote", "[checkpoint]") {
+  const TemporaryDirectory dir;
+  const std::vector<PlannedTensor> plan{{{"a", DType::u8, {5}}, "m"}, {{"b", DType::u8, {3}}, "n"}};
+  {
+    ShardWriter killed(dir.path(), plan, 5);
+    killed.write("a", 0, bytes_of("01234"));
+    killed.write("b", 0, bytes_of("xy"));
+    killed.sync();
+  }
+  const std::string header = dir.read("model-00001-of-00002.safetensors").substr(0, 16);
+  std::string damaged = dir.read("model-00001-of-00002.safetensors");
+  damaged.replace(0, 16, 16, '?');
+  dir.write("model-00001-of-00002.safetensors", damaged + "and more");
+
+  ShardWriter writer(dir.path(), plan, 5);
+  CHECK(writer.file_names() ==
+        std::vector<std::string>{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"});
+  CHECK(dir.read("model-00001-of-00002.safetensors").substr(0, 16) == header);
+  CHECK(writer.holds("a", hash_of("01234")));
+  CHECK_FALSE(writer.holds("a", hash_of("01239")));
+  CHECK_FALSE(writer.holds("b", hash_of("xyz")));
+  CHECK(writer.place_of("b").rfind("model-00002-of-00002.safetensors, offset ", 0) == 0);
+  std::string read(5, '?');
+  writer.read("a", gsl::as_writable_bytes(gsl::make_span(read)));
+  CHECK(read == "01234");
+
+  CHECK(error_of([&] { writer.finish(); }).subject() == "a");  // there, but nobody vouched for it
+  ShardWriter again(dir.path(), plan, 5);
+  again.keep("a");
+  CHECK(mentions(error_of([&] { again.write("a", 0, bytes_of("0")); }), "written twice"));
+  CHECK(mentions(error_of([&] { again.keep("a"); }), "written twice"));
+  again.write("b", 0, bytes_of("xyz"));
+  again.finish();
+  CHECK(dir.read("model-00001-of-00002.safetensors").size() == damaged.size());
+  CHECK(read_safetensors_header(InputFile::open(dir / "model-00002-of-00002.safetensors")).size() == 1);
 }
 
 TEST_CASE("shard writer: threads write different tensors at once", "[checkpoint]") {

@@ -6,6 +6,7 @@
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
+using autoround::test::integer_scheme;
 using autoround::test::open;
 using autoround::test::read_bytes;
 using autoround::test::TinyModel;
@@ -104,6 +105,48 @@ TEST_CASE("folder: disk_bytes is enough and not much more", "[exporter]") {
   const std::uint64_t predicted = format.disk_bytes(model.plan()), taken = folder_size(model.output);
   CHECK(predicted >= taken);
   CHECK(predicted <= taken + 16 * 1024);
+}
+
+TEST_CASE("folder: a second exporter of the plan finds modules that the first one wrote", "[exporter]") {
+  TinyModel model;
+  autoround::recipe::Recipe recipe;  // every way of storing zero points
+  recipe.config_groups = {{"a", integer_scheme({"re:.*self_attn.*"}, 4, false, 32)},
+                          {"b", integer_scheme({"re:.*(gate|up)_proj"}, 3, true, -1)},
+                          {"c", integer_scheme({"re:.*down_proj"}, 8, false, 0)}};
+  model.apply(recipe);
+  const auto plan = model.plan();
+  exporter::CompressedTensorsFormat killed, whole;
+  model.run(whole, model.output);
+  const std::string other = model.folder.make("other");
+  killed.begin(plan, other);
+  std::map<std::string, std::vector<exporter::WrittenTensor>> written;
+  for (const auto& [name, weight] : model.weights) written[name] = killed.write(weight);
+
+  exporter::CompressedTensorsFormat resumed;
+  resumed.begin(plan, other);
+  CHECK(resumed.files() == std::vector<std::string>{"model.safetensors"});
+  auto tensors = written.begin()->second;
+  const std::string module = written.begin()->first;
+  tensors[1].hash[0] ^= 1;
+  CHECK(resumed.damage(module, tensors).find("model.safetensors, offset") == 0);
+  tensors.pop_back();
+  CHECK(resumed.damage(module, tensors).find("not those that this run stores") != std::string::npos);
+  CHECK(resumed.damage("lm_head", {}).find("not those that this run stores") != std::string::npos);
+  for (const auto& [name, weight] : model.weights) {
+    CAPTURE(name);
+    CHECK(resumed.damage(name, written[name]) == "");
+    resumed.keep(name);
+    const autoround::quant::QuantizedWeight read = resumed.read(name);
+    CHECK(read.name == name);
+    CHECK(at::equal(read.codes, weight.codes));
+    CHECK(at::equal(read.scales, weight.scales));
+    CHECK(read.scales.scalar_type() == weight.scales.scalar_type());
+    REQUIRE(read.zero_points.defined() == weight.zero_points.defined());
+    if (weight.zero_points.defined()) CHECK(at::equal(read.zero_points, weight.zero_points));
+  }
+  CHECK_THROWS_AS(resumed.write(model.weights.begin()->second), autoround::Error);  // never a module twice
+  resumed.finish();
+  for (const auto& name : file_names(model.output)) CHECK(text(model.output, name) == text(other, name));
 }
 
 TEST_CASE("folder: a layer that was never written is an error", "[exporter]") {

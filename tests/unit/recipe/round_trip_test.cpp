@@ -72,6 +72,8 @@ class RandomRecipe {
     if (flip()) recipe.scale_dtype = "bfloat16";
     if (flip()) recipe.on_nan = OnNan::rtn;
     recipe.ignore = strings(false);
+    for (std::int64_t i = 0, n = below(3); i < n; ++i)
+      recipe.layers.emplace_back(string() + std::to_string(i), scheme());
     if (flip()) recipe.kv_cache_scheme = preset_scheme("FP8").weights;
     if (flip()) {
       recipe.scheme = scheme();

@@ -95,6 +95,7 @@ unsafe extern "C" {
     pub fn autoround_options_set_deterministic(options: *mut autoround_options, on: i32, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_options_set_memory_limit(options: *mut autoround_options, device: *const c_char, bytes: i64, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_options_set_output(options: *mut autoround_options, directory: *const c_char, format: *const c_char, error: *mut *mut autoround_error) -> autoround_status;
+    pub fn autoround_options_set_resume(options: *mut autoround_options, on: i32, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_options_set_cancel(options: *mut autoround_options, cancel: *mut autoround_cancel, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_options_set_callback(options: *mut autoround_options, event_mask: i32, callback: autoround_event_fn, user_data: *mut c_void, release: autoround_release_fn, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_options_free(options: *mut autoround_options);

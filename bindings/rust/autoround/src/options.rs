@@ -113,6 +113,18 @@ impl<'a> Options<'a> {
         Ok(self)
     }
 
+    /// True: a run that is killed, cancelled or fails leaves its finished blocks beside the output, and a run with true goes on after
+    /// those that it finds, with the same bytes as one run without a break. False (default): nothing is left, and what a killed run left
+    /// is removed. Needs an output directory; what another model, recipe, calibration, thread count, CPU or library version has made is
+    /// refused with [`InvalidState`](crate::Code::InvalidState).
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn set_resume(&mut self, on: bool) -> Result<&mut Self> {
+        check(|error| unsafe { sys::autoround_options_set_resume(self.as_ptr(), on.into(), error) })?;
+        Ok(self)
+    }
+
     /// The run stops when a stop is requested of the token, which is shared, not taken.
     ///
     /// # Errors

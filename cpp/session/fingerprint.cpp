@@ -1,0 +1,97 @@
+#include "session/fingerprint.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <sstream>
+
+#include "base/hash.hpp"
+#include "base/text.hpp"
+#include "base/version.hpp"
+#include "quant/rounding.hpp"
+#include "session/run_types.hpp"
+
+namespace autoround::session {
+namespace {
+
+// LibTorch's libraries choose their products by the processor, not by the instruction set alone.
+std::string processor() {
+  std::FILE* file = std::fopen("/proc/cpuinfo", "re");
+  if (!file) return "";
+  char line[256], name[256] = "";
+  while (std::fgets(line, sizeof line, file))
+    if (std::sscanf(line, "model name : %255[^\n]", name) == 1) break;
+  std::fclose(file);
+  return name;
+}
+
+std::string weights_text(const checkpoint::Checkpoint& checkpoint) {
+  std::string text;
+  for (const checkpoint::ShardFile& shard : checkpoint.shards())
+    text += quote(shard.name) + ": " + std::to_string(shard.size) + " bytes of " + std::to_string(shard.modified) +
+            " ns, header " + shard.header_hash + "\n";
+  return text;
+}
+
+std::string calibration_text(const calibration::SampleSet* data, std::size_t samples) {
+  if (!data || samples == 0) return "none";
+  const auto length = static_cast<std::size_t>(data->sequence_length());
+  Hasher hasher;
+  hasher.add(gsl::as_bytes(gsl::make_span(data->ids()).first(samples * length)));
+  hasher.add(gsl::as_bytes(gsl::make_span(data->lengths()).first(samples)));
+  return std::to_string(samples) + " x " + std::to_string(length) + " tokens, " + hasher.text();
+}
+
+std::string formats_text(const Options& options) {
+  std::vector<std::string> formats;
+  for (const Options::Output& output : options.outputs) formats.push_back(output.format);
+  return join(formats, ", ");
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+Difference differing_line(const std::string& field, const std::string& then, const std::string& now) {
+  const std::vector<std::string> a = lines_of(then), b = lines_of(now);
+  const auto [old_line, new_line] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  return {field, old_line == a.end() ? "" : *old_line, new_line == b.end() ? "" : *new_line};
+}
+
+}  // namespace
+
+Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
+                        std::size_t samples, const Options& options) {
+  return {
+      {"library", version_string},
+      {"libtorch", TORCH_VERSION},
+      {"device", options.device},
+      {"processor", processor()},
+      {"kernels", std::string(quant::kernel_name()) + ", " + at::get_cpu_capability()},
+      {"compute_dtype", c10::toString(compute_type(options))},
+      {"threads", std::to_string(at::get_num_threads())},
+      {"formats", formats_text(options)},
+      {"scales", c10::toString(scale_type(model, recipe, options))},
+      {"recipe", recipe.dump(recipe::Syntax::toml)},
+      {"config.json", hash_of(model.checkpoint().config().json().dump())},
+      {"weights", weights_text(model.checkpoint())},
+      {"calibration", calibration_text(data, samples)},
+  };
+}
+
+std::optional<Difference> first_difference(const Fingerprint& then, const Fingerprint& now) {
+  for (const auto& [field, value] : now) {
+    const auto old = std::find_if(then.begin(), then.end(), [&](const auto& entry) { return entry.first == field; });
+    if (old == then.end()) return Difference{field, "", lines_of(value).empty() ? "" : lines_of(value).front()};
+    if (old->second != value) return differing_line(field, old->second, value);
+  }
+  return std::nullopt;
+}
+
+}  // namespace autoround::session

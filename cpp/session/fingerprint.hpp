@@ -1,0 +1,29 @@
+// Everything that the bytes of an output depend on, field by field: a run goes on with what another one left only when
+// all of it is the same.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "calibration/sample_set.hpp"
+#include "recipe/recipe.hpp"
+#include "session/model.hpp"
+#include "session/options.hpp"
+
+namespace autoround::session {
+
+/// Names and values for people. A value may have several lines, one a part: a key of the recipe, a file.
+using Fingerprint = std::vector<std::pair<std::string, std::string>>;
+
+/// @throws Error io
+Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
+                        std::size_t samples, const Options& options);
+
+struct Difference {
+  std::string field, then, now;  // of several lines the first that differs; "" when one side has no such line
+};
+std::optional<Difference> first_difference(const Fingerprint& then, const Fingerprint& now);
+
+}  // namespace autoround::session

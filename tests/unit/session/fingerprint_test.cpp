@@ -1,0 +1,70 @@
+#include "session/fingerprint.hpp"
+
+#include <filesystem>
+
+#include "support/catch.hpp"
+#include "toy.hpp"
+
+namespace autoround::session {
+namespace {
+
+recipe::Recipe w4() { return recipe::Recipe::parse("AutoRoundModifier: {scheme: W4A16}", recipe::Syntax::yaml); }
+
+calibration::SampleSet samples(std::vector<std::int64_t> ids) {
+  calibration::SampleSet data(4, Logger());
+  data.add_tokens(ids);
+  return data;
+}
+
+}  // namespace
+
+TEST_CASE("fingerprint: the same run is the same, and each change is named", "[session]") {
+  const test::ToyModel toy;
+  const calibration::SampleSet data = samples({1, 2, 3});
+  Options options;
+  options.outputs = {{"out", "compressed-tensors"}};
+  const auto of = [&](const recipe::Recipe& recipe, const calibration::SampleSet* windows, const Options& chosen) {
+    return fingerprint(*toy.model, recipe, windows, windows ? windows->size() : 0, chosen);
+  };
+  const Fingerprint first = of(w4(), &data, options);
+  CHECK_FALSE(first_difference(first, of(w4(), &data, options)));
+
+  recipe::Recipe other = w4();
+  other.iters = 7;
+  const auto recipe = first_difference(first, of(other, &data, options));
+  REQUIRE(recipe);
+  CHECK(recipe->field == "recipe");
+  CHECK(recipe->then == "iters = 200");
+  CHECK(recipe->now == "iters = 7");
+
+  const auto field = [&](const Fingerprint& now) { return first_difference(first, now).value().field; };
+  const calibration::SampleSet changed = samples({1, 2, 4}), longer = samples({1, 2, 3, 0});
+  CHECK(field(of(w4(), &changed, options)) == "calibration");
+  CHECK(field(of(w4(), &longer, options)) == "calibration");  // padding is no token
+  CHECK(field(of(w4(), nullptr, options)) == "calibration");
+  Options fp32 = options, twice = options;
+  fp32.compute_dtype = first[5].second == "Float" ? "bf16" : "fp32";
+  CHECK(field(of(w4(), &data, fp32)) == "compute_dtype");
+  twice.outputs.push_back({"out2", "compressed-tensors"});
+  CHECK(field(of(w4(), &data, twice)) == "formats");
+}
+
+TEST_CASE("fingerprint: another model file is another model", "[session]") {
+  const test::ToyModel toy;
+  const std::string weights = toy.folder / "model/model.safetensors";
+  const Fingerprint first = fingerprint(*toy.model, w4(), nullptr, 0, {});
+  namespace fs = std::filesystem;
+  fs::last_write_time(weights, fs::last_write_time(weights) + std::chrono::nanoseconds(1));
+  const auto again = Model::open(toy.folder / "model", Logger());
+  CHECK(first_difference(first, fingerprint(*again, w4(), nullptr, 0, {})).value().field == "weights");
+}
+
+TEST_CASE("fingerprint: lines and fields that only one side has", "[session]") {
+  const auto difference = first_difference({{"a", "1\n2\n"}}, {{"a", "1\n"}});
+  CHECK(difference.value().then == "2");
+  CHECK(difference.value().now == "");
+  CHECK(first_difference({}, {{"new", "x\ny"}}).value().now == "x");
+  CHECK_FALSE(first_difference({{"gone", "x"}}, {}));
+}
+
+}  // namespace autoround::session
