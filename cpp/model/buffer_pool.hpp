@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
 #include <cstdint>
 #include <vector>
@@ -16,11 +17,12 @@ namespace autoround::model {
 at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype);
 
 /// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration
-/// needs.
-class BufferPool {
+/// needs. Counted, so that a graph can hold the pool that its backward pass takes from.
+class BufferPool : public torch::CustomClassHolder {
  public:
   /// An uninitialised contiguous tensor. Its memory comes back by itself when the last tensor over it is gone.
   at::Tensor take(at::IntArrayRef sizes, at::ScalarType dtype);
+  at::Tensor take_like(const at::Tensor& x) { return take(x.sizes(), x.scalar_type()); }
 
  private:
   std::vector<c10::Storage> storages_;

@@ -1,7 +1,8 @@
 // Attention of FusedOps: one autograd Function over the blocked kernel, from qkv to the heads' outputs and back.
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <utility>
 
 #include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
@@ -15,17 +16,20 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-/// What the backward needs beside qkv, out and lse: the constants, and the tensors that their pointers point into.
+/// What the backward needs beside qkv, out and lse: the constants, the tensors that their pointers point into, and
+/// where results go.
 struct Plan : torch::CustomClassHolder {
   kernels::Attention constants;
   std::int64_t batch = 0;
   at::Tensor cos, sin, q_norm, k_norm;
+  c10::intrusive_ptr<BufferPool> pool;
 };
 
-c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input) {
+c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_ptr<BufferPool> pool) {
   const AttentionSpec& spec = *input.spec;
   auto plan = c10::make_intrusive<Plan>();
   plan->batch = input.batch;
+  plan->pool = std::move(pool);
   kernels::Attention& a = plan->constants;
   a.sequence = input.qkv.size(0) / input.batch;
   a.heads = spec.heads;
@@ -65,8 +69,8 @@ kernels::Bf16* mutable_elements(const at::Tensor& x) { return static_cast<kernel
 struct AttentionFunction : Function<AttentionFunction> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& qkv, const c10::intrusive_ptr<Plan>& plan) {
     kernels::Attention a = plan->constants;
-    const at::Tensor out = at::empty({qkv.size(0), a.heads * a.head_dim}, qkv.options());
-    const at::Tensor lse = at::empty({plan->batch * a.heads, a.sequence}, qkv.options().dtype(at::kFloat));
+    const at::Tensor out = plan->pool->take({qkv.size(0), a.heads * a.head_dim}, qkv.scalar_type());
+    const at::Tensor lse = plan->pool->take({plan->batch * a.heads, a.sequence}, at::kFloat);
     a.qkv = elements(qkv);
     a.out = mutable_elements(out);
     a.lse = lse.mutable_data_ptr<float>();
@@ -82,7 +86,7 @@ struct AttentionFunction : Function<AttentionFunction> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &qkv = saved[0], &out = saved[1], &lse = saved[2];
     const auto plan = c10::static_intrusive_pointer_cast<Plan>(ctx->saved_data["plan"].toCapsule());
-    const at::Tensor grad_out = grads[0].contiguous(), grad_qkv = at::empty_like(qkv);
+    const at::Tensor grad_out = grads[0].contiguous(), grad_qkv = plan->pool->take_like(qkv);
     kernels::Attention a = plan->constants;
     a.qkv = elements(qkv);
     a.out = mutable_elements(out);
@@ -108,7 +112,7 @@ bool covered(const AttentionInput& input) {
 
 at::Tensor FusedOps::attention(const AttentionInput& input) {
   if (!covered(input)) return AtenOps::attention(input);
-  return AttentionFunction::apply(input.qkv.contiguous(), make_plan(input));
+  return AttentionFunction::apply(input.qkv.contiguous(), make_plan(input, pool()));
 }
 
 }  // namespace autoround::model

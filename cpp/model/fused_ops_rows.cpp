@@ -1,7 +1,5 @@
 // FusedOps but for attention: RMSNorm and gated activation are one autograd Function each, over the row kernels.
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -17,6 +15,13 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
+
+using Pool = c10::intrusive_ptr<BufferPool>;
+
+void keep_pool(AutogradContext* ctx, const Pool& pool) { ctx->saved_data["pool"] = c10::IValue::make_capsule(pool); }
+Pool kept_pool(AutogradContext* ctx) {
+  return c10::static_intrusive_pointer_cast<BufferPool>(ctx->saved_data["pool"].toCapsule());
+}
 
 constexpr std::int64_t kElementsPerTask = 16384;  // below this a thread costs more than it brings
 
@@ -41,7 +46,7 @@ at::Tensor rms_norm_gradient(AutogradContext* ctx, const at::Tensor& grad_y, con
   const variable_list saved = ctx->get_saved_variables();
   const at::Tensor &h = saved[0], &weight = saved[1];
   const at::Tensor dense_y = grad_y.contiguous(), dense_h = grad_h.defined() ? grad_h.contiguous() : at::Tensor();
-  at::Tensor grad_x = at::empty_like(h);
+  at::Tensor grad_x = kept_pool(ctx)->take_like(h);
   kernels::RmsNormBackward a;
   a.h = h.const_data_ptr();
   a.weight = weight.const_data_ptr();
@@ -55,8 +60,9 @@ at::Tensor rms_norm_gradient(AutogradContext* ctx, const at::Tensor& grad_y, con
 }
 
 struct RmsNormFunction : Function<RmsNormFunction> {
-  static Variable forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
-    at::Tensor y = at::empty_like(x);
+  static Variable forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps,
+                          const Pool& pool) {
+    at::Tensor y = pool->take_like(x);
     kernels::RmsNormForward a;
     a.x = x.const_data_ptr();
     a.weight = weight.const_data_ptr();
@@ -66,20 +72,21 @@ struct RmsNormFunction : Function<RmsNormFunction> {
     run_rows(row_kernels(x).rms_norm_forward, a, rows_of(x));
     ctx->save_for_backward({x, weight});
     ctx->saved_data["eps"] = eps;
+    keep_pool(ctx, pool);
     ctx->set_materialize_grads(false);
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    if (!grads[0].defined()) return {Variable(), Variable(), Variable()};
-    return {rms_norm_gradient(ctx, grads[0], at::Tensor()), Variable(), Variable()};
+    if (!grads[0].defined()) return {Variable(), Variable(), Variable(), Variable()};
+    return {rms_norm_gradient(ctx, grads[0], at::Tensor()), Variable(), Variable(), Variable()};
   }
 };
 
 struct AddRmsNormFunction : Function<AddRmsNormFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
-                               const at::Tensor& weight, double eps) {
-    at::Tensor h = at::empty_like(x), y = at::empty_like(x);
+                               const at::Tensor& weight, double eps, const Pool& pool) {
+    at::Tensor h = pool->take_like(x), y = pool->take_like(x);
     kernels::RmsNormForward a;
     a.x = x.const_data_ptr();
     a.delta = delta.const_data_ptr();
@@ -91,6 +98,7 @@ struct AddRmsNormFunction : Function<AddRmsNormFunction> {
     run_rows(row_kernels(x).rms_norm_forward, a, rows_of(x));
     ctx->save_for_backward({h, weight});
     ctx->saved_data["eps"] = eps;
+    keep_pool(ctx, pool);
     ctx->set_materialize_grads(false);
     return {h, y};
   }
@@ -98,7 +106,7 @@ struct AddRmsNormFunction : Function<AddRmsNormFunction> {
   /// x and delta have the same gradient: what reaches h, directly and through the norm.
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const at::Tensor grad = grads[1].defined() ? rms_norm_gradient(ctx, grads[1], grads[0]) : grads[0];
-    return {grad, grad, Variable(), Variable()};
+    return {grad, grad, Variable(), Variable(), Variable()};
   }
 };
 
@@ -118,10 +126,10 @@ const kernels::GatedKernels* gated_kernels(const at::Tensor& x, Activation activ
 }
 
 struct GatedFunction : Function<GatedFunction> {
-  static Variable forward(AutogradContext* ctx, const at::Tensor& gate_up, Activation activation) {
+  static Variable forward(AutogradContext* ctx, const at::Tensor& gate_up, Activation activation, const Pool& pool) {
     auto sizes = gate_up.sizes().vec();
     sizes.back() /= 2;
-    at::Tensor y = gate_up.new_empty(sizes);
+    at::Tensor y = pool->take(sizes, gate_up.scalar_type());
     kernels::GatedForward a;
     a.gate_up = gate_up.const_data_ptr();
     a.y = y.mutable_data_ptr();
@@ -129,38 +137,44 @@ struct GatedFunction : Function<GatedFunction> {
     run_rows(gated_kernels(gate_up, activation)->forward, a, rows_of(y));
     ctx->save_for_backward({gate_up});
     ctx->saved_data["activation"] = static_cast<std::int64_t>(activation);
+    keep_pool(ctx, pool);
     ctx->set_materialize_grads(false);
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    if (!grads[0].defined()) return {Variable(), Variable()};
+    if (!grads[0].defined()) return {Variable(), Variable(), Variable()};
     const at::Tensor gate_up = ctx->get_saved_variables()[0], grad_y = grads[0].contiguous();
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
-    at::Tensor grad = at::empty_like(gate_up);
+    at::Tensor grad = kept_pool(ctx)->take_like(gate_up);
     kernels::GatedBackward a;
     a.gate_up = gate_up.const_data_ptr();
     a.grad_y = grad_y.const_data_ptr();
     a.grad_gate_up = grad.mutable_data_ptr();
     a.width = grad_y.size(-1);
     run_rows(gated_kernels(gate_up, activation)->backward, a, rows_of(grad_y));
-    return {grad, Variable()};
+    return {grad, Variable(), Variable()};
   }
 };
 
 }  // namespace
 
+/// Iterations repeat the same sizes. Passes without gradients come in any size, which a pool would collect.
+c10::intrusive_ptr<BufferPool> FusedOps::pool() const {
+  return at::GradMode::is_enabled() ? pool_ : c10::make_intrusive<BufferPool>();
+}
+
 at::Tensor FusedOps::linear(const Projection& projection, const at::Tensor& x) {
   // Where x needs a gradient LibTorch's own operation records one; the tuner replaces the linears it trains anyway.
   if (x.dim() != 2 || (at::GradMode::is_enabled() && x.requires_grad())) return AtenOps::linear(projection, x);
-  at::Tensor y = at::empty({x.size(0), projection.weight.size(0)}, x.options());
+  at::Tensor y = mapped_tensor({x.size(0), projection.weight.size(0)}, x.scalar_type());
   products_.forward(y, x, projection.weight, projection.bias);
   return y;
 }
 
 at::Tensor FusedOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   if (!covered(x) || weight.scalar_type() != x.scalar_type()) return AtenOps::rms_norm(x, weight, eps);
-  return RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps);
+  return RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps, pool());
 }
 
 std::pair<at::Tensor, at::Tensor> FusedOps::add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
@@ -168,7 +182,8 @@ std::pair<at::Tensor, at::Tensor> FusedOps::add_rms_norm(const at::Tensor& x, co
   if (!covered(x) || weight.scalar_type() != x.scalar_type() || delta.scalar_type() != x.scalar_type()) {
     return AtenOps::add_rms_norm(x, delta, weight, eps);
   }
-  variable_list results = AddRmsNormFunction::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
+  variable_list results =
+      AddRmsNormFunction::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps, pool());
   return {std::move(results[0]), std::move(results[1])};
 }
 
@@ -176,7 +191,7 @@ at::Tensor FusedOps::gated_activation(const at::Tensor& gate_up, Activation acti
   if (!covered(gate_up) || gated_kernels(gate_up, activation) == nullptr) {
     return AtenOps::gated_activation(gate_up, activation);
   }
-  return GatedFunction::apply(gate_up.contiguous(), activation);
+  return GatedFunction::apply(gate_up.contiguous(), activation, pool());
 }
 
 }  // namespace autoround::model

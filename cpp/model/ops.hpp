@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "model/buffer_pool.hpp"
 #include "model/linear_products.hpp"
 #include "model/projection.hpp"
 #include "model/spec.hpp"
@@ -55,8 +56,9 @@ class AtenOps : public Ops {
 };
 
 /// The fused kernels (model/kernels), picked for this CPU at run time; what no kernel covers goes to AtenOps.
-/// Differentiable: each op is one autograd Function. Weights of norms get no gradient (they are frozen). Not
-/// thread-safe.
+/// Differentiable: each op is one autograd Function. Weights of norms get no gradient (they are frozen). Where
+/// gradients are recorded, results live in a pool, which keeps the memory of one iteration for the next until this
+/// object and all graphs are gone. Not thread-safe.
 class FusedOps : public AtenOps {
  public:
   at::Tensor linear(const Projection&, const at::Tensor&) override;
@@ -67,7 +69,10 @@ class FusedOps : public AtenOps {
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
 
  private:
+  c10::intrusive_ptr<BufferPool> pool() const;
+
   LinearProducts products_{/*fused=*/true};
+  c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>();
 };
 
 }  // namespace autoround::model

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/buffer_pool.hpp"
+
 namespace autoround::quant::fused {
 namespace {
 
@@ -149,7 +151,7 @@ QuantizedWeight empty_weight(const RoundingState& state) {
   const auto shape = state.format.scales_shape(state.weight.size(0), state.weight.size(1));
   QuantizedWeight result;
   result.format = state.format;
-  result.codes = at::empty(state.weight.sizes(), at::kByte);
+  result.codes = model::mapped_tensor(state.weight.sizes(), at::kByte);
   result.scales = at::empty(shape, state.format.scale_type);
   if (!state.format.symmetric) result.zero_points = at::empty(shape, at::kByte);
   return result;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.hpp"
+#include "model/buffer_pool.hpp"
 #include "quant/fused_rounding.hpp"
 #include "quant/plain_rounding.hpp"
 
@@ -65,6 +66,12 @@ void check_rows_like_weight(const RoundingState& state, std::int64_t first, cons
   }
 }
 
+/// On the CPU straight from the system: large, and alive while other things come and go.
+at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
+  return weight.is_cpu() ? model::mapped_tensor(weight.sizes(), dtype)
+                         : at::zeros(weight.sizes(), weight.options().dtype(dtype));
+}
+
 bool use_kernels(const RoundingState& state, bool fused) { return fused && state.weight.is_cpu(); }
 
 }  // namespace
@@ -86,7 +93,7 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   state.weight_max = range.high;
   state.min_scale = at::ones_like(range.low);
   state.max_scale = at::ones_like(range.high);
-  if (trainable) state.value = at::zeros(state.weight.sizes(), state.weight.options().dtype(at::kFloat));
+  if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
   return state;
 }
 
