@@ -12,6 +12,8 @@ packages=(g++ cmake ninja-build ccache pkg-config make python3-venv libmsgsl-dev
 command -v cargo >/dev/null || packages+=(rustc-web cargo-web)
 command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
 command -v mvn >/dev/null || packages+=(maven)
+command -v mcs >/dev/null || packages+=(mono-mcs)
+command -v mono >/dev/null || packages+=(mono-runtime)
 # Go 1.24 is newer than the distribution's: where there is none, its tests are skipped and say so.
 missing=()
 for package in "${packages[@]}"; do

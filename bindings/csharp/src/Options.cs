@@ -1,0 +1,86 @@
+using System;
+using System.Threading;
+
+namespace LibAutoRound {
+  /// <summary>What the host decides, not the recipe. Without an output the tensors stay in memory, in the <see cref="Result"/>.</summary>
+  public sealed class Options : NativeObject {
+    private readonly Handle<Internal.Options> raw;
+    private readonly object use = new object();
+    private EventKinds events = EventKinds.Usual;
+
+    private Options(Handle<Internal.Options> raw) : base(raw) {
+      this.raw = raw;
+    }
+
+    /// <summary>Everything at its default.</summary>
+    public Options() : this(Handle<Internal.Options>.Filled(new Internal.Options(), raw => raw.create())) {}
+
+    /// <summary>A folder to write and the format to write it in; once for each. The folder appears when all is done.</summary>
+    public Options Output(string directory, string format = "compressed-tensors") {
+      return Change(options => options.setOutput(directory, format));
+    }
+
+    /// <summary>"cpu", the default.</summary>
+    public Options Device(string device) {
+      return Change(options => options.setDevice(device));
+    }
+
+    /// <summary>"bf16" or "fp32"; default: bf16 where the CPU multiplies it in hardware, fp32 for perplexity.</summary>
+    public Options ComputeDtype(string dtype) {
+      return Change(options => options.setComputeDtype(dtype));
+    }
+
+    /// <summary>Overrides the recipe's.</summary>
+    public Options Seed(ulong seed) {
+      return Change(options => options.setSeed(unchecked((long)seed)));
+    }
+
+    /// <summary>true, the default: same seed and thread count, same bytes.</summary>
+    public Options Deterministic(bool on) {
+      return Change(options => options.setDeterministic(on));
+    }
+
+    /// <summary>A run that is predicted to need more bytes on the CPU is refused; 0: no limit.</summary>
+    public Options MemoryLimit(long bytes) {
+      return Change(options => options.setMemoryLimit("cpu", bytes));
+    }
+
+    /// <summary>What the receiver of progress is told of; EventKinds.Usual unless set.</summary>
+    public Options Events(EventKinds kinds) {
+      return Change(options => events = kinds);
+    }
+
+    private Options Change(Action<Internal.Options> setter) {
+      return Exclusively(options => {
+        setter(options);
+        return this;
+      });
+    }
+
+    /// <summary>The library borrows the object for a call; a callback of that call must not touch it.</summary>
+    private R Exclusively<R>(Func<Internal.Options, R> f) {
+      if (Monitor.IsEntered(use)) throw AutoRoundException.InvalidState("these options are in use by the call whose callback this is");
+      lock (use) {
+        return raw.Use(f);
+      }
+    }
+
+    /// <summary>Calls with the options, or with fresh ones for null, and the events they name; cancellation may be null.</summary>
+    internal static R With<R>(Options options, Cancellation cancellation, Func<Internal.Options, EventKinds, R> f) {
+      if (options == null) {
+        using (var fresh = new Options()) return With(fresh, cancellation, f);
+      }
+      return options.Exclusively(raw => {
+        if (cancellation == null || cancellation.Raw == null) return f(raw, options.events);
+        return cancellation.Raw.Use(cancel => {
+          raw.setCancel(cancel);
+          try {
+            return f(raw, options.events);
+          } finally {
+            raw.setCancel(null);
+          }
+        });
+      });
+    }
+  }
+}
