@@ -22,9 +22,12 @@ func failed(t *testing.T, err error, code autoround.Code) *autoround.Error {
 	return said
 }
 
-func TestAPathThatIsNotThere(t *testing.T) {
+func TestBadPath(t *testing.T) {
 	_, err := autoround.Open("/no/such/model")
-	failed(t, err, autoround.NotFound)
+	said := failed(t, err, autoround.NotFound)
+	if !strings.HasPrefix(said.Subject, "/no/such/model") {
+		t.Errorf("subject %q", said.Subject)
+	}
 	if !strings.Contains(err.Error(), "/no/such/model") || autoround.NotFound.Error() != "AUTOROUND_ERROR_NOT_FOUND" {
 		t.Error(err)
 	}

@@ -32,6 +32,15 @@ type toy struct {
 
 func newToy(t *testing.T, iters int) toy {
 	t.Helper()
+	toy, closed := openToy(t, iters)
+	t.Cleanup(closed)
+	toy.output = filepath.Join(t.TempDir(), "out")
+	return toy
+}
+
+// openToy gives a toy without an output, and what closes it.
+func openToy(t *testing.T, iters int) (toy, func()) {
+	t.Helper()
 	model, err := autoround.Open(filepath.Join(scene, "model"))
 	check(t, err)
 	recipe, err := autoround.LoadRecipe(filepath.Join(scene, "recipe.toml"))
@@ -46,12 +55,11 @@ func newToy(t *testing.T, iters int) toy {
 	if added != 8 {
 		t.Fatalf("%d samples added, not 8", added)
 	}
-	t.Cleanup(func() {
+	return toy{model: model, recipe: recipe, data: data}, func() {
 		model.Close()
 		recipe.Close()
 		data.Close()
-	})
-	return toy{model, recipe, data, filepath.Join(t.TempDir(), "out")}
+	}
 }
 
 func (t toy) outputs() []autoround.Output {

@@ -3,6 +3,7 @@ package autoround_test
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ import (
 
 func residentKiB(t *testing.T) int {
 	t.Helper()
-	runtime.GC()
+	debug.FreeOSMemory() // collects, and gives the system back what is free
 	status, err := os.ReadFile("/proc/self/statm")
 	check(t, err)
 	pages, err := strconv.Atoi(strings.Fields(string(status))[1])
@@ -60,6 +61,49 @@ func TestRunsLeakNothing(t *testing.T) {
 	}
 	if now := autoround.LiveHandles(""); now != handles {
 		t.Errorf("%d handles, %d before", now, handles)
+	}
+}
+
+func entries(t *testing.T, directory string) int {
+	t.Helper()
+	list, err := os.ReadDir(directory)
+	check(t, err)
+	return len(list)
+}
+
+// Open, quantize, close, collect. In one thread, as the C library keeps memory for each that Go may move to; without the race detector, whose own
+// memory grows.
+func TestRoundsAreSteady(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	round := func() {
+		toy, closed := openToy(t, 1)
+		defer closed()
+		result, err := autoround.Oneshot(t.Context(), toy.model, toy.recipe, toy.data, &autoround.Options{OnEvent: func(autoround.Event) {}})
+		check(t, err)
+		result.Close()
+	}
+	for range 50 {
+		round()
+	}
+	before, threads, descriptors := residentKiB(t), entries(t, "/proc/self/task"), entries(t, "/proc/self/fd")
+	for i := range 950 {
+		round()
+		if i%50 == 0 {
+			runtime.GC()
+		}
+	}
+	after := residentKiB(t)
+	t.Logf("resident KiB after 50 rounds: %d, after 1,000: %d", before, after)
+	if after*100 >= before*101 {
+		t.Errorf("%d KiB, then %d", before, after)
+	}
+	// Go starts threads when it likes, one at a time.
+	if now := entries(t, "/proc/self/task"); now > threads+2 {
+		t.Errorf("%d threads, then %d", threads, now)
+	}
+	if now := entries(t, "/proc/self/fd"); now != descriptors {
+		t.Errorf("%d descriptors, then %d", descriptors, now)
 	}
 }
 

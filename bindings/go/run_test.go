@@ -14,7 +14,7 @@ import (
 	autoround "github.com/libautoround/libautoround/bindings/go"
 )
 
-func TestOneshotWritesTheBytesOfTheCommandLine(t *testing.T) {
+func TestRealQuantization(t *testing.T) {
 	toy := newToy(t, 0)
 	result, err := autoround.Oneshot(t.Context(), toy.model, toy.recipe, toy.data, &autoround.Options{Outputs: toy.outputs()})
 	check(t, err)
@@ -73,7 +73,7 @@ func TestSessionStepByStepWritesTheSameBytes(t *testing.T) {
 	requireExpected(t, toy.output)
 }
 
-func TestEventsTellOfEveryBlockAndIteration(t *testing.T) {
+func TestProgressCount(t *testing.T) {
 	toy := newToy(t, 3)
 	kinds := map[autoround.EventKind]int{}
 	var shapes [][]int64
@@ -131,7 +131,7 @@ func TestContextCancelsFromAnotherGoroutine(t *testing.T) {
 	requireCancelled(t, toy, err, enough)
 }
 
-func TestContextCancelsFromTheCallback(t *testing.T) {
+func TestCancelFromCallback(t *testing.T) {
 	toy := newToy(t, 100000)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := autoround.Oneshot(ctx, toy.model, toy.recipe, toy.data, &autoround.Options{Outputs: toy.outputs(), OnEvent: func(event autoround.Event) {
@@ -156,7 +156,7 @@ func TestDeadlineStopsWithinAnIteration(t *testing.T) {
 	requireCancelled(t, toy, err, context.DeadlineExceeded)
 }
 
-func TestPanicInTheCallbackComesOutOfTheCall(t *testing.T) {
+func TestExceptionInCallback(t *testing.T) {
 	toy := newToy(t, 100000)
 	before := autoround.LiveHandles("")
 	func() {

@@ -10,7 +10,7 @@ import (
 	autoround "github.com/libautoround/libautoround/bindings/go"
 )
 
-func TestTextCrossesAsUTF8BothWays(t *testing.T) {
+func TestRecipeRoundTrip(t *testing.T) {
 	const name = "re:.*\U0001F600é"
 	recipe, err := autoround.NewRecipe(autoround.Keys{"scheme": "W4A16", "ignore": []string{name, "lm_head"}})
 	check(t, err)
@@ -20,17 +20,18 @@ func TestTextCrossesAsUTF8BothWays(t *testing.T) {
 	if !strings.Contains(ignore, name) {
 		t.Errorf("%q", ignore)
 	}
-	for _, syntax := range []string{"toml", "yaml"} {
-		text, err := recipe.Dump(syntax)
+	toml, err := recipe.Dump("toml")
+	check(t, err)
+	text := toml
+	for _, way := range [][2]string{{"toml", "yaml"}, {"yaml", "toml"}} {
+		parsed, err := autoround.ParseRecipe(text, way[0])
 		check(t, err)
-		parsed, err := autoround.ParseRecipe(text, syntax)
+		text, err = parsed.Dump(way[1])
 		check(t, err)
-		again, err := parsed.Dump(syntax)
-		check(t, err)
-		if text != again {
-			t.Errorf("%q, then %q", text, again)
-		}
 		parsed.Close()
+	}
+	if text != toml {
+		t.Errorf("%q, then %q", toml, text)
 	}
 	clone, err := recipe.Clone()
 	check(t, err)
@@ -41,7 +42,7 @@ func TestTextCrossesAsUTF8BothWays(t *testing.T) {
 	}
 }
 
-func TestTextMayHoldNUL(t *testing.T) {
+func TestTextUtf8(t *testing.T) {
 	count := func(text string) int64 {
 		data, err := autoround.NewCalibration(32)
 		check(t, err)
@@ -61,13 +62,23 @@ func TestTextMayHoldNUL(t *testing.T) {
 	defer data.Close()
 	check(t, data.SetTokenizer(filepath.Join(scene, "model", "tokenizer.json")))
 	failed(t, data.AddText("\xff"), autoround.Parse)
+	added, err := data.AddWindows(strings.Repeat("abc ", 100), 2, true)
+	check(t, err)
+	if added != 2 || data.Samples() != 2 {
+		t.Error(added, data.Samples())
+	}
+}
+
+func TestTokenArrays(t *testing.T) {
+	data, err := autoround.NewCalibration(8)
+	check(t, err)
+	defer data.Close()
 	failed(t, data.AddTokens(nil), autoround.InvalidArgument)
 	failed(t, data.AddTokens([]int64{1, -2}), autoround.InvalidArgument)
 	check(t, data.AddTokens([]int64{1, 2, 3}))
-	added, err := data.AddWindows(strings.Repeat("abc ", 100), 2, true)
-	check(t, err)
-	if added != 2 || data.Samples() != 3 {
-		t.Error(added, data.Samples())
+	check(t, data.AddTokens([]int64{9, 4, 5, 9}[1:3]))
+	if data.Samples() != 2 || data.Tokens() != 5 {
+		t.Error(data.Samples(), data.Tokens())
 	}
 }
 
@@ -88,7 +99,7 @@ func TestPathsAreUTF8(t *testing.T) {
 	}
 }
 
-func TestLibraryTellsWhatItCan(t *testing.T) {
+func TestVersion(t *testing.T) {
 	if !strings.Contains(autoround.BuildInfo(), autoround.Version()) {
 		t.Error(autoround.BuildInfo())
 	}

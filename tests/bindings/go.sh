@@ -12,7 +12,8 @@ test)
   cd "$source/bindings/go"
   go vet ./...
   [ -z "$(gofmt -l ./*.go)" ] || { echo "gofmt would change: $(gofmt -l ./*.go)"; exit 1; }
-  go test -race -count=1 -p 1 ./...
+  go test -race -count=1 -p 1 -skip TestRoundsAreSteady ./...
+  go test -count=1 -v -run TestRoundsAreSteady .
   ;;
 generated)
   PATH=$source/.venv/bin:$PATH

@@ -19,7 +19,7 @@ fn panic_of<R>(closure: impl FnOnce() -> R) -> String {
 }
 
 #[test]
-fn a_run_tells_of_every_block_and_iteration_in_order() {
+fn progress_count() {
     let scene = Scene::new(4);
     let (mut kinds, mut fractions, mut ends) = (HashMap::new(), Vec::new(), Vec::new());
     let mut options = Options::new().unwrap();
@@ -87,7 +87,7 @@ fn break_stops_the_run() {
 }
 
 #[test]
-fn a_token_stops_from_the_callback_within_one_iteration_and_is_sticky() {
+fn cancel_from_callback() {
     let scene = Scene::new(50);
     let token = CancelToken::new();
     let mut calls = 0;
@@ -127,7 +127,7 @@ fn a_token_stops_from_another_thread() {
 }
 
 #[test]
-fn a_panic_goes_on_in_the_caller_and_leaves_nothing_behind() {
+fn exception_in_callback() {
     let scene = Scene::new(50);
     let (mut options, _) = scene.writing_to("out");
     options.set_callback(Events::ITERATION, |_| panic!("not this one")).unwrap();

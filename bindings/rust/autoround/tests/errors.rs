@@ -16,7 +16,7 @@ fn error<T>(result: autoround::Result<T>) -> Error {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_the_subject() {
+fn bad_path() {
     let said = error(Model::open("/no/such/model"));
     assert_eq!(said.code(), Code::NotFound);
     assert_eq!(said.code().name(), "AUTOROUND_ERROR_NOT_FOUND");
@@ -68,13 +68,16 @@ fn a_nul_byte_where_text_ends_at_one_is_an_error_about_the_parameter() {
 }
 
 #[test]
-fn a_nul_byte_where_a_length_is_given_goes_through() {
+fn text_utf8() {
     let mut data = Calibration::new(8).unwrap();
     let toy = Toy::new();
     assert_eq!(error(data.add_text("no tokenizer")).code(), Code::InvalidState);
     data.set_tokenizer(toy.tokenizer()).unwrap();
-    data.add_text("\u{1F600}\0text").unwrap();
-    assert_eq!(data.sample_count(), 1);
+    // The toy's tokenizer knows bytes: NUL is one, U+1F600 is four.
+    for (text, tokens) in [("x", 1), ("x\0x", 4), ("x\u{1F600}x", 10), ("\0\u{1F600}\0", 16)] {
+        data.add_text(text).unwrap();
+        assert_eq!(data.token_count(), tokens, "{text:?}");
+    }
     let said = error(Recipe::parse("iters = 1\0", Syntax::Toml));
     assert_eq!(said.code(), Code::Parse);
 }

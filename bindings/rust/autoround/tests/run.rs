@@ -25,7 +25,7 @@ fn quantize_on_the_command_line(scene: &Scene, output: &Path) {
 }
 
 #[test]
-fn the_bytes_are_those_of_the_command_line() {
+fn real_quantization() {
     let mut scene = Scene::new(20);
     scene.recipe.set("seqlen", scene::WINDOW as i64).unwrap();
     let (options, here) = scene.writing_to("here");
@@ -184,12 +184,15 @@ fn a_model_and_a_plan_can_be_read_before_anything_runs() {
 }
 
 #[test]
-fn a_recipe_goes_through_files_and_both_syntaxes() {
+fn recipe_round_trip() {
     let scene = Scene::new(7);
     let file = scene.toy.path("recipe.yaml");
     std::fs::write(&file, scene.recipe.dump(Syntax::Yaml).unwrap()).unwrap();
     let loaded = Recipe::load(&file).unwrap();
     assert_eq!(loaded.dump(Syntax::Toml).unwrap(), scene.recipe.dump(Syntax::Toml).unwrap());
+
+    let toml = Recipe::parse(&loaded.dump(Syntax::Toml).unwrap(), Syntax::Toml).unwrap();
+    assert_eq!(toml.dump(Syntax::Yaml).unwrap(), scene.recipe.dump(Syntax::Yaml).unwrap());
 
     let mut copy = loaded.try_clone().unwrap();
     copy.set("weights.symmetric", false).unwrap().set("lr", 0.01).unwrap().append("ignore", "\u{1F600}").unwrap();
@@ -202,6 +205,43 @@ fn a_recipe_goes_through_files_and_both_syntaxes() {
         assert!(!key.help.is_empty(), "{}", key.name);
         loaded.get(key.name).unwrap();
     }
+}
+
+#[test]
+fn version() {
+    assert!(autoround::build_info().contains(autoround::version()));
+    assert_eq!(autoround::version().split('.').count(), 3);
+    assert!(
+        autoround::schemes().any(|name| name == "W4A16")
+            && autoround::formats().any(|name| name == "compressed-tensors")
+    );
+}
+
+#[test]
+fn token_arrays() {
+    let mut data = Calibration::new(8).unwrap();
+    assert_eq!(data.add_tokens(&[]).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(data.add_tokens(&[1, -2]).unwrap_err().code(), Code::InvalidArgument);
+    data.add_tokens(&[1, 2, 3]).unwrap();
+    data.add_tokens(&[9, 4, 5, 9][1..3]).unwrap();
+    assert_eq!((data.sample_count(), data.token_count()), (2, 5));
+}
+
+/// Nothing can be called on what was dropped: the types see to that. What is left is to drop what others still need.
+#[test]
+fn use_after_close() {
+    let Scene { toy: _toy, model, recipe, data } = Scene::new(1);
+    let mut session = Session::new(&model, &recipe, &data, Options::new().unwrap()).unwrap();
+    drop((model, recipe, data));
+    session.initialize().unwrap();
+    session.start().unwrap();
+    while session.next_block().unwrap().is_some() {
+        session.sequential_epoch_end().unwrap();
+    }
+    let result = session.finalize().unwrap();
+    assert_eq!(session.start().unwrap_err().code(), Code::InvalidState);
+    drop(session);
+    assert_eq!(result.blocks().len(), 2);
 }
 
 #[test]

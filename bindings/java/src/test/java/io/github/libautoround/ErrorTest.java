@@ -13,9 +13,10 @@ import org.junit.jupiter.api.io.TempDir;
 class ErrorTest {
   @TempDir Path folder;
 
-  @Test void aPathThatIsNotThere() {
+  @Test void badPath() {
     AutoRoundException said = Toy.assertFails(Code.NOT_FOUND, () -> Model.open(Path.of("/no/such/model")));
     assertTrue(said.getMessage().contains("/no/such/model"), said.getMessage());
+    assertTrue(said.subject().startsWith("/no/such/model"), said.subject());
     assertEquals("AUTOROUND_ERROR_NOT_FOUND", said.code().toString());
   }
 

@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.ReadOnlyBufferException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -61,6 +62,36 @@ class MemoryTest {
       for (int i = 0; i < 20; i++) toy.oneshot().close();
       assertEquals(handles, AutoRound.liveHandles(""));
     }
+  }
+
+  private void round() {
+    try (Toy toy = new Toy(folder, 1)) {
+      toy.options.onEvent(event -> {});
+      toy.oneshot().close();
+    }
+  }
+
+  private static long entries(String directory) throws IOException {
+    try (Stream<Path> list = Files.list(Path.of(directory))) {
+      return list.count();
+    }
+  }
+
+  /** Open, quantize, close, collect. */
+  @Test void roundsAreSteady() throws IOException {
+    for (int i = 0; i < 50; i++) round();
+    long before = residentKiB();
+    long threads = entries("/proc/self/task");
+    long descriptors = entries("/proc/self/fd");
+    for (int i = 50; i < 1000; i++) {
+      round();
+      if (i % 50 == 0) System.gc();
+    }
+    long after = residentKiB();
+    System.out.println("resident KiB after 50 rounds: " + before + ", after 1,000: " + after);
+    assertTrue(after < before * 1.01, before + " KiB, then " + after);
+    assertTrue(entries("/proc/self/task") <= threads, threads + " threads, then " + entries("/proc/self/task"));
+    assertEquals(descriptors, entries("/proc/self/fd"));
   }
 
   @Test void whatIsForgottenIsFreed() throws InterruptedException {

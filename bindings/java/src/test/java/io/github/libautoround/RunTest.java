@@ -22,7 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 class RunTest {
   @TempDir Path folder;
 
-  @Test void oneshotWritesTheBytesOfTheCommandLine() throws IOException {
+  @Test void realQuantization() throws IOException {
     try (Toy toy = new Toy(folder, 0)) {
       toy.toDisk();
       try (Result result = toy.oneshot()) {
@@ -53,7 +53,7 @@ class RunTest {
     }
   }
 
-  @Test void aListenerIsToldOfEveryBlockAndIteration() {
+  @Test void progressCount() {
     Map<Event.Kind, Integer> kinds = new EnumMap<>(Event.Kind.class);
     List<long[]> shapes = new ArrayList<>();
     try (Toy toy = new Toy(folder, 3)) {
@@ -95,7 +95,7 @@ class RunTest {
     }
   }
 
-  @Test void aTokenCancelsFromTheCallback() {
+  @Test void cancelFromCallback() {
     try (Toy toy = new Toy(folder, 100000); CancelToken token = new CancelToken()) {
       toy.toDisk().cancel(token).onEvent(event -> {
         if (event.iteration() == 2) token.request();
@@ -113,7 +113,7 @@ class RunTest {
     }
   }
 
-  @Test void whatTheCallbackThrowsComesOutOfTheCall() {
+  @Test void exceptionInCallback() {
     try (Toy toy = new Toy(folder, 100000)) {
       long before = AutoRound.liveHandles("");
       toy.toDisk().onEvent(event -> {
