@@ -7,7 +7,10 @@ using autoround::Code;
 using autoround::fail;
 
 autoround_status autoround_context_new(autoround_context** out, autoround_error** error) noexcept {
-  return guarded(error, [&] { out_parameter(out) = new autoround_context(); });
+  return guarded(error, [&] {
+    out_parameter(out);
+    *out = new autoround_context();
+  });
 }
 
 autoround_status autoround_context_set_log(autoround_context* context, int32_t level, autoround_log_fn fn,

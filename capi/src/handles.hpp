@@ -83,12 +83,12 @@ const Handle* peek(const Handle* handle) noexcept {
 std::string text(const char* value, const char* parameter);
 std::string text(const char* value, std::size_t length, const char* parameter);
 
-/// Checks an out-parameter and sets it to NULL until there is something to give.
+/// Checks an out-parameter and sets it to NULL until there is something to give. A statement of its own: in an
+/// assignment what is on the right would be made first, and lost where out is NULL.
 template <class T>
-T*& out_parameter(T** out) {
+void out_parameter(T** out) {
   if (!out) fail(Code::invalid_argument, "out", "out is NULL");
   *out = nullptr;
-  return *out;
 }
 
 char* owned_string(const std::string& value);  // for autoround_string_free

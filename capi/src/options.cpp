@@ -24,7 +24,10 @@ void require_device(const std::string& device) {
 }  // namespace
 
 autoround_status autoround_options_new(autoround_options** out, autoround_error** error) noexcept {
-  return guarded(error, [&] { out_parameter(out) = new autoround_options(); });
+  return guarded(error, [&] {
+    out_parameter(out);
+    *out = new autoround_options();
+  });
 }
 
 autoround_status autoround_options_set_device(autoround_options* options, const char* device,

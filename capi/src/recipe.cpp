@@ -113,7 +113,8 @@ const char* autoround_recipe_key_help(size_t index) noexcept {
 autoround_status autoround_recipe_get(const autoround_recipe* recipe, const char* key, char** out,
                                       autoround_error** error) noexcept {
   return guarded(error, [&] {
-    out_parameter(out) = owned_string(recipes::get_value(deref(recipe, "recipe").impl, text(key, "key")));
+    out_parameter(out);
+    *out = owned_string(recipes::get_value(deref(recipe, "recipe").impl, text(key, "key")));
   });
 }
 
@@ -129,8 +130,10 @@ autoround_status autoround_recipe_validate(const autoround_recipe* recipe, const
 
 autoround_status autoround_recipe_dump(const autoround_recipe* recipe, const char* syntax, char** out,
                                        autoround_error** error) noexcept {
-  return guarded(error,
-                 [&] { out_parameter(out) = owned_string(deref(recipe, "recipe").impl.dump(parse_syntax(syntax))); });
+  return guarded(error, [&] {
+    out_parameter(out);
+    *out = owned_string(deref(recipe, "recipe").impl.dump(parse_syntax(syntax)));
+  });
 }
 
 void autoround_recipe_free(autoround_recipe* recipe) noexcept {

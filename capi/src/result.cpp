@@ -101,11 +101,17 @@ const char* autoround_result_warning(const autoround_result* result, size_t inde
 }
 
 autoround_status autoround_result_report(const autoround_result* result, char** out, autoround_error** error) noexcept {
-  return guarded(error, [&] { out_parameter(out) = owned_string(deref(result, "result").impl->report_json); });
+  return guarded(error, [&] {
+    out_parameter(out);
+    *out = owned_string(deref(result, "result").impl->report_json);
+  });
 }
 autoround_status autoround_result_report_html(const autoround_result* result, char** out,
                                               autoround_error** error) noexcept {
-  return guarded(error, [&] { out_parameter(out) = owned_string(deref(result, "result").impl->report_html()); });
+  return guarded(error, [&] {
+    out_parameter(out);
+    *out = owned_string(deref(result, "result").impl->report_html());
+  });
 }
 void autoround_result_free(autoround_result* result) noexcept {
   if (peek(result)) delete result;

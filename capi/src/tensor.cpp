@@ -47,7 +47,10 @@ autoround_status autoround_tensor_copy(const autoround_tensor* tensor, void* byt
 
 autoround_status autoround_tensor_to_dlpack(const autoround_tensor* tensor, struct DLManagedTensorVersioned** out,
                                             autoround_error** error) noexcept {
-  return guarded(error, [&] { out_parameter(out) = at::toDLPackVersioned(deref(tensor, "tensor").impl); });
+  return guarded(error, [&] {
+    out_parameter(out);
+    *out = at::toDLPackVersioned(deref(tensor, "tensor").impl);
+  });
 }
 
 void autoround_tensor_free(autoround_tensor* tensor) noexcept {

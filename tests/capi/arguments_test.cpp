@@ -15,12 +15,14 @@ struct Case {
 void expect_invalid(const std::vector<Case>& cases) {
   for (const Case& c : cases) {
     INFO(c.name);
+    const size_t handles = autoround_live_handles(nullptr);
     autoround_error* error = nullptr;
     CHECK(c.call(&error) == AUTOROUND_ERROR_INVALID_ARGUMENT);
     CHECK(autoround_error_status(error) == AUTOROUND_ERROR_INVALID_ARGUMENT);
     CHECK(std::string(autoround_error_subject(error)) != "");
     autoround_error_free(error);
     CHECK(c.call(nullptr) == AUTOROUND_ERROR_INVALID_ARGUMENT);  // the error object itself may be NULL
+    CHECK(autoround_live_handles(nullptr) == handles);
   }
 }
 
