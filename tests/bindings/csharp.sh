@@ -24,6 +24,9 @@ test)
   { cmake -S "$source/bindings/csharp" -B "$built" -DCMAKE_PREFIX_PATH="$SCENE/prefix" && cmake --build "$built"; } > "$log" 2>&1 || { cat "$log"; exit 1; }
   ROOT=$built compile "$SCENE/csharp/tests" "$source"/bindings/csharp/tests/*.cs
   mono --debug "$SCENE/csharp/tests/program.exe" "$SCENE"
+  # A LibTorch that is not there is named before anything else is tried.
+  if AUTOROUND_TORCH_DIR=/nowhere mono "$SCENE/csharp/tests/program.exe" "$SCENE" Version > "$SCENE/csharp/said"; then exit 1; fi
+  grep -q '/nowhere/libc10.so' "$SCENE/csharp/said"
   ;;
 package)
   # A project of its own, in a folder with a space and a letter beyond ASCII, which has nothing but the .nupkg.

@@ -11,7 +11,7 @@ namespace LibAutoRound.Internal {
   /// </summary>
   internal static class NativeLoader {
     private const string Library = "libautoround_csharp.so";
-    private const int Now = 0x2, Global = 0x100;
+    private const int Now = 0x2; // RTLD_NOW, and local: nobody else in the process is to meet these symbols
 
     [DllImport("libdl.so.2")]
     private static extern IntPtr dlopen([MarshalAs(UnmanagedType.LPArray)] byte[] path, int flags);
@@ -45,7 +45,7 @@ namespace LibAutoRound.Internal {
     }
 
     private static bool Open(string path, List<string> tried) {
-      if (dlopen(System.Text.Encoding.UTF8.GetBytes(path + "\0"), Now | Global) != IntPtr.Zero) return true;
+      if (dlopen(System.Text.Encoding.UTF8.GetBytes(path + "\0"), Now) != IntPtr.Zero) return true;
       tried.Add(Utf8.ReadToNul(dlerror()));
       return false;
     }
