@@ -2,6 +2,7 @@ package autoround
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/libautoround/libautoround/bindings/go/internal/swig"
 )
@@ -29,9 +30,15 @@ type Event struct {
 	Inputs    []*Tensor // BlockInputs: the full-precision and the quantized stream, [samples, tokens, hidden]; the callback's to close
 }
 
-// observer hands events to the host's function. Neither a panic nor a failure leaves it: they stop the run and are kept.
+// logLevels are slog's for those of autoround.h, trace to error.
+var logLevels = [...]slog.Level{slog.LevelDebug - 4, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+
+// observer hands events and log lines to the host. Neither a panic nor a failure leaves it: they stop the run at its next event and are
+// kept.
 type observer struct {
+	ctx      context.Context
 	onEvent  func(Event)
+	logger   *slog.Logger
 	base     swig.Observer
 	panicked any
 	failed   error
@@ -44,6 +51,9 @@ func (o *observer) OnEvent(kind int, fraction float64, block int64, name string,
 			o.panicked, goOn = value, false
 		}
 	}()
+	if o.panicked != nil || o.onEvent == nil {
+		return o.panicked == nil
+	}
 	event := Event{EventKind(kind), fraction, int(block), name, int(iteration), loss, nil}
 	for i := range o.base.InputCount() {
 		tensor, err := newTensor(func(out swig.Tensor) error { return o.base.Input(i, out) })
@@ -55,6 +65,24 @@ func (o *observer) OnEvent(kind int, fraction float64, block int64, name string,
 	}
 	o.onEvent(event)
 	return true
+}
+
+// OnLog is called by the generated layer, with C frames below it.
+func (o *observer) OnLog(level int, line string) {
+	defer func() {
+		if value := recover(); value != nil && o.panicked == nil {
+			o.panicked = value
+		}
+	}()
+	o.logger.Log(o.ctx, logLevels[level], line)
+}
+
+// leastLogLevel is the first level that the logger takes; beyond them all when it takes none.
+func (o *observer) leastLogLevel() int {
+	level := 0
+	for ; level < len(logLevels) && (o.logger == nil || !o.logger.Enabled(o.ctx, logLevels[level])); level++ {
+	}
+	return level
 }
 
 // stopper is a request to stop that contexts make.
@@ -80,7 +108,7 @@ func observe(ctx context.Context, stop *stopper, options *Options, call func(swi
 		return &Error{Code: Cancelled, Message: "the run was cancelled before this step", cause: context.Cause(ctx)}
 	}
 	defer context.AfterFunc(ctx, stop.request)()
-	err := told(options, call)
+	err := told(ctx, options, call)
 	if failed, ok := wrap(err).(*Error); ok {
 		if failed.Code == Cancelled && ctx.Err() != nil {
 			failed.cause = context.Cause(ctx)
@@ -90,14 +118,15 @@ func observe(ctx context.Context, stop *stopper, options *Options, call func(swi
 	return err
 }
 
-// told makes a call with an observer of the host's function, when it has one.
-func told(options *Options, call func(swig.Observer) error) error {
+// told makes a call with an observer of the host, when it wants to be told anything.
+func told(ctx context.Context, options *Options, call func(swig.Observer) error) error {
 	if options.events() == 0 {
 		return call(swig.SwigcptrObserver(0))
 	}
-	o := &observer{onEvent: options.OnEvent}
+	o := &observer{ctx: ctx, onEvent: options.OnEvent, logger: options.Logger}
 	o.base = swig.NewDirectorObserver(o)
 	defer swig.DeleteDirectorObserver(o.base)
+	o.base.SetLeastLogLevel(o.leastLogLevel())
 	err := call(o.base)
 	if o.panicked != nil {
 		panic(o.panicked)

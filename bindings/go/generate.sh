@@ -7,5 +7,5 @@ mkdir -p "$target"
 # -no-unique-id: symbol names do not change with every change of the interface.
 cd "$here/../swig"
 swig -c++ -Wall -Werror -go -cgo -intgosize 64 -no-unique-id -DSWIGWORDSIZE64 -package swig -outdir "$target" -o "$target/autoround_wrap.cxx" autoround.i
-# The wrapper includes them, and a module holds only what lies below its go.mod.
-cp facade.hpp facade_base.hpp "$target/"
+# The wrapper includes them; a module holds only what lies below its go.mod, and vendoring copies only folders that hold Go files.
+cp facade*.hpp "$target/"

@@ -1,6 +1,10 @@
 package autoround
 
-import "github.com/libautoround/libautoround/bindings/go/internal/swig"
+import (
+	"log/slog"
+
+	"github.com/libautoround/libautoround/bindings/go/internal/swig"
+)
 
 // Output is a folder to write and the format to write it in. The folder appears when all is done.
 type Output struct{ Directory, Format string }
@@ -8,12 +12,14 @@ type Output struct{ Directory, Format string }
 // Options are what the host decides, not the recipe. The zero value keeps the tensors in memory, in the [Result].
 type Options struct {
 	Outputs      []Output
-	Device       string      // "": "cpu"
-	ComputeDtype string      // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
-	Seed         *uint64     // overrides the recipe's
-	MemoryLimit  int64       // bytes on the CPU; a run predicted to need more is refused. 0: none
-	OnEvent      func(Event) // called on the goroutine that made the call, during it. A panic stops the run and goes on after it
-	Events       EventKind   // what OnEvent is told of; 0: all but BlockInputs
+	Device       string       // "": "cpu"
+	ComputeDtype string       // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
+	Seed         *uint64      // overrides the recipe's
+	Resume       bool         // a run that is killed or stopped leaves its finished blocks beside the outputs, and goes on after them
+	MemoryLimit  int64        // bytes on the CPU; a run predicted to need more is refused. 0: none
+	OnEvent      func(Event)  // called on the goroutine that made the call, during it. A panic stops the run and goes on after it
+	Events       EventKind    // what OnEvent is told of; 0: all but BlockInputs
+	Logger       *slog.Logger // gets the lines of the library's log, on the same goroutine; nil: silence
 }
 
 // build makes the library's options of o, which may be nil.
@@ -58,14 +64,19 @@ func (o *Options) fill(raw swig.Options, stop *stopper) error {
 			return err
 		}
 	}
+	if err := raw.SetResume(o.Resume); err != nil {
+		return err
+	}
 	return raw.SetMemoryLimit("cpu", o.MemoryLimit)
 }
 
 // events is what the library is asked to tell.
 func (o *Options) events() EventKind {
 	switch {
-	case o == nil || o.OnEvent == nil:
+	case o == nil || o.OnEvent == nil && o.Logger == nil:
 		return 0
+	case o.OnEvent == nil: // there a panic of the logger stops the run
+		return Iteration
 	case o.Events == 0:
 		return Progress | BlockBegin | Iteration | BlockEnd
 	}

@@ -90,6 +90,21 @@ func (s *Session) SequentialEpochEnd(ctx context.Context) error {
 	return s.step(ctx, swig.Session.SequentialEpochEnd)
 }
 
+// SequentialEpochEndModules is the same for a host that walks the model itself and names the modules of the part that it has just run:
+// without a decoding layer among them it does nothing, with one it tunes that, with more it fails.
+func (s *Session) SequentialEpochEndModules(ctx context.Context, modules []string) error {
+	names := swig.NewNames()
+	defer swig.DeleteNames(names)
+	for _, module := range modules {
+		if err := names.Add(module); err != nil {
+			return wrap(err)
+		}
+	}
+	return s.step(ctx, func(raw swig.Session, observer swig.Observer) error {
+		return raw.SequentialEpochEndModules(observer, names)
+	})
+}
+
 // End rounds the layers outside the blocks.
 func (s *Session) End(ctx context.Context) error { return s.step(ctx, swig.Session.End) }
 

@@ -1,4 +1,4 @@
-/* The generated layer of every language: facade.hpp as SWIG reads it. README.md lists the typemaps and what each fragment owes. */
+/* The generated layer of every language: the headers that facade.hpp includes, as SWIG reads them. README.md lists the typemaps and what each fragment owes. */
 %module(directors="1") autoround
 %{
 #include "facade.hpp"
@@ -21,4 +21,8 @@
 
 %nodefaultctor autoround::Status;
 %include "facade_base.hpp"
-%include "facade.hpp"
+%include "facade_library.hpp"
+%include "facade_tensor.hpp"
+%include "facade_options.hpp"
+%include "facade_model.hpp"
+%include "facade_session.hpp"

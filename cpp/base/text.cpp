@@ -82,7 +82,7 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 
 std::string hint(std::string_view name, const std::vector<std::string>& candidates) {
   const std::string nearest = nearest_name(name, candidates);
-  return nearest.empty() ? std::string() : " did you mean `" + nearest + "`?";
+  return nearest.empty() ? std::string() : " (did you mean `" + nearest + "`?)";
 }
 
 std::string quote(std::string_view text, std::size_t max_bytes) {

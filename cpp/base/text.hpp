@@ -14,7 +14,7 @@ namespace autoround {
 std::optional<std::size_t> invalid_utf8(std::string_view text);
 /// The candidate closest to `name` by edit distance, when close enough to be worth a hint; "" otherwise.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
-/// "did you mean `x`?" with a leading space, or "".
+/// " (did you mean `x`?)", or "".
 std::string hint(std::string_view name, const std::vector<std::string>& candidates);
 /// Untrusted text made fit for a message: in backticks, control bytes as \xNN, cut at a UTF-8 edge after `max_bytes`.
 std::string quote(std::string_view text, std::size_t max_bytes = 200);

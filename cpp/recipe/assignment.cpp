@@ -122,7 +122,7 @@ std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) 
     names.push_back(module.name);
     names.push_back(module.class_name);
   }
-  return text + ";" + hint(rule.target.text(), names);
+  return text + hint(rule.target.text(), names);
 }
 
 std::optional<std::string> indivisible(const Assignment::Entry& entry, const Groups& groups) {

@@ -188,7 +188,7 @@ Key find_key(std::string_view name) {
   std::vector<std::string> names;
   for (const auto& key : all) names.push_back(key.name);
   fail(Code::invalid_argument, std::string(name),
-       "no recipe key has this name;" + hint(name, names) + " keys: " + join(names, ", "));
+       "no recipe key has this name" + hint(name, names) + "; keys: " + join(names, ", "));
 }
 
 void set_value(Recipe& recipe, std::string_view key, const Value& value) { find_key(key).set(recipe, value); }

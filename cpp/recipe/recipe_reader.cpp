@@ -122,7 +122,7 @@ class ModifierReader {
       }
       return;
     }
-    where.fail(entry.place, "unknown key;" + hint(entry.key, names()) + " keys: " + join(names(), ", "));
+    where.fail(entry.place, "unknown key" + hint(entry.key, names()) + "; keys: " + join(names(), ", "));
   }
 
   static std::vector<std::string> names() {

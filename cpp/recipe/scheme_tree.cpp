@@ -53,7 +53,7 @@ void read_args_field(const Entry& entry, QuantizationArgs& args, const Where& wh
   if (field == fields.end()) {
     std::vector<std::string> names;
     for (const auto& known : fields) names.push_back(known.name);
-    where.fail(entry.place, "unknown key;" + hint(entry.key, names) + " keys: " + join(names, ", "));
+    where.fail(entry.place, "unknown key" + hint(entry.key, names) + "; keys: " + join(names, ", "));
   }
   const auto value =
       entry.key == "block_structure" ? read_block_structure(entry.value, where) : read_value(entry.value, where);
@@ -138,7 +138,7 @@ QuantizationScheme read_scheme(const Node& table, Targets targets, const Where& 
       scheme.format = read_format(entry.value, field);
     } else {
       field.fail(entry.place,
-                 "unknown key;" + hint(entry.key, scheme_fields()) + " keys: " + join(scheme_fields(), ", "));
+                 "unknown key" + hint(entry.key, scheme_fields()) + "; keys: " + join(scheme_fields(), ", "));
     }
   }
   if (targets == Targets::required && scheme.targets.empty()) where.fail(table.place, "a config group needs `targets`");

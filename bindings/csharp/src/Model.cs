@@ -78,7 +78,7 @@ namespace LibAutoRound {
     /// <summary>JSON: what the recipe would do to each layer, and the memory, disk and time the run is predicted to need.</summary>
     public string Plan(Recipe recipe, Calibration data = null, Options options = null) {
       return Raw.Use(raw => recipe.Raw.Use(with => Handle<Internal.Calibration>.UseOrNull(data == null ? null : data.Raw,
-          on => Options.With(options, null, (chosen, events) => AutoRound.Text(text => raw.plan(with, on, chosen, text))))));
+          on => Options.With(options, null, (chosen, watch) => AutoRound.Text(text => raw.plan(with, on, chosen, text))))));
     }
 
     /// <summary>exp of the mean negative log-likelihood of every token of a window but its first.</summary>
@@ -90,8 +90,8 @@ namespace LibAutoRound {
     public double Perplexity(Calibration data, Options options = null, IProgress<Event> progress = null,
         CancellationToken cancellationToken = default(CancellationToken)) {
       using (var cancellation = new Cancellation(cancellationToken)) {
-        return Raw.Use(raw => data.Raw.Use(on => Options.With(options, cancellation, (chosen, events) => AutoRound.Number(
-            number => Observation.During(progress, events, cancellation, observer => raw.perplexity(on, chosen, observer, number)),
+        return Raw.Use(raw => data.Raw.Use(on => Options.With(options, cancellation, (chosen, watch) => AutoRound.Number(
+            number => Observation.During(progress, watch, cancellation, observer => raw.perplexity(on, chosen, observer, number)),
             number => number.real()))));
       }
     }

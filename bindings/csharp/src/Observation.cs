@@ -8,18 +8,19 @@ namespace LibAutoRound {
   /// </summary>
   internal sealed class Observation : Internal.Observer {
     private readonly IProgress<Event> progress;
-    private readonly EventKinds wanted;
+    private readonly Watch watch;
     private ExceptionDispatchInfo thrown;
 
-    private Observation(IProgress<Event> progress, EventKinds wanted) {
+    private Observation(IProgress<Event> progress, Watch watch) {
       this.progress = progress;
-      this.wanted = wanted;
+      this.watch = watch;
     }
 
-    /// <summary>Makes a call whose events go to progress, which may be null, as far as they are wanted.</summary>
-    internal static void During(IProgress<Event> progress, EventKinds wanted, Cancellation cancellation, Action<Internal.Observer> call) {
-      using (var observation = progress == null ? null : new Observation(progress, wanted)) {
+    /// <summary>Makes a call whose events go to progress, which may be null, as far as they are watched, and whose log to the watch.</summary>
+    internal static void During(IProgress<Event> progress, Watch watch, Cancellation cancellation, Action<Internal.Observer> call) {
+      using (var observation = progress == null && watch.Log == null ? null : new Observation(progress, watch)) {
         try {
+          if (watch.Log != null) observation.setLeastLogLevel((int)watch.LeastLevel);
           call(observation);
         } catch (AutoRoundException failure) {
           if (observation != null && observation.thrown != null) observation.thrown.Throw();
@@ -33,13 +34,22 @@ namespace LibAutoRound {
     }
 
     public override bool onEvent(int kind, double fraction, long block, string name, long iteration, double loss) {
+      if (thrown != null) return false;
       try {
         var what = (EventKinds)kind;
-        if ((wanted & what) != 0) progress.Report(new Event(what, fraction, block, name, iteration, loss, Inputs()));
+        if (progress != null && (watch.Events & what) != 0) progress.Report(new Event(what, fraction, block, name, iteration, loss, Inputs()));
         return true;
       } catch (Exception failure) {
         thrown = ExceptionDispatchInfo.Capture(failure);
         return false;
+      }
+    }
+
+    public override void onLog(int level, string line) {
+      try {
+        watch.Log((LogLevel)level, line);
+      } catch (Exception failure) {
+        if (thrown == null) thrown = ExceptionDispatchInfo.Capture(failure);
       }
     }
 

@@ -2,11 +2,37 @@ using System;
 using System.Threading;
 
 namespace LibAutoRound {
+  /// <summary>How much a line of the log matters.</summary>
+  public enum LogLevel {
+    /// <summary>Every step.</summary>
+    Trace,
+    /// <summary>For finding faults.</summary>
+    Debug,
+    /// <summary>What a run does.</summary>
+    Info,
+    /// <summary>What a host should know of.</summary>
+    Warn,
+    /// <summary>What failed.</summary>
+    Error
+  }
+
+  /// <summary>What a run tells whom.</summary>
+  internal struct Watch {
+    internal EventKinds Events;
+    internal Action<LogLevel, string> Log; // null: nobody
+    internal LogLevel LeastLevel;
+
+    /// <summary>The events to ask for. Where only the log is watched, an iteration is where its exception stops the run.</summary>
+    internal int Mask(IProgress<Event> progress) {
+      return (int)(progress != null ? Events : Log != null ? EventKinds.Iteration : 0);
+    }
+  }
+
   /// <summary>What the host decides, not the recipe. Without an output the tensors stay in memory, in the <see cref="Result"/>.</summary>
   public sealed class Options : NativeObject {
     private readonly Handle<Internal.Options> raw;
     private readonly object use = new object();
-    private EventKinds events = EventKinds.Usual;
+    private Watch watch = new Watch { Events = EventKinds.Usual };
 
     private Options(Handle<Internal.Options> raw) : base(raw) {
       this.raw = raw;
@@ -45,9 +71,28 @@ namespace LibAutoRound {
       return Change(options => options.setMemoryLimit("cpu", bytes));
     }
 
+    /// <summary>
+    /// true: a run that is killed or stopped leaves its finished blocks beside the outputs, and one with the same inputs goes on after them and
+    /// writes the bytes of a run without a break.
+    /// </summary>
+    public Options Resume(bool on) {
+      return Change(options => options.setResume(on));
+    }
+
+    /// <summary>
+    /// Gets the lines of the library's log, of this level and above, on the thread that makes the call, during it; null, the default: nobody.
+    /// What it throws stops the run and is thrown by the call.
+    /// </summary>
+    public Options Log(Action<LogLevel, string> log, LogLevel least = LogLevel.Info) {
+      return Change(options => {
+        watch.Log = log;
+        watch.LeastLevel = least;
+      });
+    }
+
     /// <summary>What the receiver of progress is told of; EventKinds.Usual unless set.</summary>
     public Options Events(EventKinds kinds) {
-      return Change(options => events = kinds);
+      return Change(options => watch.Events = kinds);
     }
 
     private Options Change(Action<Internal.Options> setter) {
@@ -65,17 +110,17 @@ namespace LibAutoRound {
       }
     }
 
-    /// <summary>Calls with the options, or with fresh ones for null, and the events they name; cancellation may be null.</summary>
-    internal static R With<R>(Options options, Cancellation cancellation, Func<Internal.Options, EventKinds, R> f) {
+    /// <summary>Calls with the options, or with fresh ones for null, and what they watch; cancellation may be null.</summary>
+    internal static R With<R>(Options options, Cancellation cancellation, Func<Internal.Options, Watch, R> f) {
       if (options == null) {
         using (var fresh = new Options()) return With(fresh, cancellation, f);
       }
       return options.Exclusively(raw => {
-        if (cancellation == null || cancellation.Raw == null) return f(raw, options.events);
+        if (cancellation == null || cancellation.Raw == null) return f(raw, options.watch);
         return cancellation.Raw.Use(cancel => {
           raw.setCancel(cancel);
           try {
-            return f(raw, options.events);
+            return f(raw, options.watch);
           } finally {
             raw.setCancel(null);
           }

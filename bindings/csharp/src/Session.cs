@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Threading;
 
 namespace LibAutoRound {
@@ -25,14 +26,14 @@ namespace LibAutoRound {
   public sealed class Session : NativeObject {
     private readonly Handle<Internal.Session> raw;
     private readonly IProgress<Event> progress;
-    private readonly EventKinds events;
+    private readonly Watch watch;
     private readonly Cancellation cancellation;
     private int running;
     private volatile SessionState state = SessionState.Created;
 
     private sealed class Made {
       internal Handle<Internal.Session> Raw;
-      internal EventKinds Events;
+      internal Watch Watch;
       internal Cancellation Cancellation;
     }
 
@@ -46,7 +47,7 @@ namespace LibAutoRound {
 
     private Session(Made made, IProgress<Event> progress) : base(made.Raw) {
       raw = made.Raw;
-      events = made.Events;
+      watch = made.Watch;
       cancellation = made.Cancellation;
       this.progress = progress;
     }
@@ -56,11 +57,11 @@ namespace LibAutoRound {
       if (recipe == null) throw new ArgumentNullException("recipe");
       var cancellation = new Cancellation(token);
       try {
-        return Options.With(options, cancellation, (chosen, events) => model.Raw.Use(m => recipe.Raw.Use(
+        return Options.With(options, cancellation, (chosen, watch) => model.Raw.Use(m => recipe.Raw.Use(
             r => Handle<Internal.Calibration>.UseOrNull(data == null ? null : data.Raw, d => new Made {
               Raw = Handle<Internal.Session>.Filled(new Internal.Session(),
-                  session => session.create(m, r, d, chosen, progress == null ? 0 : (int)events)),
-              Events = events,
+                  session => session.create(m, r, d, chosen, watch.Mask(progress))),
+              Watch = watch,
               Cancellation = cancellation
             }))));
       } catch {
@@ -95,6 +96,18 @@ namespace LibAutoRound {
       Step((session, observer) => session.sequentialEpochEnd(observer));
     }
 
+    /// <summary>
+    /// The same for a host that walks the model itself and names the modules of the part that it has just run: without a decoding layer among
+    /// them it does nothing, with one it tunes that, with more it fails.
+    /// </summary>
+    public void SequentialEpochEnd(IEnumerable<string> modules) {
+      if (modules == null) throw new ArgumentNullException("modules");
+      using (var names = new Internal.Names()) {
+        foreach (string module in modules) names.add(module);
+        Step((session, observer) => session.sequentialEpochEndModules(observer, names));
+      }
+    }
+
     /// <summary>Rounds the layers outside the blocks.</summary>
     public void End() {
       Step((session, observer) => session.end(observer));
@@ -121,7 +134,7 @@ namespace LibAutoRound {
       try {
         raw.Run(session => {
           try {
-            Observation.During(progress, events, cancellation, observer => call(session, observer));
+            Observation.During(progress, watch, cancellation, observer => call(session, observer));
           } finally {
             int reached = session.state();
             state = reached >= 0 && reached < (int)SessionState.Failed ? (SessionState)reached : SessionState.Failed;

@@ -31,7 +31,7 @@ DecoderSpec read_spec(const checkpoint::HfConfig& config) {
   for (const Family& family : families())
     if (family.model_type == model_type) return family.read(config);
   fail(Code::unsupported, config.view().subject(),
-       "model_type " + quote(model_type) + " is not supported; " + supported + hint(model_type, known));
+       "model_type " + quote(model_type) + " is not supported" + hint(model_type, known) + "; " + supported);
 }
 
 DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint) {

@@ -48,7 +48,7 @@ TEST_CASE("names: a typing slip finds its key, another word finds nothing", "[ba
   CHECK(nearest_name("xy", keys).empty());
   CHECK(nearest_name("", keys).empty());
   CHECK(nearest_name(std::string(100000, 'a'), keys).empty());
-  CHECK(hint("iter", keys) == " did you mean `iters`?");
+  CHECK(hint("iter", keys) == " (did you mean `iters`?)");
   CHECK(hint("zzz", keys).empty());
 }
 

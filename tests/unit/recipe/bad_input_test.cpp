@@ -46,7 +46,7 @@ std::chrono::milliseconds time_of(Call&& call) {
 
 TEST_CASE("bad recipes: unknown keys carry the nearest name and their place", "[recipe]") {
   check({{weights("num_bits: 4, group_sze: 64"), 3, 28,
-          "`AutoRoundModifier.scheme.weights.group_sze`: unknown key; did you mean `group_size`?"},
+          "`AutoRoundModifier.scheme.weights.group_sze`: unknown key (did you mean `group_size`?)"},
          {"AutoRoundModifier:\n  iter: 5\n", 2, 3, "did you mean `iters`?"},
          {"AutoRoundModifier: {scheme: {weight: {num_bits: 4}, format: dense}}", 1, 30, "did you mean `weights`?"},
          {"AutoRoundModifier: {scheme: {W4A61: [Linear]}}", 1, 30, "did you mean `W4A16`?"},

@@ -78,7 +78,7 @@ TEST_CASE("layers: a name goes before a pattern; two patterns may not disagree",
 
 TEST_CASE("layers: one that matches nothing is an error, and a class is no layer", "[recipe]") {
   for (const auto& [name, words] : std::initializer_list<std::pair<std::string, std::string>>{
-           {"lm_haed", "layer `lm_haed` matched no module that can be quantized; did you mean `lm_head`?"},
+           {"lm_haed", "layer `lm_haed` matched no module that can be quantized (did you mean `lm_head`?)"},
            {"Linear", "layer `Linear` matched no module that can be quantized: `model.layers.0.q_proj` is a Linear"},
            {"re:nothing", "layer `re:nothing` matched no module"},
            {"re:.*embed.*", "name the embedding `model.embed_tokens`"}}) {

@@ -54,85 +54,87 @@ typedef long long swig_type_24;
 typedef long long swig_type_25;
 typedef _gostring_ swig_type_26;
 typedef long long swig_type_27;
-typedef long long swig_type_28;
+typedef _gostring_ swig_type_28;
 typedef long long swig_type_29;
-typedef _gostring_ swig_type_30;
+typedef long long swig_type_30;
 typedef _gostring_ swig_type_31;
-typedef long long swig_type_32;
-typedef _gostring_ swig_type_33;
-typedef long long swig_type_34;
-typedef _gostring_ swig_type_35;
+typedef _gostring_ swig_type_32;
+typedef long long swig_type_33;
+typedef _gostring_ swig_type_34;
+typedef long long swig_type_35;
 typedef _gostring_ swig_type_36;
-typedef long long swig_type_37;
-typedef _gostring_ swig_type_38;
-typedef _goslice_ swig_type_39;
-typedef _gostring_ swig_type_40;
+typedef _gostring_ swig_type_37;
+typedef long long swig_type_38;
+typedef _gostring_ swig_type_39;
+typedef _goslice_ swig_type_40;
 typedef _gostring_ swig_type_41;
-typedef long long swig_type_42;
-typedef _gostring_ swig_type_43;
+typedef _gostring_ swig_type_42;
+typedef long long swig_type_43;
 typedef _gostring_ swig_type_44;
-typedef long long swig_type_45;
-typedef _gostring_ swig_type_46;
-typedef long long swig_type_47;
+typedef _gostring_ swig_type_45;
+typedef long long swig_type_46;
+typedef _gostring_ swig_type_47;
 typedef long long swig_type_48;
 typedef long long swig_type_49;
 typedef long long swig_type_50;
-typedef _gostring_ swig_type_51;
+typedef long long swig_type_51;
 typedef _gostring_ swig_type_52;
 typedef _gostring_ swig_type_53;
 typedef _gostring_ swig_type_54;
 typedef _gostring_ swig_type_55;
 typedef _gostring_ swig_type_56;
-typedef long long swig_type_57;
-typedef _gostring_ swig_type_58;
+typedef _gostring_ swig_type_57;
+typedef long long swig_type_58;
 typedef _gostring_ swig_type_59;
 typedef _gostring_ swig_type_60;
 typedef _gostring_ swig_type_61;
 typedef _gostring_ swig_type_62;
 typedef _gostring_ swig_type_63;
-typedef long long swig_type_64;
-typedef _goslice_ swig_type_65;
-typedef long long swig_type_66;
-typedef _goslice_ swig_type_67;
-typedef long long swig_type_68;
-typedef _gostring_ swig_type_69;
-typedef _goslice_ swig_type_70;
-typedef long long swig_type_71;
+typedef _gostring_ swig_type_64;
+typedef long long swig_type_65;
+typedef _goslice_ swig_type_66;
+typedef long long swig_type_67;
+typedef _goslice_ swig_type_68;
+typedef long long swig_type_69;
+typedef _gostring_ swig_type_70;
+typedef _goslice_ swig_type_71;
 typedef long long swig_type_72;
 typedef long long swig_type_73;
-typedef _goslice_ swig_type_74;
-typedef long long swig_type_75;
+typedef long long swig_type_74;
+typedef _goslice_ swig_type_75;
 typedef long long swig_type_76;
-typedef _goslice_ swig_type_77;
-typedef long long swig_type_78;
-typedef _goslice_ swig_type_79;
-typedef long long swig_type_80;
+typedef long long swig_type_77;
+typedef _goslice_ swig_type_78;
+typedef long long swig_type_79;
+typedef _goslice_ swig_type_80;
 typedef long long swig_type_81;
 typedef long long swig_type_82;
 typedef long long swig_type_83;
 typedef long long swig_type_84;
 typedef long long swig_type_85;
-typedef _gostring_ swig_type_86;
-typedef long long swig_type_87;
-typedef _goslice_ swig_type_88;
-typedef long long swig_type_89;
+typedef long long swig_type_86;
+typedef _gostring_ swig_type_87;
+typedef long long swig_type_88;
+typedef _goslice_ swig_type_89;
 typedef long long swig_type_90;
 typedef long long swig_type_91;
 typedef long long swig_type_92;
 typedef long long swig_type_93;
 typedef long long swig_type_94;
 typedef long long swig_type_95;
-typedef _goslice_ swig_type_96;
-typedef long long swig_type_97;
-typedef _goslice_ swig_type_98;
-typedef long long swig_type_99;
-typedef _goslice_ swig_type_100;
-typedef long long swig_type_101;
+typedef long long swig_type_96;
+typedef _goslice_ swig_type_97;
+typedef long long swig_type_98;
+typedef _goslice_ swig_type_99;
+typedef long long swig_type_100;
+typedef _goslice_ swig_type_101;
 typedef long long swig_type_102;
-typedef _gostring_ swig_type_103;
-typedef long long swig_type_104;
-typedef _goslice_ swig_type_105;
-typedef long long swig_type_106;
+typedef long long swig_type_103;
+typedef _gostring_ swig_type_104;
+typedef long long swig_type_105;
+typedef _goslice_ swig_type_106;
+typedef long long swig_type_107;
+typedef _gostring_ swig_type_108;
 extern void _wrap_Swig_free_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Swig_malloc_swig(swig_intgo arg1);
 extern swig_intgo _wrap_Status_code_swig(uintptr_t arg1);
@@ -149,7 +151,6 @@ extern swig_type_4 _wrap_TextOut_text_swig(uintptr_t arg1);
 extern uintptr_t _wrap_new_TextOut_swig(void);
 extern void _wrap_delete_TextOut_swig(uintptr_t arg1);
 extern swig_type_5 _wrap_Library_version_swig(void);
-extern swig_intgo _wrap_Library_abiVersion_swig(void);
 extern swig_type_6 _wrap_Library_buildInfo_swig(void);
 extern swig_type_7 _wrap_Library_statusName_swig(swig_intgo arg1);
 extern _Bool _wrap_Library_hasFeature_swig(swig_type_8 arg1);
@@ -176,87 +177,94 @@ extern uintptr_t _wrap__swig_NewDirectorObserverObserver_swig(int);
 extern void _wrap_DeleteDirectorObserver_swig(uintptr_t arg1);
 extern void _wrap_delete_Observer_swig(uintptr_t arg1);
 extern _Bool _wrap_Observer_onEvent_swig(uintptr_t arg1, swig_intgo arg2, double arg3, swig_type_25 arg4, swig_type_26 arg5, swig_type_27 arg6, double arg7);
-extern swig_type_28 _wrap_Observer_inputCount_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Observer_input_swig(uintptr_t arg1, swig_type_29 arg2, uintptr_t arg3);
+extern void _wrap_Observer_onLog_swig(uintptr_t arg1, swig_intgo arg2, swig_type_28 arg3);
+extern void _wrap_Observer_setLeastLogLevel_swig(uintptr_t arg1, swig_intgo arg2);
+extern swig_type_29 _wrap_Observer_inputCount_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Observer_input_swig(uintptr_t arg1, swig_type_30 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_new_Observer_swig(void);
 extern uintptr_t _wrap_Options_create_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Options_setDevice_swig(uintptr_t arg1, swig_type_30 arg2);
-extern uintptr_t _wrap_Options_setComputeDtype_swig(uintptr_t arg1, swig_type_31 arg2);
-extern uintptr_t _wrap_Options_setSeed_swig(uintptr_t arg1, swig_type_32 arg2);
+extern uintptr_t _wrap_Options_setDevice_swig(uintptr_t arg1, swig_type_31 arg2);
+extern uintptr_t _wrap_Options_setComputeDtype_swig(uintptr_t arg1, swig_type_32 arg2);
+extern uintptr_t _wrap_Options_setSeed_swig(uintptr_t arg1, swig_type_33 arg2);
 extern uintptr_t _wrap_Options_setDeterministic_swig(uintptr_t arg1, _Bool arg2);
-extern uintptr_t _wrap_Options_setMemoryLimit_swig(uintptr_t arg1, swig_type_33 arg2, swig_type_34 arg3);
-extern uintptr_t _wrap_Options_setOutput_swig(uintptr_t arg1, swig_type_35 arg2, swig_type_36 arg3);
+extern uintptr_t _wrap_Options_setMemoryLimit_swig(uintptr_t arg1, swig_type_34 arg2, swig_type_35 arg3);
+extern uintptr_t _wrap_Options_setResume_swig(uintptr_t arg1, _Bool arg2);
+extern uintptr_t _wrap_Options_setOutput_swig(uintptr_t arg1, swig_type_36 arg2, swig_type_37 arg3);
 extern uintptr_t _wrap_Options_setCancel_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_new_Options_swig(void);
 extern void _wrap_delete_Options_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Calibration_create_swig(uintptr_t arg1, swig_type_37 arg2);
-extern uintptr_t _wrap_Calibration_setTokenizer_swig(uintptr_t arg1, swig_type_38 arg2);
-extern uintptr_t _wrap_Calibration_addTokens_swig(uintptr_t arg1, swig_type_39 arg2);
-extern uintptr_t _wrap_Calibration_addText_swig(uintptr_t arg1, swig_type_40 arg2);
-extern uintptr_t _wrap_Calibration_addWindows_swig(uintptr_t arg1, swig_type_41 arg2, swig_type_42 arg3, _Bool arg4, uintptr_t arg5);
-extern uintptr_t _wrap_Calibration_addJsonl_swig(uintptr_t arg1, swig_type_43 arg2, swig_type_44 arg3, swig_type_45 arg4, uintptr_t arg5);
-extern uintptr_t _wrap_Calibration_addFile_swig(uintptr_t arg1, swig_type_46 arg2, swig_type_47 arg3, _Bool arg4, uintptr_t arg5);
-extern swig_type_48 _wrap_Calibration_sampleCount_swig(uintptr_t arg1);
-extern swig_type_49 _wrap_Calibration_tokenCount_swig(uintptr_t arg1);
-extern swig_type_50 _wrap_Calibration_sequenceLength_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Calibration_create_swig(uintptr_t arg1, swig_type_38 arg2);
+extern uintptr_t _wrap_Calibration_setTokenizer_swig(uintptr_t arg1, swig_type_39 arg2);
+extern uintptr_t _wrap_Calibration_addTokens_swig(uintptr_t arg1, swig_type_40 arg2);
+extern uintptr_t _wrap_Calibration_addText_swig(uintptr_t arg1, swig_type_41 arg2);
+extern uintptr_t _wrap_Calibration_addWindows_swig(uintptr_t arg1, swig_type_42 arg2, swig_type_43 arg3, _Bool arg4, uintptr_t arg5);
+extern uintptr_t _wrap_Calibration_addJsonl_swig(uintptr_t arg1, swig_type_44 arg2, swig_type_45 arg3, swig_type_46 arg4, uintptr_t arg5);
+extern uintptr_t _wrap_Calibration_addFile_swig(uintptr_t arg1, swig_type_47 arg2, swig_type_48 arg3, _Bool arg4, uintptr_t arg5);
+extern swig_type_49 _wrap_Calibration_sampleCount_swig(uintptr_t arg1);
+extern swig_type_50 _wrap_Calibration_tokenCount_swig(uintptr_t arg1);
+extern swig_type_51 _wrap_Calibration_sequenceLength_swig(uintptr_t arg1);
 extern uintptr_t _wrap_new_Calibration_swig(void);
 extern void _wrap_delete_Calibration_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Recipe_create_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Recipe_parse_swig(uintptr_t arg1, swig_type_51 arg2, swig_type_52 arg3);
-extern uintptr_t _wrap_Recipe_load_swig(uintptr_t arg1, swig_type_53 arg2);
+extern uintptr_t _wrap_Recipe_parse_swig(uintptr_t arg1, swig_type_52 arg2, swig_type_53 arg3);
+extern uintptr_t _wrap_Recipe_load_swig(uintptr_t arg1, swig_type_54 arg2);
 extern uintptr_t _wrap_Recipe_copyFrom_swig(uintptr_t arg1, uintptr_t arg2);
-extern uintptr_t _wrap_Recipe_setString_swig(uintptr_t arg1, swig_type_54 arg2, swig_type_55 arg3);
-extern uintptr_t _wrap_Recipe_setInt_swig(uintptr_t arg1, swig_type_56 arg2, swig_type_57 arg3);
-extern uintptr_t _wrap_Recipe_setDouble_swig(uintptr_t arg1, swig_type_58 arg2, double arg3);
-extern uintptr_t _wrap_Recipe_setBool_swig(uintptr_t arg1, swig_type_59 arg2, _Bool arg3);
-extern uintptr_t _wrap_Recipe_append_swig(uintptr_t arg1, swig_type_60 arg2, swig_type_61 arg3);
-extern uintptr_t _wrap_Recipe_get_swig(uintptr_t arg1, swig_type_62 arg2, uintptr_t arg3);
+extern uintptr_t _wrap_Recipe_setString_swig(uintptr_t arg1, swig_type_55 arg2, swig_type_56 arg3);
+extern uintptr_t _wrap_Recipe_setInt_swig(uintptr_t arg1, swig_type_57 arg2, swig_type_58 arg3);
+extern uintptr_t _wrap_Recipe_setDouble_swig(uintptr_t arg1, swig_type_59 arg2, double arg3);
+extern uintptr_t _wrap_Recipe_setBool_swig(uintptr_t arg1, swig_type_60 arg2, _Bool arg3);
+extern uintptr_t _wrap_Recipe_append_swig(uintptr_t arg1, swig_type_61 arg2, swig_type_62 arg3);
+extern uintptr_t _wrap_Recipe_get_swig(uintptr_t arg1, swig_type_63 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Recipe_validate_swig(uintptr_t arg1, uintptr_t arg2);
-extern uintptr_t _wrap_Recipe_dump_swig(uintptr_t arg1, swig_type_63 arg2, uintptr_t arg3);
-extern swig_type_64 _wrap_Recipe_keyCount_swig(void);
-extern swig_type_65 _wrap_Recipe_keyName_swig(swig_type_66 arg1);
-extern swig_type_67 _wrap_Recipe_keyHelp_swig(swig_type_68 arg1);
+extern uintptr_t _wrap_Recipe_dump_swig(uintptr_t arg1, swig_type_64 arg2, uintptr_t arg3);
+extern swig_type_65 _wrap_Recipe_keyCount_swig(void);
+extern swig_type_66 _wrap_Recipe_keyName_swig(swig_type_67 arg1);
+extern swig_type_68 _wrap_Recipe_keyHelp_swig(swig_type_69 arg1);
 extern uintptr_t _wrap_new_Recipe_swig(void);
 extern void _wrap_delete_Recipe_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Model_open_swig(uintptr_t arg1, swig_type_69 arg2);
-extern swig_type_70 _wrap_Model_architecture_swig(uintptr_t arg1);
-extern swig_type_71 _wrap_Model_parameterCount_swig(uintptr_t arg1);
-extern swig_type_72 _wrap_Model_byteSize_swig(uintptr_t arg1);
-extern swig_type_73 _wrap_Model_blockCount_swig(uintptr_t arg1);
-extern swig_type_74 _wrap_Model_blockName_swig(uintptr_t arg1, swig_type_75 arg2);
-extern swig_type_76 _wrap_Model_moduleCount_swig(uintptr_t arg1);
-extern swig_type_77 _wrap_Model_moduleName_swig(uintptr_t arg1, swig_type_78 arg2);
-extern swig_type_79 _wrap_Model_moduleClass_swig(uintptr_t arg1, swig_type_80 arg2);
-extern swig_type_81 _wrap_Model_moduleBlock_swig(uintptr_t arg1, swig_type_82 arg2);
-extern swig_type_83 _wrap_Model_moduleSize_swig(uintptr_t arg1, swig_type_84 arg2, swig_type_85 arg3);
-extern uintptr_t _wrap_Model_tensor_swig(uintptr_t arg1, swig_type_86 arg2, uintptr_t arg3);
+extern uintptr_t _wrap_Model_open_swig(uintptr_t arg1, swig_type_70 arg2);
+extern swig_type_71 _wrap_Model_architecture_swig(uintptr_t arg1);
+extern swig_type_72 _wrap_Model_parameterCount_swig(uintptr_t arg1);
+extern swig_type_73 _wrap_Model_byteSize_swig(uintptr_t arg1);
+extern swig_type_74 _wrap_Model_blockCount_swig(uintptr_t arg1);
+extern swig_type_75 _wrap_Model_blockName_swig(uintptr_t arg1, swig_type_76 arg2);
+extern swig_type_77 _wrap_Model_moduleCount_swig(uintptr_t arg1);
+extern swig_type_78 _wrap_Model_moduleName_swig(uintptr_t arg1, swig_type_79 arg2);
+extern swig_type_80 _wrap_Model_moduleClass_swig(uintptr_t arg1, swig_type_81 arg2);
+extern swig_type_82 _wrap_Model_moduleBlock_swig(uintptr_t arg1, swig_type_83 arg2);
+extern swig_type_84 _wrap_Model_moduleSize_swig(uintptr_t arg1, swig_type_85 arg2, swig_type_86 arg3);
+extern uintptr_t _wrap_Model_tensor_swig(uintptr_t arg1, swig_type_87 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Model_plan_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5);
 extern uintptr_t _wrap_Model_perplexity_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5);
 extern uintptr_t _wrap_new_Model_swig(void);
 extern void _wrap_delete_Model_swig(uintptr_t arg1);
-extern swig_type_87 _wrap_Result_blockCount_swig(uintptr_t arg1);
-extern swig_type_88 _wrap_Result_blockName_swig(uintptr_t arg1, swig_type_89 arg2);
-extern double _wrap_Result_blockLossBefore_swig(uintptr_t arg1, swig_type_90 arg2);
-extern double _wrap_Result_blockLossAfter_swig(uintptr_t arg1, swig_type_91 arg2);
-extern swig_type_92 _wrap_Result_blockBestIteration_swig(uintptr_t arg1, swig_type_93 arg2);
-extern double _wrap_Result_blockSeconds_swig(uintptr_t arg1, swig_type_94 arg2);
-extern swig_type_95 _wrap_Result_layerCount_swig(uintptr_t arg1);
-extern swig_type_96 _wrap_Result_layerName_swig(uintptr_t arg1, swig_type_97 arg2);
-extern swig_type_98 _wrap_Result_layerScheme_swig(uintptr_t arg1, swig_type_99 arg2);
-extern swig_type_100 _wrap_Result_layerReason_swig(uintptr_t arg1, swig_type_101 arg2);
-extern uintptr_t _wrap_Result_layerTensor_swig(uintptr_t arg1, swig_type_102 arg2, swig_type_103 arg3, uintptr_t arg4);
-extern swig_type_104 _wrap_Result_warningCount_swig(uintptr_t arg1);
-extern swig_type_105 _wrap_Result_warning_swig(uintptr_t arg1, swig_type_106 arg2);
+extern swig_type_88 _wrap_Result_blockCount_swig(uintptr_t arg1);
+extern swig_type_89 _wrap_Result_blockName_swig(uintptr_t arg1, swig_type_90 arg2);
+extern double _wrap_Result_blockLossBefore_swig(uintptr_t arg1, swig_type_91 arg2);
+extern double _wrap_Result_blockLossAfter_swig(uintptr_t arg1, swig_type_92 arg2);
+extern swig_type_93 _wrap_Result_blockBestIteration_swig(uintptr_t arg1, swig_type_94 arg2);
+extern double _wrap_Result_blockSeconds_swig(uintptr_t arg1, swig_type_95 arg2);
+extern swig_type_96 _wrap_Result_layerCount_swig(uintptr_t arg1);
+extern swig_type_97 _wrap_Result_layerName_swig(uintptr_t arg1, swig_type_98 arg2);
+extern swig_type_99 _wrap_Result_layerScheme_swig(uintptr_t arg1, swig_type_100 arg2);
+extern swig_type_101 _wrap_Result_layerReason_swig(uintptr_t arg1, swig_type_102 arg2);
+extern uintptr_t _wrap_Result_layerTensor_swig(uintptr_t arg1, swig_type_103 arg2, swig_type_104 arg3, uintptr_t arg4);
+extern swig_type_105 _wrap_Result_warningCount_swig(uintptr_t arg1);
+extern swig_type_106 _wrap_Result_warning_swig(uintptr_t arg1, swig_type_107 arg2);
 extern uintptr_t _wrap_Result_report_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_Result_reportHtml_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_new_Result_swig(void);
 extern void _wrap_delete_Result_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Names_add_swig(uintptr_t arg1, swig_type_108 arg2);
+extern uintptr_t _wrap_new_Names_swig(void);
+extern void _wrap_delete_Names_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Session_create_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5, swig_intgo arg6);
 extern swig_intgo _wrap_Session_state_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Session_initialize_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_Session_start_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_Session_nextBlock_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Session_sequentialEpochEnd_swig(uintptr_t arg1, uintptr_t arg2);
+extern uintptr_t _wrap_Session_sequentialEpochEndModules_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Session_end_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_Session_finalize_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Session_run_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
@@ -494,12 +502,6 @@ func LibraryVersion() (_swig_ret string) {
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
 	return swig_r_1
-}
-
-func LibraryAbiVersion() (_swig_ret int) {
-	var swig_r int
-	swig_r = (int)(C._wrap_Library_abiVersion_swig())
-	return swig_r
 }
 
 func LibraryBuildInfo() (_swig_ret string) {
@@ -765,6 +767,26 @@ func Swig_DirectorObserver_callback_onEvent_swig(swig_c int, kind int, fraction 
 	return swig_r
 }
 
+type _swig_DirectorInterfaceObserverOnLog interface {
+	OnLog(int, string)
+}
+
+func (swig_p *_swig_DirectorObserver) OnLog(level int, line string) {
+	if swig_g, swig_ok := swig_p.v.(_swig_DirectorInterfaceObserverOnLog); swig_ok {
+		swig_g.OnLog(level, line)
+		return
+	}
+	panic("call to pure virtual method")
+}
+
+//export Swig_DirectorObserver_callback_onLog_swig
+func Swig_DirectorObserver_callback_onLog_swig(swig_c int, level int, line string) {
+	var _swig_i_1 string
+	swig_p := swigDirectorLookup(swig_c).(*_swig_DirectorObserver)
+ _swig_i_1 = strings.Clone(line) 
+	swig_p.OnLog(level, _swig_i_1)
+}
+
 type SwigcptrObserver uintptr
 
 func (p SwigcptrObserver) Swigcptr() uintptr {
@@ -799,6 +821,22 @@ func (arg1 SwigcptrObserver) OnEvent(arg2 int, arg3 float64, arg4 int64, arg5 st
 	return swig_r
 }
 
+func (arg1 SwigcptrObserver) OnLog(arg2 int, arg3 string) {
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	_swig_i_2 := arg3
+	C._wrap_Observer_onLog_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), *(*C.swig_type_28)(unsafe.Pointer(&_swig_i_2)))
+	if Swig_escape_always_false {
+		Swig_escape_val = arg3
+	}
+}
+
+func (arg1 SwigcptrObserver) SetLeastLogLevel(arg2 int) {
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	C._wrap_Observer_setLeastLogLevel_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1))
+}
+
 func (arg1 SwigcptrObserver) InputCount() (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
@@ -811,7 +849,7 @@ func (arg1 SwigcptrObserver) Input(arg2 int64, arg3 Tensor) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Observer_input_swig(C.uintptr_t(_swig_i_0), C.swig_type_29(_swig_i_1), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Observer_input_swig(C.uintptr_t(_swig_i_0), C.swig_type_30(_swig_i_1), C.uintptr_t(_swig_i_2)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -828,6 +866,8 @@ type Observer interface {
 	SwigIsObserver()
 	DirectorInterface() interface{}
 	OnEvent(arg2 int, arg3 float64, arg4 int64, arg5 string, arg6 int64, arg7 float64) (_swig_ret bool)
+	OnLog(arg2 int, arg3 string)
+	SetLeastLogLevel(arg2 int)
 	InputCount() (_swig_ret int64)
 	Input(arg2 int64, arg3 Tensor) (_swig_ret error)
 }
@@ -854,7 +894,7 @@ func (arg1 SwigcptrOptions) SetDevice(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setDevice_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_30)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Options_setDevice_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -867,7 +907,7 @@ func (arg1 SwigcptrOptions) SetComputeDtype(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setComputeDtype_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Options_setComputeDtype_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_32)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -880,7 +920,7 @@ func (arg1 SwigcptrOptions) SetSeed(arg2 int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setSeed_swig(C.uintptr_t(_swig_i_0), C.swig_type_32(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_Options_setSeed_swig(C.uintptr_t(_swig_i_0), C.swig_type_33(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -901,10 +941,20 @@ func (arg1 SwigcptrOptions) SetMemoryLimit(arg2 string, arg3 int64) (_swig_ret e
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Options_setMemoryLimit_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_33)(unsafe.Pointer(&_swig_i_1)), C.swig_type_34(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Options_setMemoryLimit_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_34)(unsafe.Pointer(&_swig_i_1)), C.swig_type_35(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
+func (arg1 SwigcptrOptions) SetResume(arg2 bool) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	swig_r = (uintptr)(C._wrap_Options_setResume_swig(C.uintptr_t(_swig_i_0), C._Bool(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -915,7 +965,7 @@ func (arg1 SwigcptrOptions) SetOutput(arg2 string, arg3 string) (_swig_ret error
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Options_setOutput_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_35)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_36)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Options_setOutput_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_36)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_37)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -957,6 +1007,7 @@ type Options interface {
 	SetSeed(arg2 int64) (_swig_ret error)
 	SetDeterministic(arg2 bool) (_swig_ret error)
 	SetMemoryLimit(arg2 string, arg3 int64) (_swig_ret error)
+	SetResume(arg2 bool) (_swig_ret error)
 	SetOutput(arg2 string, arg3 string) (_swig_ret error)
 	SetCancel(arg2 Cancel) (_swig_ret error)
 }
@@ -974,7 +1025,7 @@ func (arg1 SwigcptrCalibration) Create(arg2 int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_create_swig(C.uintptr_t(_swig_i_0), C.swig_type_37(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_Calibration_create_swig(C.uintptr_t(_swig_i_0), C.swig_type_38(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -984,7 +1035,7 @@ func (arg1 SwigcptrCalibration) SetTokenizer(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_setTokenizer_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_38)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_setTokenizer_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_39)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -997,7 +1048,7 @@ func (arg1 SwigcptrCalibration) AddTokens(arg2 []int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_addTokens_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_39)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_addTokens_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1010,7 +1061,7 @@ func (arg1 SwigcptrCalibration) AddText(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_addText_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_addText_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1026,7 +1077,7 @@ func (arg1 SwigcptrCalibration) AddWindows(arg2 string, arg3 int64, arg4 bool, a
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addWindows_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_1)), C.swig_type_42(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addWindows_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_42)(unsafe.Pointer(&_swig_i_1)), C.swig_type_43(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1042,7 +1093,7 @@ func (arg1 SwigcptrCalibration) AddJsonl(arg2 string, arg3 string, arg4 int64, a
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addJsonl_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_43)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_44)(unsafe.Pointer(&_swig_i_2)), C.swig_type_45(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addJsonl_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_44)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_45)(unsafe.Pointer(&_swig_i_2)), C.swig_type_46(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1061,7 +1112,7 @@ func (arg1 SwigcptrCalibration) AddFile(arg2 string, arg3 int64, arg4 bool, arg5
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addFile_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_46)(unsafe.Pointer(&_swig_i_1)), C.swig_type_47(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addFile_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_47)(unsafe.Pointer(&_swig_i_1)), C.swig_type_48(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1140,7 +1191,7 @@ func (arg1 SwigcptrRecipe) Parse(arg2 string, arg3 string) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_parse_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_51)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_52)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_parse_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_52)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_53)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1156,7 +1207,7 @@ func (arg1 SwigcptrRecipe) Load(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Recipe_load_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_53)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Recipe_load_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_54)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1180,7 +1231,7 @@ func (arg1 SwigcptrRecipe) SetString(arg2 string, arg3 string) (_swig_ret error)
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setString_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_54)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_55)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_setString_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_55)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1197,7 +1248,7 @@ func (arg1 SwigcptrRecipe) SetInt(arg2 string, arg3 int64) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setInt_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_1)), C.swig_type_57(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setInt_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_57)(unsafe.Pointer(&_swig_i_1)), C.swig_type_58(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1211,7 +1262,7 @@ func (arg1 SwigcptrRecipe) SetDouble(arg2 string, arg3 float64) (_swig_ret error
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setDouble_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_58)(unsafe.Pointer(&_swig_i_1)), C.double(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setDouble_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_1)), C.double(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1225,7 +1276,7 @@ func (arg1 SwigcptrRecipe) SetBool(arg2 string, arg3 bool) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setBool_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_1)), C._Bool(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setBool_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_1)), C._Bool(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1239,7 +1290,7 @@ func (arg1 SwigcptrRecipe) Append(arg2 string, arg3 string) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_append_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_61)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_append_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_61)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_62)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1256,7 +1307,7 @@ func (arg1 SwigcptrRecipe) Get(arg2 string, arg3 TextOut) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Recipe_get_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_62)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_get_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_63)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1280,7 +1331,7 @@ func (arg1 SwigcptrRecipe) Dump(arg2 string, arg3 TextOut) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Recipe_dump_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_63)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_dump_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_64)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1298,7 +1349,7 @@ func RecipeKeyCount() (_swig_ret int64) {
 func RecipeKeyName(arg1 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Recipe_keyName_swig(C.swig_type_66(_swig_i_0))
+	swig_r_p := C._wrap_Recipe_keyName_swig(C.swig_type_67(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1308,7 +1359,7 @@ func RecipeKeyName(arg1 int64) (_swig_ret string) {
 func RecipeKeyHelp(arg1 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Recipe_keyHelp_swig(C.swig_type_68(_swig_i_0))
+	swig_r_p := C._wrap_Recipe_keyHelp_swig(C.swig_type_69(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1356,7 +1407,7 @@ func (arg1 SwigcptrModel) Open(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Model_open_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_69)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Model_open_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_70)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1400,7 +1451,7 @@ func (arg1 SwigcptrModel) BlockName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_75(_swig_i_1))
+	swig_r_p := C._wrap_Model_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_76(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1418,7 +1469,7 @@ func (arg1 SwigcptrModel) ModuleName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_moduleName_swig(C.uintptr_t(_swig_i_0), C.swig_type_78(_swig_i_1))
+	swig_r_p := C._wrap_Model_moduleName_swig(C.uintptr_t(_swig_i_0), C.swig_type_79(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1429,7 +1480,7 @@ func (arg1 SwigcptrModel) ModuleClass(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_moduleClass_swig(C.uintptr_t(_swig_i_0), C.swig_type_80(_swig_i_1))
+	swig_r_p := C._wrap_Model_moduleClass_swig(C.uintptr_t(_swig_i_0), C.swig_type_81(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1440,7 +1491,7 @@ func (arg1 SwigcptrModel) ModuleBlock(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Model_moduleBlock_swig(C.uintptr_t(_swig_i_0), C.swig_type_82(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Model_moduleBlock_swig(C.uintptr_t(_swig_i_0), C.swig_type_83(_swig_i_1)))
 	return swig_r
 }
 
@@ -1449,7 +1500,7 @@ func (arg1 SwigcptrModel) ModuleSize(arg2 int64, arg3 int64) (_swig_ret int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int64)(C._wrap_Model_moduleSize_swig(C.uintptr_t(_swig_i_0), C.swig_type_84(_swig_i_1), C.swig_type_85(_swig_i_2)))
+	swig_r = (int64)(C._wrap_Model_moduleSize_swig(C.uintptr_t(_swig_i_0), C.swig_type_85(_swig_i_1), C.swig_type_86(_swig_i_2)))
 	return swig_r
 }
 
@@ -1458,7 +1509,7 @@ func (arg1 SwigcptrModel) Tensor(arg2 string, arg3 Tensor) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Model_tensor_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_86)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Model_tensor_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_87)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1543,7 +1594,7 @@ func (arg1 SwigcptrResult) BlockName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_89(_swig_i_1))
+	swig_r_p := C._wrap_Result_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1554,7 +1605,7 @@ func (arg1 SwigcptrResult) BlockLossBefore(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockLossBefore_swig(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockLossBefore_swig(C.uintptr_t(_swig_i_0), C.swig_type_91(_swig_i_1)))
 	return swig_r
 }
 
@@ -1562,7 +1613,7 @@ func (arg1 SwigcptrResult) BlockLossAfter(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockLossAfter_swig(C.uintptr_t(_swig_i_0), C.swig_type_91(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockLossAfter_swig(C.uintptr_t(_swig_i_0), C.swig_type_92(_swig_i_1)))
 	return swig_r
 }
 
@@ -1570,7 +1621,7 @@ func (arg1 SwigcptrResult) BlockBestIteration(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Result_blockBestIteration_swig(C.uintptr_t(_swig_i_0), C.swig_type_93(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Result_blockBestIteration_swig(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1)))
 	return swig_r
 }
 
@@ -1578,7 +1629,7 @@ func (arg1 SwigcptrResult) BlockSeconds(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockSeconds_swig(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockSeconds_swig(C.uintptr_t(_swig_i_0), C.swig_type_95(_swig_i_1)))
 	return swig_r
 }
 
@@ -1593,7 +1644,7 @@ func (arg1 SwigcptrResult) LayerName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerName_swig(C.uintptr_t(_swig_i_0), C.swig_type_97(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerName_swig(C.uintptr_t(_swig_i_0), C.swig_type_98(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1604,7 +1655,7 @@ func (arg1 SwigcptrResult) LayerScheme(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerScheme_swig(C.uintptr_t(_swig_i_0), C.swig_type_99(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerScheme_swig(C.uintptr_t(_swig_i_0), C.swig_type_100(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1615,7 +1666,7 @@ func (arg1 SwigcptrResult) LayerReason(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerReason_swig(C.uintptr_t(_swig_i_0), C.swig_type_101(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerReason_swig(C.uintptr_t(_swig_i_0), C.swig_type_102(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1628,7 +1679,7 @@ func (arg1 SwigcptrResult) LayerTensor(arg2 int64, arg3 string, arg4 Tensor) (_s
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := getSwigcptr(arg4)
-	swig_r = (uintptr)(C._wrap_Result_layerTensor_swig(C.uintptr_t(_swig_i_0), C.swig_type_102(_swig_i_1), *(*C.swig_type_103)(unsafe.Pointer(&_swig_i_2)), C.uintptr_t(_swig_i_3)))
+	swig_r = (uintptr)(C._wrap_Result_layerTensor_swig(C.uintptr_t(_swig_i_0), C.swig_type_103(_swig_i_1), *(*C.swig_type_104)(unsafe.Pointer(&_swig_i_2)), C.uintptr_t(_swig_i_3)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1648,7 +1699,7 @@ func (arg1 SwigcptrResult) Warning(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_warning_swig(C.uintptr_t(_swig_i_0), C.swig_type_106(_swig_i_1))
+	swig_r_p := C._wrap_Result_warning_swig(C.uintptr_t(_swig_i_0), C.swig_type_107(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1704,6 +1755,45 @@ type Result interface {
 	Warning(arg2 int64) (_swig_ret string)
 	Report(arg2 TextOut) (_swig_ret error)
 	ReportHtml(arg2 TextOut) (_swig_ret error)
+}
+
+type SwigcptrNames uintptr
+
+func (p SwigcptrNames) Swigcptr() uintptr {
+	return (uintptr)(p)
+}
+
+func (p SwigcptrNames) SwigIsNames() {
+}
+
+func (arg1 SwigcptrNames) Add(arg2 string) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	swig_r = (uintptr)(C._wrap_Names_add_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_108)(unsafe.Pointer(&_swig_i_1))))
+	if Swig_escape_always_false {
+		Swig_escape_val = arg2
+	}
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
+func NewNames() (_swig_ret Names) {
+	var swig_r Names
+	swig_r = (Names)(SwigcptrNames(C._wrap_new_Names_swig()))
+	return swig_r
+}
+
+func DeleteNames(arg1 Names) {
+	_swig_i_0 := getSwigcptr(arg1)
+	C._wrap_delete_Names_swig(C.uintptr_t(_swig_i_0))
+}
+
+type Names interface {
+	Swigcptr() uintptr
+	SwigIsNames()
+	Add(arg2 string) (_swig_ret error)
 }
 
 type SwigcptrSession uintptr
@@ -1777,6 +1867,17 @@ func (arg1 SwigcptrSession) SequentialEpochEnd(arg2 Observer) (_swig_ret error) 
 	return swig_r_1
 }
 
+func (arg1 SwigcptrSession) SequentialEpochEndModules(arg2 Observer, arg3 Names) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := getSwigcptr(arg2)
+	_swig_i_2 := getSwigcptr(arg3)
+	swig_r = (uintptr)(C._wrap_Session_sequentialEpochEndModules_swig(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.uintptr_t(_swig_i_2)))
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
 func (arg1 SwigcptrSession) End(arg2 Observer) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
@@ -1829,6 +1930,7 @@ type Session interface {
 	Start(arg2 Observer) (_swig_ret error)
 	NextBlock(arg2 Observer, arg3 NumberOut) (_swig_ret error)
 	SequentialEpochEnd(arg2 Observer) (_swig_ret error)
+	SequentialEpochEndModules(arg2 Observer, arg3 Names) (_swig_ret error)
 	End(arg2 Observer) (_swig_ret error)
 	Finalize(arg2 Observer, arg3 Result) (_swig_ret error)
 	Run(arg2 Observer, arg3 Result) (_swig_ret error)

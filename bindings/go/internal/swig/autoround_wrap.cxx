@@ -432,6 +432,19 @@ bool SwigDirector_Observer::onEvent(int kind,double fraction,int64_t block,autor
   return c_result;
 }
 
+extern "C" void Swig_DirectorObserver_callback_onLog_swig(int, intgo level, _gostring_ line);
+void SwigDirector_Observer::onLog(int level,autoround::Text line) {
+  intgo swig_level;
+  _gostring_ swig_line;
+  
+  swig_level = (int)level; 
+  
+  swig_line.p = const_cast<char *>((&line)->data);
+  swig_line.n = static_cast<intgo>((&line)->size);
+  
+  Swig_DirectorObserver_callback_onLog_swig(go_val, swig_level, swig_line);
+}
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -634,17 +647,6 @@ _goslice_ _wrap_Library_version_swig() {
   _swig_go_result.array = const_cast<char *>(result);
   _swig_go_result.len = _swig_go_result.cap = result ? static_cast<intgo>(std::strlen(result)) : 0;
   
-  return _swig_go_result;
-}
-
-
-intgo _wrap_Library_abiVersion_swig() {
-  int result;
-  intgo _swig_go_result;
-  
-  
-  result = (int)autoround::Library::abiVersion();
-  _swig_go_result = result; 
   return _swig_go_result;
 }
 
@@ -1002,6 +1004,35 @@ bool _wrap_Observer_onEvent_swig(autoround::Observer *_swig_go_0, intgo _swig_go
 }
 
 
+void _wrap_Observer_onLog_swig(autoround::Observer *_swig_go_0, intgo _swig_go_1, _gostring_ _swig_go_2) {
+  autoround::Observer *arg1 = 0 ;
+  int arg2 ;
+  autoround::Text arg3 ;
+  
+  arg1 = *(autoround::Observer **)&_swig_go_0; 
+  arg2 = (int)_swig_go_1; 
+  
+  (&arg3)->data = _swig_go_2.p ? _swig_go_2.p : "";
+  (&arg3)->size = static_cast<size_t>(_swig_go_2.n);
+  
+  
+  (arg1)->onLog(arg2,SWIG_STD_MOVE(*(&arg3)));
+  
+}
+
+
+void _wrap_Observer_setLeastLogLevel_swig(autoround::Observer *_swig_go_0, intgo _swig_go_1) {
+  autoround::Observer *arg1 = 0 ;
+  int arg2 ;
+  
+  arg1 = *(autoround::Observer **)&_swig_go_0; 
+  arg2 = (int)_swig_go_1; 
+  
+  (arg1)->setLeastLogLevel(arg2);
+  
+}
+
+
 long long _wrap_Observer_inputCount_swig(autoround::Observer *_swig_go_0) {
   autoround::Observer *arg1 = 0 ;
   size_t result;
@@ -1137,6 +1168,21 @@ autoround::Status *_wrap_Options_setMemoryLimit_swig(autoround::Options *_swig_g
   arg3 = (int64_t)_swig_go_2; 
   
   result = (autoround::Status *)(arg1)->setMemoryLimit(SWIG_STD_MOVE(*(&arg2)),arg3);
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+autoround::Status *_wrap_Options_setResume_swig(autoround::Options *_swig_go_0, bool _swig_go_1) {
+  autoround::Options *arg1 = 0 ;
+  bool arg2 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Options **)&_swig_go_0; 
+  arg2 = (bool)_swig_go_1; 
+  
+  result = (autoround::Status *)(arg1)->setResume(arg2);
   _swig_go_result = result; 
   return _swig_go_result;
 }
@@ -2217,6 +2263,45 @@ void _wrap_delete_Result_swig(autoround::Result *_swig_go_0) {
 }
 
 
+autoround::Status *_wrap_Names_add_swig(autoround::Names *_swig_go_0, _gostring_ _swig_go_1) {
+  autoround::Names *arg1 = 0 ;
+  autoround::Text arg2 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Names **)&_swig_go_0; 
+  
+  (&arg2)->data = _swig_go_1.p ? _swig_go_1.p : "";
+  (&arg2)->size = static_cast<size_t>(_swig_go_1.n);
+  
+  
+  result = (autoround::Status *)(arg1)->add(SWIG_STD_MOVE(*(&arg2)));
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+autoround::Names *_wrap_new_Names_swig() {
+  autoround::Names *result = 0 ;
+  autoround::Names *_swig_go_result;
+  
+  
+  result = (autoround::Names *)new autoround::Names();
+  *(autoround::Names **)&_swig_go_result = (autoround::Names *)result; 
+  return _swig_go_result;
+}
+
+
+void _wrap_delete_Names_swig(autoround::Names *_swig_go_0) {
+  autoround::Names *arg1 = 0 ;
+  
+  arg1 = *(autoround::Names **)&_swig_go_0; 
+  
+  delete arg1;
+  
+}
+
+
 autoround::Status *_wrap_Session_create_swig(autoround::Session *_swig_go_0, autoround::Model *_swig_go_1, autoround::Recipe *_swig_go_2, autoround::Calibration *_swig_go_3, autoround::Options *_swig_go_4, intgo _swig_go_5) {
   autoround::Session *arg1 = 0 ;
   autoround::Model *arg2 = 0 ;
@@ -2310,6 +2395,23 @@ autoround::Status *_wrap_Session_sequentialEpochEnd_swig(autoround::Session *_sw
   arg2 = *(autoround::Observer **)&_swig_go_1; 
   
   result = (autoround::Status *)(arg1)->sequentialEpochEnd(arg2);
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+autoround::Status *_wrap_Session_sequentialEpochEndModules_swig(autoround::Session *_swig_go_0, autoround::Observer *_swig_go_1, autoround::Names *_swig_go_2) {
+  autoround::Session *arg1 = 0 ;
+  autoround::Observer *arg2 = 0 ;
+  autoround::Names *arg3 = 0 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Session **)&_swig_go_0; 
+  arg2 = *(autoround::Observer **)&_swig_go_1; 
+  arg3 = *(autoround::Names **)&_swig_go_2; 
+  
+  result = (autoround::Status *)(arg1)->sequentialEpochEndModules(arg2,(autoround::Names const *)arg3);
   _swig_go_result = result; 
   return _swig_go_result;
 }

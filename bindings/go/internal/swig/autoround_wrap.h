@@ -19,6 +19,7 @@ class SwigDirector_Observer : public autoround::Observer
   SwigDirector_Observer(int swig_p);
   virtual ~SwigDirector_Observer();
   virtual bool onEvent(int kind,double fraction,int64_t block,autoround::Text name,int64_t iteration,double loss);
+  virtual void onLog(int level,autoround::Text line);
  private:
   intgo go_val;
   Swig_memory *swig_mem;

@@ -104,11 +104,16 @@ class Argument<Text> {
   autoround_status fault_ = AUTOROUND_OK;
 };
 
+/* The Status of an argument's fault; null when it has none. */
+inline Status *refused(autoround_status fault) noexcept {
+  if (!fault) return nullptr;
+  return new Status(fault, nullptr, fault == AUTOROUND_ERROR_OUT_OF_MEMORY ? "memory has run out" : "a name or path holds a NUL character");
+}
+
 template <class Function, class... Arguments>
 Status *invoke(Function function, const Argument<Arguments> &...arguments) noexcept {
   for (const autoround_status fault : std::initializer_list<autoround_status>{arguments.fault()...})
-    if (fault == AUTOROUND_ERROR_OUT_OF_MEMORY) return new Status(fault, nullptr, "memory has run out");
-    else if (fault) return new Status(fault, nullptr, "a name or path holds a NUL character");
+    if (Status *failed = refused(fault)) return failed;
   autoround_error *error = nullptr;
   const autoround_status status = function(arguments.get()..., &error);
   return status < AUTOROUND_OK ? new Status(status, error) : nullptr;

@@ -7,19 +7,22 @@ import java.util.function.Consumer;
 
 /** The observer of one call. Nothing that the host throws reaches native frames: it stops the run and is thrown when the call is back. */
 final class Observation extends Observer {
-  private final Consumer<? super Event> listener;
-  private final int wanted;
+  /** Those of autoround.h, in order. */
+  private static final List<System.Logger.Level> LEVELS = List.of(System.Logger.Level.TRACE, System.Logger.Level.DEBUG, System.Logger.Level.INFO,
+      System.Logger.Level.WARNING, System.Logger.Level.ERROR);
+
+  private final Options.Watch watch;
   private Throwable thrown;
 
-  private Observation(Consumer<? super Event> listener, int wanted) {
-    this.listener = listener;
-    this.wanted = wanted;
+  private Observation(Options.Watch watch) {
+    this.watch = watch;
   }
 
-  /** Makes a call whose events go to listener, which may be null, as far as they are wanted. */
-  static void during(Consumer<? super Event> listener, int wanted, Consumer<Observer> call) {
-    Observation observation = new Observation(listener, wanted);
+  /** Makes a call that tells what is watched. */
+  static void during(Options.Watch watch, Consumer<Observer> call) {
+    Observation observation = new Observation(watch);
     try {
+      if (watch.logger() != null) observation.setLeastLogLevel((int) LEVELS.stream().takeWhile(level -> !watch.logger().isLoggable(level)).count());
       call.accept(observation);
     } catch (AutoRoundException failure) {
       if (observation.thrown == null) throw failure;
@@ -36,14 +39,23 @@ final class Observation extends Observer {
   }
 
   @Override public boolean onEvent(int kind, double fraction, long block, String name, long iteration, double loss) {
+    if (thrown != null) return false;
     try {
-      if (listener != null && (wanted & kind) != 0) {
-        listener.accept(new Event(Event.Kind.of(kind), fraction, block, name, iteration, loss, inputs()));
+      if (watch.listener() != null && (watch.events() & kind) != 0) {
+        watch.listener().accept(new Event(Event.Kind.of(kind), fraction, block, name, iteration, loss, inputs()));
       }
       return !Thread.currentThread().isInterrupted();
     } catch (Throwable failure) {
       thrown = failure;
       return false;
+    }
+  }
+
+  @Override public void onLog(int level, String line) {
+    try {
+      watch.logger().log(LEVELS.get(level), line);
+    } catch (Throwable failure) {
+      if (thrown == null) thrown = failure;
     }
   }
 

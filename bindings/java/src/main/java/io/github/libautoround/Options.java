@@ -15,6 +15,7 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
   private final ReentrantLock lock = new ReentrantLock();
   private Consumer<? super Event> listener;
   private int events;
+  private System.Logger logger;
 
   public Options() {
     super(made(new io.github.libautoround.internal.Options(), io.github.libautoround.internal.Options::delete,
@@ -49,6 +50,19 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
   /** A run that is predicted to need more bytes on the CPU is refused; 0: no limit. */
   public Options memoryLimit(long bytes) {
     return change(raw -> raw.setMemoryLimit("cpu", bytes));
+  }
+
+  /**
+   * true: a run that is killed or stopped leaves its finished blocks beside the outputs, and one with the same inputs goes on after them and
+   * writes the bytes of a run without a break.
+   */
+  public Options resume(boolean on) {
+    return change(raw -> raw.setResume(on));
+  }
+
+  /** Gets the lines of the library's log on the thread that made the call, during it; null, the default: silence. */
+  public Options logger(System.Logger logger) {
+    return change(raw -> this.logger = logger);
   }
 
   /** Shared with the runs, which keep it; null: none. */
@@ -89,23 +103,23 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
     }
   }
 
-  /** Calls with the options, or with fresh ones for null, and the listener they have now. */
+  /** Calls with the options, or with fresh ones for null, and whom they tell now. */
   static <R> R with(Options options, BiFunction<io.github.libautoround.internal.Options, Watch, R> f) {
-    if (options != null) return options.exclusively(raw -> f.apply(raw, new Watch(options.listener, options.events)));
+    if (options != null) return options.exclusively(raw -> f.apply(raw, new Watch(options.listener, options.events, options.logger)));
     try (Options fresh = new Options()) {
-      return fresh.use(raw -> f.apply(raw, new Watch(null, 0)));
+      return fresh.use(raw -> f.apply(raw, new Watch(null, 0, null)));
     }
   }
 
-  /** Who is told of which events. */
-  record Watch(Consumer<? super Event> listener, int events) {
+  /** Who is told of which events, and who gets the log; each may be null. */
+  record Watch(Consumer<? super Event> listener, int events, System.Logger logger) {
     /** Iterations are asked for in any case: there an interrupted thread stops its run. */
     int mask() {
       return events | Event.Kind.ITERATION.bit;
     }
 
     void during(Consumer<Observer> call) {
-      Observation.during(listener, events, call);
+      Observation.during(this, call);
     }
   }
 }

@@ -1,7 +1,9 @@
 package io.github.libautoround;
 
+import io.github.libautoround.internal.Names;
 import io.github.libautoround.internal.NumberOut;
 import io.github.libautoround.internal.Observer;
+import java.util.Collection;
 import java.util.OptionalLong;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BiConsumer;
@@ -58,6 +60,20 @@ public final class Session extends NativeObject<io.github.libautoround.internal.
   /** Tunes that layer and writes its tensors to every output. */
   public void sequentialEpochEnd() {
     step(io.github.libautoround.internal.Session::sequentialEpochEnd);
+  }
+
+  /**
+   * The same for a host that walks the model itself and names the modules of the part that it has just run: without a decoding layer among them
+   * it does nothing, with one it tunes that, with more it fails.
+   */
+  public void sequentialEpochEnd(Collection<String> modules) {
+    Names names = new Names();
+    try {
+      modules.forEach(names::add);
+      step((raw, observer) -> raw.sequentialEpochEndModules(observer, names));
+    } finally {
+      names.delete();
+    }
   }
 
   /** Rounds the layers outside the blocks. */
