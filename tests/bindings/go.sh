@@ -3,6 +3,7 @@
 set -euo pipefail
 what=$1 source=$2 SCENE=$3
 here=$(cd "$(dirname "$0")" && pwd)
+PATH=$source/.venv/bin:$PATH # where scripts/bootstrap.sh puts swig, and Go when the machine has none that is new enough
 command -v go > /dev/null || { echo "skipped: no go on PATH (1.24 or newer)"; exit 77; }
 export PKG_CONFIG_PATH=$(dirname "$(find "$SCENE/prefix" -name autoround.pc)")
 export CGO_LDFLAGS="-Wl,-rpath,$(pkg-config --variable=libdir autoround)"
@@ -16,7 +17,6 @@ test)
   go test -count=1 -v -run TestRoundsAreSteady .
   ;;
 generated)
-  PATH=$source/.venv/bin:$PATH
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   "$source/bindings/go/generate.sh" "$work"
