@@ -33,4 +33,6 @@ for lock in bindings/rust/Cargo.lock cpp/calibration/tokenizer_ffi/Cargo.lock; d
 done
 put examples/java/Quantize.java "s/autoround-$number/autoround-$version/g"
 put bindings/csharp/README.md "s/AutoRound\.$number\.nupkg/AutoRound.$version.nupkg/"
+put bindings/java/README.md "s|<version>$number</version>|<version>$version</version>|"
+put docs/packages.md "s/AutoRound\.$number\.nupkg/AutoRound.$version.nupkg/; s/autoround-$number-linux/autoround-$version-linux/"
 exit $different

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# go.sh test|generated|example SOURCE_DIR SCENE      Exit code 77: skipped.
+# go.sh test|generated|example|consumer SOURCE_DIR SCENE      Exit code 77: skipped.
 set -euo pipefail
 what=$1 source=$2 SCENE=$3
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,5 +29,21 @@ example)
   trap 'rm -rf "$work"' EXIT
   (cd "$source/examples/go" && go vet ./... && go build -o "$work/quantize" .)
   compare_example "$work/quantize"
+  ;;
+consumer)
+  # A module of its own in a folder with a space and a letter beyond ASCII; nothing is fetched.
+  . "$here/example.sh"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  project="$work/a prögram"
+  mkdir "$project"
+  cp "$source/examples/go/main.go" "$project/"
+  cd "$project"
+  export GOPROXY=off GOFLAGS=-mod=mod
+  go mod init example.org/program 2> /dev/null
+  go mod edit -require github.com/libautoround/libautoround/bindings/go@v0.0.0 \
+    -replace "github.com/libautoround/libautoround/bindings/go=$source/bindings/go"
+  go build -o program .
+  compare_example "$project/program"
   ;;
 esac
