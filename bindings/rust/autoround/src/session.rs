@@ -55,6 +55,18 @@ pub enum State {
 /// assert_eq!(session.state(), State::Finalized);
 /// # Ok::<(), autoround::Error>(())
 /// ```
+///
+/// A session goes to another thread, and is not used by two at once:
+///
+/// ```
+/// fn may_move<T: Send>() {}
+/// may_move::<autoround::Session>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn may_be_shared<T: Sync>() {}
+/// may_be_shared::<autoround::Session>();
+/// ```
 #[derive(Debug)]
 pub struct Session<'a> {
     handle: Handle<sys::autoround_session>,
