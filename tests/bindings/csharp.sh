@@ -27,6 +27,10 @@ test)
   # A LibTorch that is not there is named before anything else is tried.
   if AUTOROUND_TORCH_DIR=/nowhere mono "$SCENE/csharp/tests/program.exe" "$SCENE" Version > "$SCENE/csharp/said"; then exit 1; fi
   grep -q '/nowhere/libc10.so' "$SCENE/csharp/said"
+  mkdir -p "$SCENE/csharp/torch/lib"
+  echo 'not a library' > "$SCENE/csharp/torch/lib/libc10.so"
+  if AUTOROUND_TORCH_DIR=$SCENE/csharp/torch mono "$SCENE/csharp/tests/program.exe" "$SCENE" Version > "$SCENE/csharp/said"; then exit 1; fi
+  grep -q 'torch/lib/libc10.so' "$SCENE/csharp/said"
   ;;
 package)
   # A project of its own, in a folder with a space and a letter beyond ASCII, which has nothing but the .nupkg.

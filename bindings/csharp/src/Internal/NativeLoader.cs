@@ -29,6 +29,8 @@ namespace LibAutoRound.Internal {
     }
 
     private static bool LoadTorch(string directory, List<string> tried) {
+      string below = Path.Combine(directory, "lib");
+      if (File.Exists(Path.Combine(below, "libc10.so"))) directory = below; // as when the library is built, the folder above lib/ will do
       // Once these are in the process, libautoround's need of them by name is met.
       return Open(Path.Combine(directory, "libc10.so"), tried) && Open(Path.Combine(directory, "libtorch_cpu.so"), tried);
     }

@@ -74,5 +74,9 @@ class LoaderTest {
     assertTrue(half.contains("libautoround.so.0: cannot open shared object file"), half);
     String torch = run(true, "-Dautoround.cache.path=" + folder.resolve("cache"), "-Dautoround.torch.path=" + folder);
     assertTrue(torch.contains("there is no " + folder.resolve("libc10.so")) && torch.contains("AUTOROUND_TORCH_DIR"), torch);
+    Path below = Files.createDirectory(folder.resolve("lib")).resolve("libc10.so");
+    Files.writeString(below, "not a library");
+    torch = run(true, "-Dautoround.cache.path=" + folder.resolve("cache"), "-Dautoround.torch.path=" + folder);
+    assertTrue(torch.contains(below.toString()), torch);
   }
 }

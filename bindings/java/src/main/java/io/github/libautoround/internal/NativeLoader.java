@@ -41,9 +41,11 @@ public final class NativeLoader {
   private static boolean loadTorch(List<String> tried) {
     String directory = System.getProperty("autoround.torch.path", System.getenv("AUTOROUND_TORCH_DIR"));
     if (directory == null || directory.isEmpty()) return true;
+    // As when the library is built, the folder above lib/ will do.
+    Path folder = Files.exists(Path.of(directory, "lib", "libc10.so")) ? Path.of(directory, "lib") : Path.of(directory);
     // Once these are in the process, libautoround's need of them by name is met.
     return attempt(tried, "autoround.torch.path or AUTOROUND_TORCH_DIR", () -> {
-      for (String name : List.of("libc10.so", "libtorch_cpu.so")) System.load(existing(Path.of(directory, name)));
+      for (String name : List.of("libc10.so", "libtorch_cpu.so")) System.load(existing(folder.resolve(name)));
     });
   }
 
