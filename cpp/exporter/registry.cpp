@@ -2,8 +2,9 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/compressed_tensors_layout.hpp"
 #include "exporter/exporter.hpp"
+#include "exporter/folder_format.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
@@ -15,14 +16,14 @@ struct Format {
   std::optional<at::ScalarType> scale_type;  // the one that its readers want; unset: the checkpoint's own
 };
 
-template <typename T>
-std::unique_ptr<Exporter> make() {
-  return std::make_unique<T>();
+template <std::unique_ptr<const Layout> (*MakeLayout)()>
+std::unique_ptr<Exporter> folder() {
+  return std::make_unique<FolderFormat>(MakeLayout());
 }
 
 const std::vector<Format>& formats() {
   static const std::vector<Format> table = {
-      {"compressed-tensors", make<CompressedTensorsFormat>, std::nullopt},
+      {"compressed-tensors", folder<compressed_tensors_layout>, std::nullopt},
   };
   return table;
 }

@@ -1,7 +1,8 @@
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "exporter/compressed_tensors_config.hpp"
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/compressed_tensors_layout.hpp"
+#include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
@@ -23,7 +24,7 @@ Names keys(const Json& object) {
 }
 
 Json written_config(const TinyModel& model) {
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   return autoround::parse_json(autoround::read_text_file(autoround::join_path(model.output, "config.json"), 1 << 20),
                                "config.json");

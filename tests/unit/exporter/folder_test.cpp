@@ -2,7 +2,8 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/compressed_tensors_layout.hpp"
+#include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
@@ -35,7 +36,7 @@ std::string text(const std::string& directory, const std::string& name) {
 TEST_CASE("folder: exactly the files that a loader wants", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   CHECK(file_names(model.output) == std::set<std::string>{"config.json", "generation_config.json", "model.safetensors",
                                                           "recipe.yaml", "tokenizer.json"});
@@ -48,7 +49,7 @@ TEST_CASE("folder: exactly the files that a loader wants", "[exporter]") {
 TEST_CASE("folder: tensors that are not quantized are the same bytes", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   const auto written = open(model.output);
   std::size_t copied = 0, replaced = 0;
@@ -72,7 +73,8 @@ TEST_CASE("folder: tensors that are not quantized are the same bytes", "[exporte
 TEST_CASE("folder: many shards say the same as one", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
-  exporter::CompressedTensorsFormat one, many(4096);
+  exporter::FolderFormat one(exporter::compressed_tensors_layout());
+  exporter::FolderFormat many(exporter::compressed_tensors_layout(), 4096);
   model.run(one, model.output);
   const std::string sharded = model.folder.make("sharded");
   model.run(many, sharded);
@@ -87,7 +89,8 @@ TEST_CASE("folder: many shards say the same as one", "[exporter]") {
 TEST_CASE("folder: the same weights give the same bytes in any order", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
-  exporter::CompressedTensorsFormat forward, backward;
+  exporter::FolderFormat forward(exporter::compressed_tensors_layout()),
+      backward(exporter::compressed_tensors_layout());
   model.run(forward, model.output);
   const std::string other = model.folder.make("other");
   const auto plan = model.plan();
@@ -100,7 +103,7 @@ TEST_CASE("folder: the same weights give the same bytes in any order", "[exporte
 TEST_CASE("folder: disk_bytes is enough and not much more", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   const std::uint64_t predicted = format.disk_bytes(model.plan()), taken = folder_size(model.output);
   CHECK(predicted >= taken);
@@ -115,14 +118,14 @@ TEST_CASE("folder: a second exporter of the plan finds modules that the first on
                           {"c", integer_scheme({"re:.*down_proj"}, 8, false, 0)}};
   model.apply(recipe);
   const auto plan = model.plan();
-  exporter::CompressedTensorsFormat killed, whole;
+  exporter::FolderFormat killed(exporter::compressed_tensors_layout()), whole(exporter::compressed_tensors_layout());
   model.run(whole, model.output);
   const std::string other = model.folder.make("other");
   killed.begin(plan, other);
   std::map<std::string, std::vector<exporter::WrittenTensor>> written;
   for (const auto& [name, weight] : model.weights) written[name] = killed.write(weight);
 
-  exporter::CompressedTensorsFormat resumed;
+  exporter::FolderFormat resumed(exporter::compressed_tensors_layout());
   resumed.begin(plan, other);
   CHECK(resumed.files() == std::vector<std::string>{"model.safetensors"});
   auto tensors = written.begin()->second;
@@ -153,7 +156,7 @@ TEST_CASE("folder: a layer that was never written is an error", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
   const auto plan = model.plan();
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   format.begin(plan, model.output);
   for (const auto& [name, weight] : model.weights) {
     if (name != "model.layers.1.mlp.down_proj") format.write(weight);
@@ -167,7 +170,7 @@ TEST_CASE("folder: the checkpoint's own folder is refused", "[exporter]") {
   model.apply(TinyModel::w4());
   const auto plan = model.plan();
   const auto before = file_names(model.directory);
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   CHECK_THROWS_AS(format.begin(plan, model.directory), autoround::Error);
   CHECK_THROWS_AS(format.begin(plan, autoround::join_path(model.directory, "inside")), autoround::Error);
   CHECK(file_names(model.directory) == before);

@@ -4,7 +4,8 @@
 #include <cstring>
 
 #include "base/error.hpp"
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/compressed_tensors_layout.hpp"
+#include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
@@ -38,7 +39,7 @@ std::shared_ptr<const autoround::checkpoint::Checkpoint> write_counting(TinyMode
     const at::Tensor rows = counting.slice(0, 0, weight.scales.size(0));
     weight.zero_points = (group == 0 ? rows : rows.unsqueeze(1)).expand_as(weight.scales).contiguous();
   }
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   return open(model.output);
 }
@@ -104,7 +105,7 @@ TEST_CASE("layout: a scale that would spoil the model is refused", "[exporter]")
   TinyModel model;
   model.apply(TinyModel::w4());
   const auto plan = model.plan();
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   format.begin(plan, model.output);
   quant::QuantizedWeight weight = model.weights.at("model.layers.1.mlp.up_proj");
   weight.scales = weight.scales.clone();
@@ -123,7 +124,7 @@ TEST_CASE("layout: a weight that was not announced is refused", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
   const auto plan = model.plan();
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   format.begin(plan, model.output);
   quant::QuantizedWeight weight = model.weights.at("model.layers.0.mlp.up_proj");
   weight.name = "lm_head";

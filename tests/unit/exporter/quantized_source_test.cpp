@@ -6,7 +6,8 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/compressed_tensors_layout.hpp"
+#include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
@@ -50,7 +51,7 @@ void open_changed(const Change& change) {
   recipe.config_groups = {{"g", integer_scheme({"model.layers.0.mlp.up_proj"}, 4, false, 32)}};
   model.apply(recipe);
   model.formats.at("model.layers.0.mlp.up_proj").scale_type = at::kBFloat16;
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   // Written apart from its neighbour gate_proj: only the reader's own rules count here.
   const auto plan = model.plan();
   format.begin(plan, model.output);
@@ -93,7 +94,7 @@ void check_refused(Code code, const std::string& part, const Change& change) {
 TEST_CASE("quantized source: gives back what was written, bit for bit", "[exporter]") {
   TinyModel model;
   model.apply(many_schemes());
-  exporter::CompressedTensorsFormat format(20'000);
+  exporter::FolderFormat format(exporter::compressed_tensors_layout(), 20'000);
   model.run(format, model.output);
   const auto source = exporter::open_weights(open(model.output));
   REQUIRE(model.weights.size() == 16);
@@ -116,7 +117,7 @@ TEST_CASE("quantized source: gives back what was written, bit for bit", "[export
 TEST_CASE("quantized source: the tensors that were left alone", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   const auto plain = exporter::open_weights(model.checkpoint), packed = exporter::open_weights(open(model.output));
   for (const char* name : {"model.embed_tokens.weight", "lm_head.weight", "model.layers.0.self_attn.q_proj.bias"}) {
@@ -135,7 +136,7 @@ TEST_CASE("quantized source: scales wider than the weights are used as stored", 
   for (auto& [name, weight] : model.weights) {
     weight = random_weight(name, weight.codes.size(0), weight.codes.size(1), model.formats.at(name));
   }
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   const auto source = exporter::open_weights(open(model.output));
   const auto& weight = model.weights.at("model.layers.1.self_attn.k_proj");
@@ -146,7 +147,7 @@ TEST_CASE("quantized source: scales wider than the weights are used as stored", 
 TEST_CASE("quantized source: rows outside the tensor", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4({}));
-  exporter::CompressedTensorsFormat format;
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
   model.run(format, model.output);
   const auto source = exporter::open_weights(open(model.output));
   CHECK_THROWS_AS(source->load_rows("lm_head.weight", at::tensor({40}, at::kLong), at::kFloat), autoround::Error);

@@ -1,6 +1,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/compressed_tensors_layout.hpp"
+#include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 
@@ -17,7 +18,7 @@ using Parts = std::vector<std::string>;
 
 void check_refused(const TinyModel& model, Code code, const Parts& parts) {
   try {
-    exporter::CompressedTensorsFormat().check(model.plan());
+    exporter::compressed_tensors_layout()->check(model.plan());
     FAIL("the plan was accepted");
   } catch (const autoround::Error& error) {
     INFO(error.what());
@@ -37,7 +38,7 @@ TEST_CASE("rules: every width, with and without zero points, by group, row or te
         recipe::Recipe recipe;
         recipe.config_groups = {{"g", integer_scheme({"Linear"}, bits, symmetric, group)}};
         model.apply(recipe);
-        CHECK_NOTHROW(exporter::CompressedTensorsFormat().check(model.plan()));
+        CHECK_NOTHROW(exporter::compressed_tensors_layout()->check(model.plan()));
       }
     }
   }
@@ -63,7 +64,7 @@ TEST_CASE("rules: fused layers may come from two groups that say the same, or be
                           {"rest", integer_scheme({"Linear"}, 4, true, 32)}};
   recipe.ignore = {"re:.*mlp.gate_proj", "re:.*mlp.up_proj"};
   model.apply(recipe);
-  CHECK_NOTHROW(exporter::CompressedTensorsFormat().check(model.plan()));
+  CHECK_NOTHROW(exporter::compressed_tensors_layout()->check(model.plan()));
 }
 
 TEST_CASE("rules: columns must be whole groups", "[exporter]") {
@@ -108,7 +109,7 @@ TEST_CASE("rules: what the format has no place for", "[exporter]") {
   }
   SECTION("a checkpoint that is already quantized") {
     model.apply(TinyModel::w4());
-    exporter::CompressedTensorsFormat format;
+    exporter::FolderFormat format(exporter::compressed_tensors_layout());
     model.run(format, model.output);
     model.checkpoint = open(model.output);
     check_refused(model, Code::unsupported, {"already quantized"});

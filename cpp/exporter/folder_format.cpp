@@ -1,30 +1,19 @@
-#include "exporter/compressed_tensors_format.hpp"
+#include "exporter/folder_format.hpp"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <gsl/assert>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/hash.hpp"
-#include "exporter/compressed_tensors_config.hpp"
-#include "exporter/compressed_tensors_rules.hpp"
-#include "exporter/folder_output.hpp"
-#include "exporter/packed_module.hpp"
 #include "model/weight_source.hpp"
-#include "quant/packing.hpp"
 
 namespace autoround::exporter {
 namespace {
 
-std::vector<checkpoint::TensorInfo> stored_tensors(const recipe::ModuleInfo& module,
-                                                   const quant::WeightFormat& format) {
-  return packed_tensors(module.name, module.shape.at(0), module.shape.at(1), format);
-}
-
-FolderPlan plan_tensors(const ExportPlan& plan) { return plan_folder(plan, stored_tensors); }
-
-std::string planned_config(const ExportPlan& plan) { return config_text(plan, compressed_tensors_config(plan)); }
+constexpr const char* kConfigFile = "quantization_config.json";
 
 void check_announced(const ExportPlan& plan, const quant::QuantizedWeight& weight) {
   const auto planned = plan.formats.find(weight.name);
@@ -64,13 +53,17 @@ at::Tensor read_tensor(const checkpoint::ShardWriter& writer, const checkpoint::
 
 }  // namespace
 
-void CompressedTensorsFormat::check(const ExportPlan& plan) const { check_compressed_tensors(plan); }
-
-std::uint64_t CompressedTensorsFormat::disk_bytes(const ExportPlan& plan) const {
-  return folder_bytes(plan, plan_tensors(plan), planned_config(plan));
+FolderPlan FolderFormat::plan_tensors(const ExportPlan& plan) const {
+  return plan_folder(plan, [this](const auto& module, const auto& format) { return layout_->tensors(module, format); });
 }
 
-void CompressedTensorsFormat::begin(const ExportPlan& plan, const std::string& directory) {
+std::uint64_t FolderFormat::disk_bytes(const ExportPlan& plan) const {
+  const Json config = layout_->quantization_config(plan);
+  const std::uint64_t own_file = layout_->config_has_own_file() ? config.dump(2).size() + 1 : 0;
+  return folder_bytes(plan, plan_tensors(plan), config_text(plan, config)) + own_file;
+}
+
+void FolderFormat::begin(const ExportPlan& plan, const std::string& directory) {
   if (is_inside(directory, plan.checkpoint.directory())) {
     fail(Code::invalid_argument, directory, "the output would be written into the checkpoint's own folder");
   }
@@ -81,32 +74,31 @@ void CompressedTensorsFormat::begin(const ExportPlan& plan, const std::string& d
   copy_tensors(plan.checkpoint, folder.copies, *writer_);
 }
 
-std::vector<WrittenTensor> CompressedTensorsFormat::write(const quant::QuantizedWeight& weight) {
+std::vector<WrittenTensor> FolderFormat::write(const quant::QuantizedWeight& weight) {
   check_announced(*plan_, weight);
   check_scales(weight);
-  const PackedNames names(weight.name);
-  const at::Tensor shape = at::tensor({weight.codes.size(0), weight.codes.size(1)}, at::kLong);
+  const std::vector<checkpoint::TensorInfo> infos = tensors_of(weight.name);
+  const std::vector<at::Tensor> tensors = layout_->pack(weight);
+  Expects(infos.size() == tensors.size());
   std::vector<WrittenTensor> written;
-  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
-    written.push_back(write_tensor(*writer_, name, tensor));
-  };
-  add(names.packed, quant::pack_rows(weight.codes, weight.format.bits));
-  add(names.scale, weight.scales);
-  add(names.shape, shape);
-  if (!weight.format.symmetric) add(names.zero_point, pack_zero_points(weight.zero_points, weight.format));
+  for (std::size_t i = 0; i < infos.size(); ++i) written.push_back(write_tensor(*writer_, infos[i].name, tensors[i]));
   return written;
 }
 
-std::vector<checkpoint::TensorInfo> CompressedTensorsFormat::tensors_of(const std::string& module) const {
-  const auto format = plan_->formats.find(module);
+const recipe::ModuleInfo& FolderFormat::module_of(const std::string& name) const {
   const auto found = std::find_if(plan_->modules.begin(), plan_->modules.end(),
-                                  [&](const recipe::ModuleInfo& info) { return info.name == module; });
-  if (format == plan_->formats.end() || found == plan_->modules.end()) return {};
-  return stored_tensors(*found, format->second);
+                                  [&](const recipe::ModuleInfo& info) { return info.name == name; });
+  if (found == plan_->modules.end()) fail(Code::internal, name, "the plan has no such module");
+  return *found;
 }
 
-std::string CompressedTensorsFormat::damage(const std::string& module,
-                                            const std::vector<WrittenTensor>& tensors) const {
+std::vector<checkpoint::TensorInfo> FolderFormat::tensors_of(const std::string& module) const {
+  const auto format = plan_->formats.find(module);
+  if (format == plan_->formats.end()) return {};
+  return layout_->tensors(module_of(module), format->second);
+}
+
+std::string FolderFormat::damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const {
   const std::vector<checkpoint::TensorInfo> wanted = tensors_of(module);
   const auto same = [](const checkpoint::TensorInfo& info, const WrittenTensor& tensor) {
     return info.name == tensor.name && info.byte_size() == tensor.bytes;
@@ -120,27 +112,23 @@ std::string CompressedTensorsFormat::damage(const std::string& module,
   return "";
 }
 
-void CompressedTensorsFormat::keep(const std::string& module) {
+void FolderFormat::keep(const std::string& module) {
   for (const checkpoint::TensorInfo& info : tensors_of(module)) writer_->keep(info.name);
 }
 
-quant::QuantizedWeight CompressedTensorsFormat::read(const std::string& module) const {
-  const quant::WeightFormat& format = plan_->formats.at(module);
-  const PackedNames names(module);
-  std::map<std::string, at::Tensor> stored;
-  for (const checkpoint::TensorInfo& info : tensors_of(module)) stored.emplace(info.name, read_tensor(*writer_, info));
-  const auto* shape = stored.at(names.shape).const_data_ptr<std::int64_t>();
-  quant::QuantizedWeight weight{module, format, {}, stored.at(names.scale), {}};
-  weight.codes = quant::unpack_rows(stored.at(names.packed), format.bits, shape[1]);
-  if (!format.symmetric) weight.zero_points = unpack_zero_points(stored.at(names.zero_point), format, shape[0]);
-  return weight;
+quant::QuantizedWeight FolderFormat::read(const std::string& module) const {
+  std::vector<at::Tensor> stored;
+  for (const checkpoint::TensorInfo& info : tensors_of(module)) stored.push_back(read_tensor(*writer_, info));
+  return layout_->unpack(module_of(module), plan_->formats.at(module), stored);
 }
 
-void CompressedTensorsFormat::finish() {
+void FolderFormat::finish() {
   copy_companions(plan_->checkpoint, directory_);
   write_text_file(join_path(directory_, "recipe.yaml"), plan_->recipe.dump(recipe::Syntax::yaml));
   writer_->finish();
-  write_text_file(join_path(directory_, "config.json"), planned_config(*plan_));
+  const Json config = layout_->quantization_config(*plan_);
+  if (layout_->config_has_own_file()) write_text_file(join_path(directory_, kConfigFile), config.dump(2) + "\n");
+  write_text_file(join_path(directory_, "config.json"), config_text(*plan_, config));
 }
 
 }  // namespace autoround::exporter

@@ -1,5 +1,5 @@
-// The default output: a folder in compressed-tensors' pack-quantized layout, read by vLLM and transformers unmodified.
-// Integer weights of 2 to 8 bits, symmetric or not, with scales by group, row or tensor.
+// An output that is a Hugging Face folder: safetensors shards in the checkpoint's order, written layer by layer, with
+// config.json and the checkpoint's other files. How a weight is stored is the layout's.
 #pragma once
 
 #include <memory>
@@ -7,15 +7,18 @@
 
 #include "checkpoint/shard_writer.hpp"
 #include "exporter/exporter.hpp"
+#include "exporter/folder_output.hpp"
+#include "exporter/layout.hpp"
 
 namespace autoround::exporter {
 
-class CompressedTensorsFormat final : public Exporter {
+class FolderFormat final : public Exporter {
  public:
-  explicit CompressedTensorsFormat(std::uint64_t max_shard_bytes = checkpoint::ShardWriter::default_shard_bytes)
-      : max_shard_bytes_(max_shard_bytes) {}
+  explicit FolderFormat(std::unique_ptr<const Layout> layout,
+                        std::uint64_t max_shard_bytes = checkpoint::ShardWriter::default_shard_bytes)
+      : layout_(std::move(layout)), max_shard_bytes_(max_shard_bytes) {}
 
-  void check(const ExportPlan& plan) const override;
+  void check(const ExportPlan& plan) const override { layout_->check(plan); }
   std::uint64_t disk_bytes(const ExportPlan& plan) const override;
   void begin(const ExportPlan& plan, const std::string& directory) override;
   std::vector<std::string> files() const override { return writer_->file_names(); }
@@ -28,8 +31,11 @@ class CompressedTensorsFormat final : public Exporter {
   void finish() override;
 
  private:
+  FolderPlan plan_tensors(const ExportPlan& plan) const;
+  const recipe::ModuleInfo& module_of(const std::string& name) const;
   std::vector<checkpoint::TensorInfo> tensors_of(const std::string& module) const;
 
+  std::unique_ptr<const Layout> layout_;
   std::uint64_t max_shard_bytes_;
   const ExportPlan* plan_ = nullptr;
   std::string directory_;

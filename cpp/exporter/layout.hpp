@@ -1,0 +1,30 @@
+// What differs between formats that are a Hugging Face folder: how one quantized weight is stored, and what config.json
+// says about it. FolderFormat does the rest.
+#pragma once
+
+#include <vector>
+
+#include "base/json.hpp"
+#include "exporter/exporter.hpp"
+
+namespace autoround::exporter {
+
+class Layout {
+ public:
+  virtual ~Layout() = default;
+  /// As Exporter::check.
+  virtual void check(const ExportPlan& plan) const = 0;
+  /// Names, types and shapes of the tensors that store one module.
+  virtual std::vector<checkpoint::TensorInfo> tensors(const recipe::ModuleInfo& module,
+                                                      const quant::WeightFormat& format) const = 0;
+  /// In the order of `tensors`.
+  virtual std::vector<at::Tensor> pack(const quant::QuantizedWeight& weight) const = 0;
+  /// The weight of which `pack` made `stored`.
+  virtual quant::QuantizedWeight unpack(const recipe::ModuleInfo& module, const quant::WeightFormat& format,
+                                        const std::vector<at::Tensor>& stored) const = 0;
+  virtual Json quantization_config(const ExportPlan& plan) const = 0;
+  /// Whether readers want the same in a file of its own, quantization_config.json.
+  virtual bool config_has_own_file() const { return false; }
+};
+
+}  // namespace autoround::exporter
