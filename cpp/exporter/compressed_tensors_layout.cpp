@@ -14,19 +14,19 @@ class CompressedTensorsLayout final : public Layout {
  public:
   void check(const ExportPlan& plan) const override { check_compressed_tensors(plan); }
 
-  std::vector<checkpoint::TensorInfo> tensors(const recipe::ModuleInfo& module,
+  std::vector<checkpoint::TensorInfo> tensors(const ExportPlan&, const recipe::ModuleInfo& module,
                                               const quant::WeightFormat& format) const override {
     return packed_tensors(module.name, module.shape.at(0), module.shape.at(1), format);
   }
 
-  std::vector<at::Tensor> pack(const quant::QuantizedWeight& weight) const override {
+  std::vector<at::Tensor> pack(const ExportPlan&, const quant::QuantizedWeight& weight) const override {
     std::vector<at::Tensor> stored = {quant::pack_rows(weight.codes, weight.format.bits), weight.scales,
                                       at::tensor({weight.codes.size(0), weight.codes.size(1)}, at::kLong)};
     if (!weight.format.symmetric) stored.push_back(pack_zero_points(weight.zero_points, weight.format));
     return stored;
   }
 
-  quant::QuantizedWeight unpack(const recipe::ModuleInfo& module, const quant::WeightFormat& format,
+  quant::QuantizedWeight unpack(const ExportPlan&, const recipe::ModuleInfo& module, const quant::WeightFormat& format,
                                 const std::vector<at::Tensor>& stored) const override {
     quant::QuantizedWeight weight{module.name, format, {}, stored[1], {}};
     weight.codes = quant::unpack_rows(stored[0], format.bits, module.shape.at(1));

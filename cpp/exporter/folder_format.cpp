@@ -54,7 +54,8 @@ at::Tensor read_tensor(const checkpoint::ShardWriter& writer, const checkpoint::
 }  // namespace
 
 FolderPlan FolderFormat::plan_tensors(const ExportPlan& plan) const {
-  return plan_folder(plan, [this](const auto& module, const auto& format) { return layout_->tensors(module, format); });
+  return plan_folder(plan,
+                     [&](const auto& module, const auto& format) { return layout_->tensors(plan, module, format); });
 }
 
 std::uint64_t FolderFormat::disk_bytes(const ExportPlan& plan) const {
@@ -78,7 +79,7 @@ std::vector<WrittenTensor> FolderFormat::write(const quant::QuantizedWeight& wei
   check_announced(*plan_, weight);
   check_scales(weight);
   const std::vector<checkpoint::TensorInfo> infos = tensors_of(weight.name);
-  const std::vector<at::Tensor> tensors = layout_->pack(weight);
+  const std::vector<at::Tensor> tensors = layout_->pack(*plan_, weight);
   Expects(infos.size() == tensors.size());
   std::vector<WrittenTensor> written;
   for (std::size_t i = 0; i < infos.size(); ++i) written.push_back(write_tensor(*writer_, infos[i].name, tensors[i]));
@@ -95,7 +96,7 @@ const recipe::ModuleInfo& FolderFormat::module_of(const std::string& name) const
 std::vector<checkpoint::TensorInfo> FolderFormat::tensors_of(const std::string& module) const {
   const auto format = plan_->formats.find(module);
   if (format == plan_->formats.end()) return {};
-  return layout_->tensors(module_of(module), format->second);
+  return layout_->tensors(*plan_, module_of(module), format->second);
 }
 
 std::string FolderFormat::damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const {
@@ -119,7 +120,7 @@ void FolderFormat::keep(const std::string& module) {
 quant::QuantizedWeight FolderFormat::read(const std::string& module) const {
   std::vector<at::Tensor> stored;
   for (const checkpoint::TensorInfo& info : tensors_of(module)) stored.push_back(read_tensor(*writer_, info));
-  return layout_->unpack(module_of(module), plan_->formats.at(module), stored);
+  return layout_->unpack(*plan_, module_of(module), plan_->formats.at(module), stored);
 }
 
 void FolderFormat::finish() {

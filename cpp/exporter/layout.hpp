@@ -15,12 +15,13 @@ class Layout {
   /// As Exporter::check.
   virtual void check(const ExportPlan& plan) const = 0;
   /// Names, types and shapes of the tensors that store one module.
-  virtual std::vector<checkpoint::TensorInfo> tensors(const recipe::ModuleInfo& module,
+  virtual std::vector<checkpoint::TensorInfo> tensors(const ExportPlan& plan, const recipe::ModuleInfo& module,
                                                       const quant::WeightFormat& format) const = 0;
   /// In the order of `tensors`.
-  virtual std::vector<at::Tensor> pack(const quant::QuantizedWeight& weight) const = 0;
+  virtual std::vector<at::Tensor> pack(const ExportPlan& plan, const quant::QuantizedWeight& weight) const = 0;
   /// The weight of which `pack` made `stored`.
-  virtual quant::QuantizedWeight unpack(const recipe::ModuleInfo& module, const quant::WeightFormat& format,
+  virtual quant::QuantizedWeight unpack(const ExportPlan& plan, const recipe::ModuleInfo& module,
+                                        const quant::WeightFormat& format,
                                         const std::vector<at::Tensor>& stored) const = 0;
   virtual Json quantization_config(const ExportPlan& plan) const = 0;
   /// Whether readers want the same in a file of its own, quantization_config.json.

@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "exporter/compressed_tensors_config.hpp"
 #include "exporter/packed_module.hpp"
+#include "exporter/transposed_source.hpp"
 #include "model/spec.hpp"
 #include "quant/packing.hpp"
 #include "recipe/matching.hpp"
@@ -216,9 +217,11 @@ std::shared_ptr<model::WeightSource> open_weights(std::shared_ptr<const Checkpoi
   const auto quantization = config.object("quantization_config");
   if (!quantization) fail(Code::parse, config.subject(), "`quantization_config` is null");
   const std::string method = quantization->string_or("quant_method", "");
+  if (is_transposed(method)) return open_transposed(std::move(checkpoint), *quantization);
   if (method != "compressed-tensors") {
     fail(Code::unsupported, config.subject(),
-         "weights quantized by " + quote(method) + " cannot be read, only those of compressed-tensors");
+         "weights quantized by " + quote(method) +
+             " cannot be read, only those of compressed-tensors, auto-round, gptq and awq");
   }
   auto modules = read_modules(*checkpoint, read_groups(*quantization));
   return std::make_shared<PackedWeights>(std::move(checkpoint), std::move(modules));

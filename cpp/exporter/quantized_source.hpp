@@ -1,4 +1,4 @@
-// Reads back what the exporters write: a WeightSource that dequantizes a compressed-tensors folder tensor by tensor.
+// Reads back what the exporters write: a WeightSource that dequantizes a folder tensor by tensor.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,8 @@
 
 namespace autoround::exporter {
 
-/// Weights of any folder this library can evaluate: full precision, or compressed-tensors pack-quantized.
+/// Weights of any folder this library can evaluate: full precision, compressed-tensors pack-quantized, or the
+/// containers of auto-round, GPTQ and AWQ.
 /// @throws Error unsupported: another quantization method or format, naming it.
 std::shared_ptr<model::WeightSource> open_weights(std::shared_ptr<const checkpoint::Checkpoint> checkpoint);
 

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "exporter/auto_round_layout.hpp"
 #include "exporter/compressed_tensors_layout.hpp"
 #include "exporter/exporter.hpp"
 #include "exporter/folder_format.hpp"
@@ -24,6 +25,11 @@ std::unique_ptr<Exporter> folder() {
 const std::vector<Format>& formats() {
   static const std::vector<Format> table = {
       {"compressed-tensors", folder<compressed_tensors_layout>, std::nullopt},
+      {"auto_round", folder<auto_round_layout>, at::kHalf},
+      {"auto_round:auto_gptq", folder<auto_round_gptq_layout>, at::kHalf},
+      {"auto_round:auto_awq", folder<auto_round_awq_layout>, at::kHalf},
+      {"auto_gptq", folder<auto_gptq_layout>, at::kHalf},
+      {"auto_awq", folder<auto_awq_layout>, at::kHalf},
   };
   return table;
 }

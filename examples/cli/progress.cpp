@@ -87,7 +87,10 @@ void Progress::show(const autoround_event* event) {
       print_json(event, elapsed);
       return;
     case Style::lines:
-      if (kind == AUTOROUND_EVENT_BLOCK_END)
+      if (kind != AUTOROUND_EVENT_BLOCK_END) return;
+      if (std::isnan(autoround_event_loss(event)))  // no data
+        std::fprintf(stderr, "%s: rounded, %.1f s\n", autoround_event_name(event), elapsed);
+      else
         std::fprintf(stderr, "%s: loss %.4g, best iteration %lld, %.1f s\n", autoround_event_name(event),
                      autoround_event_loss(event), static_cast<long long>(autoround_event_iteration(event)), elapsed);
       return;

@@ -141,3 +141,24 @@ TEST_CASE("plan: says what would happen to every linear layer", "[capi][oneshot]
   CHECK(text.find("model.layers.1.mlp.down_proj") != std::string::npos);
   CHECK(text.find("ignored") != std::string::npos);
 }
+
+TEST_CASE("oneshot: several formats of one run hold the same weights", "[capi][oneshot]") {
+  host::Toy toy;
+  host::ok(autoround_recipe_set_string, toy.recipe.get(), "scale_dtype", "float16");  // that all of them store
+  const std::vector<std::string> formats = {"compressed-tensors", "auto_round", "auto_gptq"};
+  for (const std::string& format : formats)
+    host::ok(autoround_options_set_output, toy.options.get(), toy.output(format).c_str(), format.c_str());
+  toy.oneshot();
+  const double expected = perplexity(toy.output(formats[0]), toy.data);
+  CHECK(perplexity(toy.output(formats[1]), toy.data) == expected);
+  CHECK(perplexity(toy.output(formats[2]), toy.data) == expected);
+}
+
+TEST_CASE("oneshot: formats that store scales of different types are refused together", "[capi][oneshot]") {
+  host::Toy toy;
+  toy.write_to("first");
+  host::ok(autoround_options_set_output, toy.options.get(), toy.output("second").c_str(), "auto_gptq");
+  const host::Failure failure = toy.failing_oneshot();
+  CHECK(failure.status == AUTOROUND_ERROR_INVALID_ARGUMENT);
+  CHECK(failure.subject == "scale_dtype");
+}

@@ -1,7 +1,7 @@
-// export_tool MODEL OUTPUT RECIPE.yaml...
-// Rounds a checkpoint to nearest as each recipe says and writes OUTPUT/<recipe's name>, a compressed-tensors folder,
-// and OUTPUT/<recipe's name>.expected, the weights that a loader must see and the logits that this library computes
-// from the folder. load_compressed_tensors.py compares.
+// export_tool FORMAT MODEL OUTPUT RECIPE.yaml...
+// Rounds a checkpoint to nearest as each recipe says and writes OUTPUT/<recipe's name>, a folder in that format, and
+// OUTPUT/<recipe's name>.expected, the weights that a loader must see and the logits that this library computes from
+// the folder. load_compressed_tensors.py and load_auto_round.py compare.
 #include <ATen/ATen.h>
 #include <sys/stat.h>
 
@@ -21,7 +21,6 @@ namespace {
 namespace ar = autoround;
 using ar::checkpoint::Checkpoint;
 
-constexpr const char* kFormat = "compressed-tensors";
 using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 void make_directory(const std::string& path) {
@@ -41,13 +40,13 @@ ar::quant::QuantizedWeight round_to_nearest(const ar::recipe::ModuleInfo& module
 }
 
 /// Quantizes and writes; returns every dequantized weight by tensor name.
-Tensors export_folder(const Checkpoint& checkpoint, const ar::model::WeightSource& weights,
+Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, const ar::model::WeightSource& weights,
                       const ar::recipe::Recipe& recipe, const std::string& directory) {
   const auto spec = ar::model::read_spec(checkpoint.config());
   const auto modules = ar::model::list_modules(spec, checkpoint);
   const auto assignment = ar::recipe::assign(recipe, modules, ar::Logger());
   const auto groups = recipe.groups();
-  const at::ScalarType scale_type = ar::exporter::scale_type(kFormat, ar::checkpoint::DType::bf16, recipe.scale_dtype);
+  const at::ScalarType scale_type = ar::exporter::scale_type(format, ar::checkpoint::DType::bf16, recipe.scale_dtype);
   ar::exporter::ExportPlan plan{checkpoint, recipe, modules, assignment, {}, spec.tie_word_embeddings};
   for (const auto& entry : assignment.linears) {
     if (!entry.group) continue;
@@ -55,7 +54,7 @@ Tensors export_folder(const Checkpoint& checkpoint, const ar::model::WeightSourc
     plan.formats.emplace(entry.module->name, ar::quant::weight_format(args, scale_type));
   }
 
-  const auto exporter = ar::exporter::make_exporter(kFormat);
+  const auto exporter = ar::exporter::make_exporter(format);
   exporter->check(plan);
   exporter->begin(plan, directory);
   Tensors expected;
@@ -98,7 +97,8 @@ void write_expected(const std::string& directory, const Tensors& tensors) {
   writer.finish();
 }
 
-void run(const std::string& model, const std::string& output, const std::vector<std::string>& recipes) {
+void run(const std::string& format, const std::string& model, const std::string& output,
+         const std::vector<std::string>& recipes) {
   const at::NoGradGuard no_grad;
   const auto checkpoint = Checkpoint::open(model, ar::Logger());
   const auto weights = ar::model::checkpoint_weights(checkpoint);
@@ -107,7 +107,7 @@ void run(const std::string& model, const std::string& output, const std::vector<
   for (const auto& recipe : recipes) {
     const std::string directory = ar::join_path(output, stem(recipe));
     make_directory(directory);
-    Tensors expected = export_folder(*checkpoint, *weights, ar::recipe::Recipe::load(recipe), directory);
+    Tensors expected = export_folder(format, *checkpoint, *weights, ar::recipe::Recipe::load(recipe), directory);
     expected.emplace_back("ids", ids);
     expected.emplace_back("logits", compute_logits(directory, ids));
     write_expected(directory + ".expected", expected);
@@ -117,12 +117,12 @@ void run(const std::string& model, const std::string& output, const std::vector<
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::cerr << "usage: export_tool MODEL OUTPUT RECIPE.yaml...\n";
+  if (argc < 5) {
+    std::cerr << "usage: export_tool FORMAT MODEL OUTPUT RECIPE.yaml...\n";
     return 2;
   }
   try {
-    run(argv[1], argv[2], {argv + 3, argv + argc});
+    run(argv[1], argv[2], argv[3], {argv + 4, argv + argc});
     return 0;
   } catch (const ar::Error& error) {
     std::cerr << error.subject() << ": " << error.what() << "\n";

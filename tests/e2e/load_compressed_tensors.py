@@ -154,7 +154,7 @@ def check_all(tool):
                     files.append(root / f"{name}.yaml")  # JSON is YAML
                     modifier = {"iters": 0, "config_groups": groups, "ignore": ignore, "layers": LAYERS.get(name, {})}
                     files[-1].write_text(json.dumps({"test_stage": {"modifiers": {"AutoRoundModifier": modifier}}}))
-            subprocess.run([tool, model, output, *files], check=True)
+            subprocess.run([tool, "compressed-tensors", model, output, *files], check=True)
             for name, (of_tied, _, _, default_path) in cases.items():
                 if of_tied == tied:
                     check(output / name, output / f"{name}.expected", default_path)

@@ -183,7 +183,8 @@ TEST_CASE("quantized source: tensors that do not fit together", "[exporter]") {
 
 TEST_CASE("quantized source: configurations that it cannot honour", "[exporter]") {
   using T = std::map<std::string, at::Tensor>&;
-  check_refused(Code::unsupported, "`gptq`", [](T, Json& c) { c["quantization_config"]["quant_method"] = "gptq"; });
+  check_refused(Code::unsupported, "`bitsandbytes`",
+                [](T, Json& c) { c["quantization_config"]["quant_method"] = "bitsandbytes"; });
   check_refused(Code::unsupported, "`int-quantized`", [](T, Json& c) { scheme(c)["format"] = "int-quantized"; });
   check_refused(Code::unsupported, "`float`", [](T, Json& c) { scheme(c)["weights"]["type"] = "float"; });
   check_refused(Code::unsupported, "activations", [](T, Json& c) { scheme(c)["input_activations"] = Json::object(); });

@@ -1,0 +1,136 @@
+"""Loads folders of auto-round's, GPTQ's and AWQ's formats with the code that others wrote and compares them with what was written.
+
+  load_auto_round.py --tool EXPORT_TOOL
+
+- auto_round: transformers with auto-round's layers finds every key, each layer computes with our dequantized weight bit for bit, and this library's
+  logits of the folder are those of transformers in fp32 on these weights.
+- auto_awq and auto_round:auto_awq: auto-round's own unpacking gives our weights bit for bit (its AWQ layers need a GPU).
+- auto_gptq: the tensors are those of auto_round:auto_gptq, which the first check loads, with g_idx.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+os.environ["TQDM_DISABLE"] = "1"  # read while the libraries are imported
+os.environ["AR_LOG_LEVEL"] = "ERROR"
+
+import torch
+from auto_round import __version__ as auto_round_version
+from auto_round.export.export_to_awq.utils import dequantize_gemm
+from load_compressed_tensors import group, logits_of, make_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging
+
+MIXED = {
+    "down": group(["model.layers.1.mlp.down_proj"], 8, True, "group"),
+    "rest": group(["Linear"], 4, True, "group"),
+}
+
+
+def cases():
+    """format -> name -> (config groups, ignore)"""
+    uniform = {f"w{bits}_{'sym' if symmetric else 'asym'}_{strategy}": ({"all": group(["Linear"], bits, symmetric, strategy)}, ["lm_head"])
+               for bits in (2, 3, 4, 8) for symmetric in (True, False) for strategy in ("group", "channel")}
+    mixed = {"mixed": (MIXED, ["lm_head", "re:.*layers.0.self_attn.o_proj"])}
+    symmetric = {name: case for name, case in uniform.items() if "_sym_" in name}
+    awq = {name: case for name, case in uniform.items() if name.startswith("w4_")}
+    head = {"head": ({"all": group(["Linear"], 4, True, "group")}, [])}
+    return {"auto_round": uniform | mixed | head, "auto_round:auto_gptq": symmetric | mixed, "auto_gptq": symmetric | mixed,
+            "auto_round:auto_awq": awq, "auto_awq": awq}
+
+
+def weight_of(layer, columns):
+    """What a quantized layer multiplies with: each product of the identity is one weight, so nothing is rounded."""
+    with torch.no_grad():
+        return layer(torch.eye(columns, dtype=torch.float16)).t()
+
+
+def check_loaded(folder, expected):
+    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16, output_loading_info=True)
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        assert not info.get(problem), f"{folder.name}: {problem}: {info[problem]}"
+    layers = {name: module for name, module in model.named_modules() if hasattr(module, "qweight")}
+    quantized = {name.removesuffix(".weight") for name in expected if name.endswith(".weight")}
+    assert set(layers) == quantized, f"{folder.name}: quantized layers {set(layers) ^ quantized}"
+    for name, layer in layers.items():
+        weight = expected[name + ".weight"]
+        assert torch.equal(weight_of(layer, weight.shape[1]), weight), f"{folder.name}: {name} computes with other weights"
+
+
+def check_awq(folder, expected):
+    stored, config = load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())["quantization_config"]
+    for name, weight in expected.items():
+        if not name.endswith(".weight"):
+            continue
+        layer = name.removesuffix(".weight")
+        size = config["group_size"] if config["group_size"] > 0 else weight.shape[1]
+        found = dequantize_gemm(stored[layer + ".qweight"], stored[layer + ".qzeros"], stored[layer + ".scales"], 4, size)
+        assert torch.equal(found.t(), weight), f"{folder.name}: {layer} unpacks to other weights"
+
+
+def check_gptq(folder, twin):
+    stored, other = load_file(folder / "model.safetensors"), load_file(twin / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())["quantization_config"]
+    extra = {name: tensor for name, tensor in stored.items() if name not in other}
+    assert not set(other) - set(stored) and all(torch.equal(stored[name], other[name]) for name in other), f"{folder.name}: other tensors"
+    for name, tensor in extra.items():
+        columns = tensor.numel()
+        size = columns // stored[name.replace("g_idx", "scales")].shape[0]
+        assert name.endswith(".g_idx") and torch.equal(tensor, (torch.arange(columns) // size).int()), f"{folder.name}: {name}"
+    assert len(extra) == sum(name.endswith(".qweight") for name in stored) and config["quant_method"] == "gptq"
+
+
+def check_logits(folder, expected, plain_model):
+    """This library's logits of the folder against transformers on the weights that were written."""
+    plain = AutoModelForCausalLM.from_pretrained(plain_model, dtype=torch.float32)
+    state = plain.state_dict()
+    for name, tensor in expected.items():
+        if name.endswith(".weight"):
+            state[name].copy_(tensor.float())
+    found = logits_of(plain.eval(), expected["ids"]).reshape(expected["logits"].shape)
+    distance = ((found - expected["logits"]).abs().max() / expected["logits"].abs().max()).item()
+    assert distance < 1e-5, f"{folder.name}: logits differ from ours by {distance:.2e} of the largest"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tool", required=True)
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    count = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        root = pathlib.Path(temporary)
+        model = root / "model"
+        make_model(model, tied=False)
+        for name_of_format, of_format in cases().items():
+            output = root / name_of_format.replace(":", "-")
+            output.mkdir()
+            files = []
+            for name, (groups, ignore) in of_format.items():
+                files.append(output / f"{name}.yaml")  # JSON is YAML
+                files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, "config_groups": groups, "ignore": ignore}}))
+            subprocess.run([arguments.tool, name_of_format, model, output, *files], check=True)
+            for name in of_format:
+                folder = output / name
+                expected = load_file(output / f"{name}.expected" / "model.safetensors")
+                if "awq" in name_of_format:
+                    check_awq(folder, expected)
+                elif name_of_format == "auto_gptq":
+                    check_gptq(folder, root / "auto_round-auto_gptq" / name)
+                elif json.loads((folder / "config.json").read_text())["quantization_config"]["packing_format"].endswith("awq"):
+                    check_awq(folder, expected)
+                else:
+                    check_loaded(folder, expected)
+                check_logits(folder, expected, model)
+                count += 1
+    print(f"{count} folders accepted by auto-round {auto_round_version}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
