@@ -61,16 +61,19 @@ function(autoround_use_torch target)
   endif()
 endfunction()
 
-# autoround_component(<folder> SOURCES a.cpp ... [TORCH] [LINK lib...])
+# autoround_component(<folder> SOURCES a.cpp ... [TORCH] [SMALL] [LINK lib...])
 # One folder of cpp/ is one static library, autoround_<folder>, that names the folders it uses in LINK.
 # Registries are plain tables, never static initialisers, so nothing is lost when the archive is linked.
 function(autoround_component name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;SMALL" "" "SOURCES;LINK" ${ARGN})
   set(target autoround_${name})
   add_library(${target} STATIC ${ARG_SOURCES})
   target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/cpp" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(${target} PRIVATE autoround_compile PUBLIC AutoRound::headers ${ARG_LINK})
   if(ARG_TORCH)
     autoround_use_torch(${target})
+  endif()
+  if(ARG_SMALL) # runs once in a run; not with TORCH, whose precompiled header has the other level
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-Os>)
   endif()
 endfunction()
