@@ -75,6 +75,11 @@ Groups groups_of(const RoundingState& state, const Scales& scales) {
   return result;
 }
 
+/// What the signed step follows: the gradient, or with momentum the decaying sum of all so far.
+at::Tensor direction(const RoundingState& state, const at::Tensor& velocity, const at::Tensor& gradient) {
+  return state.momentum == 0.0 ? gradient : velocity.mul_(state.momentum).add_(gradient);
+}
+
 /// The chain from a scale's gradient to min_scale and max_scale, as autograd walks it. docs/algorithm.md.
 void step_scales(const RoundingState& state, const Groups& groups, const at::Tensor& gradient,
                  const at::Tensor& of_value, float rate) {
@@ -102,8 +107,8 @@ void step_scales(const RoundingState& state, const Groups& groups, const at::Ten
     of_max = at::where(range.raw >= format.smallest_scale(), of_scale, none) / (format.levels() - 1);
     of_min = -of_max - of_zero / scale;
   }
-  state.min_scale.sub_((of_min * state.weight_min).sign(), rate);
-  state.max_scale.sub_((of_max * state.weight_max).sign(), rate);
+  state.min_scale.sub_(direction(state, state.min_velocity, of_min * state.weight_min).sign(), rate);
+  state.max_scale.sub_(direction(state, state.max_velocity, of_max * state.weight_max).sign(), rate);
 }
 
 }  // namespace
@@ -120,7 +125,7 @@ void update(const RoundingState& state, const at::Tensor& gradient, StepRates ra
   const at::Tensor of_weight = grouped(state.format, gradient).to(at::kFloat);
   const at::Tensor of_code = of_weight * groups.scale;
   const at::Tensor of_value = at::where(groups.rounded == groups.centred, of_code, at::zeros_like(of_code));
-  state.value.sub_(ungrouped(of_value, gradient).sign(), rates.value);
+  state.value.sub_(direction(state, state.value_velocity, ungrouped(of_value, gradient)).sign(), rates.value);
   if (state.tune_minmax) step_scales(state, groups, of_weight, of_value, rates.minmax);
 }
 

@@ -97,6 +97,13 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   return state;
 }
 
+void add_momentum(RoundingState& state, double momentum) {
+  state.momentum = momentum;
+  state.value_velocity = zeros_like_weight(state.weight, at::kFloat);
+  state.min_velocity = at::zeros_like(state.min_scale);
+  state.max_velocity = at::zeros_like(state.max_scale);
+}
+
 void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
   check_like_weight(state, out, "out");
   use_kernels(state, fused) ? fused::forward(state, out, kernels()) : plain::forward(state, out);
@@ -106,7 +113,7 @@ SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool
     : state_(&state), rates_(rates) {
   if (!state.value.defined())
     fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
-  if (use_kernels(state, fused)) {
+  if (use_kernels(state, fused) && state.momentum == 0.0) {
     fused_ = std::make_unique<fused::Step>(state, rates, is_best, kernels());
   } else if (is_best) {
     plain::keep_best(state);

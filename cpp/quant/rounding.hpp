@@ -33,12 +33,18 @@ struct RoundingState {
   at::Tensor best_scales;       // format.scale_type [out, G]
   at::Tensor best_zero_points;  // uint8 [out, G], undefined when symmetric
   bool tune_minmax = true;
+  double momentum = 0.0;                                  // how much of the gradients of earlier steps is kept
+  at::Tensor value_velocity, min_velocity, max_velocity;  // fp32, like what they move; with momentum only
 };
 
 /// V = 0 when `trainable`, else undefined; min_scale = max_scale = 1. `tune_minmax` false leaves them there.
 /// @param weight bf16 or fp32 [out, in], columns contiguous; kept, not copied.
 /// @throws Error numeric: a value is NaN or infinite, or a scale would overflow format.scale_type.
 RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable);
+
+/// Steps then follow the sign of the gradients' decaying sum, as auto-round's SignSGD with momentum does. Only the
+/// plain implementation keeps that sum, which takes as much memory as V.
+void add_momentum(RoundingState& state, double momentum);
 
 struct StepRates {
   float value = 0.f, minmax = 0.f;  // learning rates of this iteration (fp32 recursion, see tuner)

@@ -84,11 +84,15 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte); in fp32 also the gradient (of the
   // largest projection, about half of all), which in bf16 is never whole. Streams: input, target, output and the normed
   // input of every sample.
-  const std::int64_t gradient = shape.element_bytes == 2 ? 0 : 2;
+  const bool fused = recipe.enable_torch_compile && recipe.momentum == 0.0;
+  // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
+  const std::int64_t temporaries =
+      (shape.element_bytes == 2 ? 0 : 2) + (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
   const std::int64_t per_weight =
-      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + gradient : 2 * shape.element_bytes + 1;
+      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + temporaries : 2 * shape.element_bytes + 1;
   const std::int64_t streams = 4 * tokens * spec.hidden_size * shape.element_bytes;
-  const std::int64_t activations = batch_tokens(recipe, shape) * activation_width(spec) * shape.element_bytes;
+  const std::int64_t kept = recipe.enable_torch_compile ? 1 : 4;  // plain operations keep what the fused compute again
+  const std::int64_t activations = batch_tokens(recipe, shape) * activation_width(spec) * shape.element_bytes * kept;
   return resident_bytes() + static_cast<std::uint64_t>(shape.tuned_weights * per_weight + streams + activations);
 }
 

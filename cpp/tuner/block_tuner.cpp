@@ -26,10 +26,7 @@ void check(const TuneOptions& options) {
   want(options.batch_size > 0, "batch_size", "must be at least 1");
   want(options.gradient_accumulate_steps > 0, "gradient_accumulate_steps", "must be at least 1");
   want(options.lr >= 0.0 && options.minmax_lr >= 0.0, "lr", "a learning rate is negative; 0 means 1/iters");
-  if (options.momentum != 0.0) {
-    fail(Code::unsupported, "momentum",
-         "is " + format_number(options.momentum) + "; signed steps are taken without it (0)");
-  }
+  want(options.momentum >= 0.0 && options.momentum < 1.0, "momentum", "must be at least 0 and below 1");
 }
 
 void check(const BlockData& data) {

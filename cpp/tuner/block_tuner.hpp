@@ -22,7 +22,7 @@ struct TuneOptions {
   std::int64_t gradient_accumulate_steps = 1;
   double lr = 0.0;         // 0: 1/iters (2/iters from 1000 iterations on for layers of at most 3 bits)
   double minmax_lr = 0.0;  // 0: as lr
-  double momentum = 0.0;
+  double momentum = 0.0;   // of the signed steps; not 0: they are taken by plain operations
   std::int64_t dynamic_max_gap = -1;
   bool enable_minmax_tuning = true;
   bool not_use_best_mse = false;

@@ -12,7 +12,7 @@ namespace autoround::tuner {
 
 RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::string, quant::WeightFormat>& formats,
                                const TuneOptions& options)
-    : fused_(options.fused) {
+    : fused_(options.fused && options.momentum == 0.0) {
   for (model::Projection* projection : layer.projections()) {
     const at::Tensor original = projection->weight;
     TunedProjection tuned{.projection = projection, .parts = {}, .gradient_sum = {}};
@@ -23,6 +23,7 @@ RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::s
                              quant::make_rounding_state(format->second, original.narrow(0, part.row, part.rows),
                                                         options.enable_minmax_tuning, options.iters > 0),
                              LayerRates(options, format->second.bits)});
+      if (options.momentum != 0.0) quant::add_momentum(tuned.parts.back().state, options.momentum);
     }
     if (tuned.parts.empty()) continue;
     projection->weight = model::mapped_tensor(original.sizes(), original.scalar_type());

@@ -95,6 +95,35 @@ TEST_CASE("rounding: a step moves V against the gradient inside the clamp and ke
   }
 }
 
+TEST_CASE("rounding: with momentum a step follows the decaying sum of the gradients", "[quant]") {
+  const at::Tensor weight = normal({4, 64}, 3) * 0.05;
+  RoundingState state = make_rounding_state(format(4, true, 32), weight, true, true);
+  add_momentum(state, 0.5);
+  const at::Tensor first = normal(weight.sizes(), 4), second = normal(weight.sizes(), 5);
+  at::Tensor out = at::empty_like(weight), velocity = at::zeros_like(weight), value = at::zeros_like(weight);
+  for (const at::Tensor& gradient : {first, second}) {
+    const at::Tensor range_before = state.max_velocity.clone();
+    qdq_forward(state, out, false);
+    // What reaches V: the gradient times the scale, where the code is not clamped. Only its sign and size count here.
+    RoundingState same = state;
+    same.value = state.value.clone();
+    same.min_scale = state.min_scale.clone();
+    same.max_scale = state.max_scale.clone();
+    same.value_velocity = at::zeros_like(weight);
+    same.min_velocity = at::zeros_like(state.min_velocity);
+    same.max_velocity = at::zeros_like(state.max_velocity);
+    qdq_update(same, gradient, {1e-3f, 1e-3f}, false, false);
+    velocity = velocity * 0.5 + same.value_velocity;
+    value = value - 1e-3f * velocity.sign();
+    qdq_update(state, gradient, {1e-3f, 1e-3f}, false, /*fused=*/true);  // which has no place for it
+    CHECK(at::equal(state.value_velocity, velocity));
+    CHECK(at::allclose(state.value, value, 0, 1e-9));
+    CHECK(at::equal(state.max_velocity, range_before * 0.5 + same.max_velocity));
+  }
+  CHECK_FALSE(
+      at::equal(velocity.sign(), (second * at::sign(at::ones({1}))).sign()));  // the first gradient still counts
+}
+
 TEST_CASE("rounding: without minmax tuning the scale factors stay", "[quant]") {
   for (const bool fused : {false, true}) {
     RoundingState state = make_rounding_state(format(4, false, 32), normal({4, 64}, 3), false, true);
