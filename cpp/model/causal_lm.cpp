@@ -25,7 +25,8 @@ at::Tensor CausalLm::embed(const at::Tensor& ids) const {
     fail(Code::parse, name,
          "the tensor has rows of " + std::to_string(rows.size(1)) + " elements; config.json implies " +
              std::to_string(spec_.hidden_size));
-  return rows.index_select(0, place);
+  const at::Tensor embeddings = rows.index_select(0, place);
+  return spec_.embedding_multiplier == 1.0 ? embeddings : embeddings * spec_.embedding_multiplier;
 }
 
 std::unique_ptr<DecoderLayer> CausalLm::load_layer(std::size_t index) const {
@@ -51,7 +52,8 @@ at::Tensor CausalLm::logits(const at::Tensor& hidden, Ops& ops) const {
     final_norm_ = norm;
     head_ = {.weight = head, .parts = {{.name = spec_.lm_head, .rows = spec_.vocab_size}}};
   }
-  return ops.linear(head_, ops.rms_norm(hidden, final_norm_, spec_.norm_eps)).to(at::kFloat);
+  const at::Tensor logits = ops.linear(head_, ops.rms_norm(hidden, final_norm_, spec_.norm_eps)).to(at::kFloat);
+  return spec_.logits_scaling == 1.0 ? logits : logits / spec_.logits_scaling;
 }
 
 }  // namespace autoround::model

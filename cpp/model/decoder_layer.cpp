@@ -91,9 +91,13 @@ at::Tensor DecoderLayer::forward_normed(const at::Tensor& x, const at::Tensor& n
                                           .q_norm = q_norm_,
                                           .k_norm = k_norm_,
                                           .norm_eps = norm_eps_});
-  const auto [residual, mlp_input] = ops.add_rms_norm(x, ops.linear(out_, heads), post_attention_norm_, norm_eps_);
+  const auto branch = [&](const at::Tensor& output) {
+    return spec_.residual_multiplier == 1.0 ? output : output * spec_.residual_multiplier;
+  };
+  const auto [residual, mlp_input] =
+      ops.add_rms_norm(x, branch(ops.linear(out_, heads)), post_attention_norm_, norm_eps_);
   const at::Tensor activated = ops.gated_activation(ops.linear(gate_up_, mlp_input), spec_.mlp.activation);
-  return residual + ops.linear(down_, activated);
+  return residual + branch(ops.linear(down_, activated));
 }
 
 }  // namespace autoround::model

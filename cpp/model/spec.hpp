@@ -50,6 +50,7 @@ struct MlpSpec {
 struct LayerSpec {
   AttentionSpec attention;
   MlpSpec mlp;
+  double residual_multiplier = 1.0;  // of both branches before they are added
 };
 
 struct DecoderSpec {
@@ -59,6 +60,8 @@ struct DecoderSpec {
   std::string model_class, pretrained_class, attention_class, mlp_class, norm_class, rotary_class;
   std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
   double norm_eps = 1e-6;
+  double embedding_multiplier = 1.0;  // of the embeddings
+  double logits_scaling = 1.0;        // divides the logits
   bool tie_word_embeddings = false;
   std::vector<LayerSpec> layers;
   // Names in the checkpoint. Layer i lives under layer_prefix + "i.".

@@ -1,6 +1,6 @@
 """Loads compressed-tensors folders with transformers and compressed-tensors and compares them with what was written.
 
-  load_compressed_tensors.py --tool EXPORT_TOOL    tiny random llamas, every scheme
+  load_compressed_tensors.py --tool EXPORT_TOOL    tiny random llamas, every scheme; every other family, one scheme
   load_compressed_tensors.py FOLDER [EXPECTED]     one folder; EXPECTED as export_tool writes it
 
 A folder is accepted when transformers finds every key and no other, when each dequantized weight equals ours bit for
@@ -24,7 +24,8 @@ import torch
 from compressed_tensors import __version__ as compressed_tensors_version
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig, LlamaConfig, LlamaForCausalLM
+from transformers import (AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig, GraniteConfig, LlamaConfig, MistralConfig,
+                          Qwen2Config, Qwen3Config, SmolLM3Config)
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
@@ -86,13 +87,12 @@ def check(folder, expected_folder=None, default_path=True):
         )
 
 
-def make_model(folder, tied):
+def make_model(folder, tied, config_class=LlamaConfig, **options):
     torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=256, intermediate_size=384, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=128, max_position_embeddings=64, tie_word_embeddings=tied, initializer_range=0.1,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    config = config_class(**{
+        "hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 128, "max_position_embeddings": 64, "tie_word_embeddings": tied, "initializer_range": 0.1, **options})
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
 
 
 def weights(bits, symmetric, strategy):
@@ -132,6 +132,15 @@ def recipes():
     return cases
 
 
+# Besides llama, each with what sets it apart.
+FAMILIES = {
+    "granite": (GraniteConfig, {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "logits_scaling": 2.0, "attention_multiplier": 0.1}),
+    "mistral": (MistralConfig, {"sliding_window": 7}),
+    "qwen2": (Qwen2Config, {}),
+    "qwen3": (Qwen3Config, {"head_dim": 32}),
+    "smollm3": (SmolLM3Config, {"num_hidden_layers": 4, "pad_token_id": 0}),
+}
+
 # Schemes of single layers, by case.
 LAYERS = {"own_layers": {
     "lm_head": {"scheme": "W8A16"},
@@ -158,7 +167,16 @@ def check_all(tool):
             for name, (of_tied, _, _, default_path) in cases.items():
                 if of_tied == tied:
                     check(output / name, output / f"{name}.expected", default_path)
-    return len(cases)
+        recipe = root / "w4.yaml"
+        modifier = {"iters": 0, "config_groups": {"all": group(["Linear"], 4, True, "group")}, "ignore": ["lm_head"]}
+        recipe.write_text(json.dumps({"AutoRoundModifier": modifier}))
+        for name, (config_class, options) in FAMILIES.items():
+            output = root / f"{name}-output"
+            make_model(root / name, False, config_class, **options)
+            output.mkdir()
+            subprocess.run([tool, "compressed-tensors", root / name, output, recipe], check=True)
+            check(output / "w4", output / "w4.expected")
+    return len(cases) + len(FAMILIES)
 
 
 def main():

@@ -16,9 +16,11 @@ struct Family {
 
 gsl::span<const Family> families();
 
+DecoderSpec read_granite(const checkpoint::HfConfig& config);
 DecoderSpec read_llama(const checkpoint::HfConfig& config);
 DecoderSpec read_mistral(const checkpoint::HfConfig& config);
 DecoderSpec read_qwen2(const checkpoint::HfConfig& config);
 DecoderSpec read_qwen3(const checkpoint::HfConfig& config);
+DecoderSpec read_smollm3(const checkpoint::HfConfig& config);
 
 }  // namespace autoround::model

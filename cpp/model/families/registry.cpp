@@ -7,11 +7,13 @@
 namespace autoround::model {
 
 gsl::span<const Family> families() {
-  static constexpr std::array<Family, 4> table{{
+  static constexpr std::array<Family, 6> table{{
+      {"granite", read_granite},
       {"llama", read_llama},
       {"mistral", read_mistral},
       {"qwen2", read_qwen2},
       {"qwen3", read_qwen3},
+      {"smollm3", read_smollm3},
   }};
   return table;
 }

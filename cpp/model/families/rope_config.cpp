@@ -52,14 +52,15 @@ std::vector<double> read_factors(const JsonView& view, const std::string& key, s
 
 }  // namespace
 
-RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, std::int64_t max_position) {
+RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, std::int64_t max_position,
+                   double theta) {
   const Json parameters = config.rope_parameters();
   const JsonView view(parameters, config.view().subject() + ": rope parameters");
   const JsonView text = config.text();
 
   RopeSpec rope;
   rope.type = read_type(view);
-  rope.theta = above(view, "rope_theta", view.number_or("rope_theta", 10000.0), 1.0);
+  rope.theta = above(view, "rope_theta", view.number_or("rope_theta", theta), 1.0);
   rope.rotary_dim = rotary_dim;
   rope.max_position = static_cast<double>(max_position);
   if (view.number_or("partial_rotary_factor", text.number_or("partial_rotary_factor", 1.0)) != 1.0)

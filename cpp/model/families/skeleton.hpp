@@ -19,6 +19,8 @@ struct SkeletonDefaults {
   std::optional<std::int64_t> kv_heads;  // nullopt: as many as heads
   std::optional<std::int64_t> head_dim;  // nullopt: hidden_size / num_attention_heads
   std::int64_t max_position = 2048;
+  double rope_theta = 10000.0;
+  bool tie_word_embeddings = false;
 };
 
 /// Sizes, names, norms, activation and rope; no biases, no window, no q/k norm. Layers are all alike.
@@ -29,7 +31,8 @@ DecoderSpec read_skeleton(const checkpoint::HfConfig& config, const SkeletonDefa
 /// max_window_layers.
 void read_window_layers(DecoderSpec& spec, const JsonView& text);
 
-/// Rope parameters of a head of `rotary_dim` rotated elements. @throws as read_skeleton
-RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, std::int64_t max_position);
+/// Rope parameters of a head of `rotary_dim` rotated elements; `theta` where none is given. @throws as read_skeleton
+RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, std::int64_t max_position,
+                   double theta);
 
 }  // namespace autoround::model

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (AutoModelForCausalLM, GraniteConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config,
+                          SmolLM3Config)
 
 SIZES = dict(vocab_size=101, hidden_size=64, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=128)
@@ -81,6 +82,15 @@ CASES = [
     ("qwen3", Qwen3Config, dict(head_dim=32)),
     ("qwen3 v4", Qwen3Config, dict(head_dim=16, tie_word_embeddings=True)),
     ("qwen3 bias", Qwen3Config, dict(head_dim=24, attention_bias=True, num_attention_heads=5, num_key_value_heads=5)),
+    ("granite", GraniteConfig, dict(embedding_multiplier=3.0, logits_scaling=2.5, residual_multiplier=0.4,
+                                    attention_multiplier=0.1)),
+    ("granite biases, tied, v4", GraniteConfig, dict(attention_bias=True, mlp_bias=True, tie_word_embeddings=True,
+                                                     residual_multiplier=1.3)),
+    ("smollm3", SmolLM3Config, dict(num_hidden_layers=5, pad_token_id=0)),
+    ("smollm3 untied, every other", SmolLM3Config, dict(num_hidden_layers=3, tie_word_embeddings=False, attention_bias=True,
+                                                        no_rope_layers=[0, 1, 0], pad_token_id=0)),
+    ("smollm3 window v4", SmolLM3Config, dict(num_hidden_layers=4, use_sliding_window=True, sliding_window=6, mlp_bias=True,
+                                              no_rope_layer_interval=2, pad_token_id=0)),
     ("qwen3 window", Qwen3Config, dict(head_dim=16, use_sliding_window=True, sliding_window=6, max_window_layers=1)),
 ]
 

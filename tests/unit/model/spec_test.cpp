@@ -90,6 +90,41 @@ TEST_CASE("spec: qwen3 has q/k norms and heads of 128 unless it says otherwise",
   CHECK(parse_spec(config).layers[0].attention.head_dim == 4);
 }
 
+TEST_CASE("spec: granite's multipliers are read, and must be positive", "[model]") {
+  Json config = config_of("granite");
+  CHECK(parse_spec(config).layers[0].attention.scale == 1.0);  // not the root of the head dimension
+  config["attention_multiplier"] = 0.25;
+  config["residual_multiplier"] = 0.5;
+  config["embedding_multiplier"] = 12;
+  config["logits_scaling"] = 8;
+  const DecoderSpec spec = parse_spec(config);
+  CHECK(spec.layers[1].attention.scale == 0.25);
+  CHECK(spec.layers[1].residual_multiplier == 0.5);
+  CHECK(spec.embedding_multiplier == 12.0);
+  CHECK(spec.logits_scaling == 8.0);
+  config["logits_scaling"] = 0;
+  expect_error(Code::parse, {"logits_scaling", "0"}, [&] { parse_spec(config); });
+}
+
+TEST_CASE("spec: smollm3 leaves rope out of every fourth layer or where no_rope_layers is 0", "[model]") {
+  Json config = config_of("smollm3");
+  config["num_hidden_layers"] = 4;
+  config.erase("tie_word_embeddings");
+  DecoderSpec spec = parse_spec(config);
+  CHECK(spec.tie_word_embeddings);
+  CHECK(spec.layers[2].attention.rope.has_value());
+  CHECK_FALSE(spec.layers[3].attention.rope.has_value());
+  config["no_rope_layers"] = {0, 1, 1, 0};
+  config["use_sliding_window"] = true;
+  config["sliding_window"] = 5;
+  spec = parse_spec(config);
+  CHECK_FALSE(spec.layers[0].attention.rope.has_value());
+  CHECK(spec.layers[0].attention.window == 5);
+  CHECK(spec.layers[1].attention.window == 0);
+  config["no_rope_layers"] = {0, 1};
+  expect_error(Code::parse, {"no_rope_layers", "4"}, [&] { parse_spec(config); });
+}
+
 TEST_CASE("spec: rope parameters are read in the spelling of transformers 4 and 5", "[model]") {
   Json old_spelling = tiny_config(), new_spelling = tiny_config();
   const Json parameters{
@@ -132,7 +167,10 @@ TEST_CASE("spec: a config that cannot be is refused with key, value and wish", "
       {"rms_norm_eps", -1e-6, Code::parse, {"rms_norm_eps"}},
       {"hidden_act", "xielu", Code::unsupported, {"hidden_act", "xielu", "silu"}},
       {"model_type", "lama", Code::unsupported, {"lama", "llama", "mistral", "qwen2", "qwen3", "did you mean"}},
-      {"model_type", nullptr, Code::unsupported, {"`model_type` is missing", "llama, mistral, qwen2, qwen3"}},
+      {"model_type",
+       nullptr,
+       Code::unsupported,
+       {"`model_type` is missing", "granite, llama, mistral, qwen2, qwen3, smollm3"}},
       {"rope_theta", -5, Code::parse, {"rope_theta"}},
       {"rope_scaling", Json{{"rope_type", "spiral"}}, Code::unsupported, {"spiral", "yarn"}},
       {"rope_scaling", Json{{"rope_type", "linear"}}, Code::parse, {"factor"}},

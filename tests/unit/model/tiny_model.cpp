@@ -81,7 +81,9 @@ Tensors random_tensors(const DecoderSpec& spec, std::uint64_t seed) {
   add(spec.final_norm() + ".weight", {hidden});
   if (!spec.tie_word_embeddings) add(spec.lm_head + ".weight", {spec.vocab_size, hidden});
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    const auto& [attention, mlp] = spec.layers[i];
+    const LayerSpec& layer = spec.layers[i];
+    const AttentionSpec& attention = layer.attention;
+    const MlpSpec& mlp = layer.mlp;
     const std::int64_t query = attention.heads * attention.head_dim, key = attention.kv_heads * attention.head_dim;
     const auto linear = [&](const char* name, std::int64_t out, std::int64_t in, bool bias) {
       add(spec.layer_name(i) + name + ".weight", {out, in});
