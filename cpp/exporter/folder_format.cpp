@@ -100,6 +100,7 @@ std::vector<checkpoint::TensorInfo> FolderFormat::tensors_of(const std::string& 
 }
 
 std::string FolderFormat::damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const {
+  if (!layout_->keeps_codes()) return "this format does not keep what a later run would go on from";
   const std::vector<checkpoint::TensorInfo> wanted = tensors_of(module);
   const auto same = [](const checkpoint::TensorInfo& info, const WrittenTensor& tensor) {
     return info.name == tensor.name && info.byte_size() == tensor.bytes;

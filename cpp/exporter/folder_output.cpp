@@ -121,7 +121,7 @@ std::string config_text(const ExportPlan& plan, const Json& quantization_config)
       config["text_config"]["tie_word_embeddings"] = false;
     }
   }
-  config["quantization_config"] = quantization_config;
+  if (!quantization_config.is_null()) config["quantization_config"] = quantization_config;
   return config.dump(2) + "\n";
 }
 

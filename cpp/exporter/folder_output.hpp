@@ -48,8 +48,8 @@ FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored);
 void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies,
                   checkpoint::ShardWriter& to);
 
-/// The checkpoint's config.json with its own keys in their own order, plus `quantization_config`; tie_word_embeddings
-/// is the only key that may change.
+/// The checkpoint's config.json with its own keys in their own order, plus `quantization_config` unless that is null;
+/// tie_word_embeddings is the only key that may change.
 std::string config_text(const ExportPlan& plan, const Json& quantization_config);
 
 /// Tokenizer, generation config, code and the like, unchanged.

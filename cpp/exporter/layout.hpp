@@ -19,10 +19,13 @@ class Layout {
                                                       const quant::WeightFormat& format) const = 0;
   /// In the order of `tensors`.
   virtual std::vector<at::Tensor> pack(const ExportPlan& plan, const quant::QuantizedWeight& weight) const = 0;
-  /// The weight of which `pack` made `stored`.
+  /// False when what is stored does not tell the codes: a run that was killed then starts over.
+  virtual bool keeps_codes() const { return true; }
+  /// The weight of which `pack` made `stored`. Only where codes are kept.
   virtual quant::QuantizedWeight unpack(const ExportPlan& plan, const recipe::ModuleInfo& module,
                                         const quant::WeightFormat& format,
                                         const std::vector<at::Tensor>& stored) const = 0;
+  /// null: config.json has none.
   virtual Json quantization_config(const ExportPlan& plan) const = 0;
   /// Whether readers want the same in a file of its own, quantization_config.json.
   virtual bool config_has_own_file() const { return false; }

@@ -5,6 +5,7 @@
 #include "exporter/auto_round_layout.hpp"
 #include "exporter/compressed_tensors_layout.hpp"
 #include "exporter/exporter.hpp"
+#include "exporter/fake_layout.hpp"
 #include "exporter/folder_format.hpp"
 #include "model/weight_source.hpp"
 
@@ -30,6 +31,7 @@ const std::vector<Format>& formats() {
       {"auto_round:auto_awq", folder<auto_round_awq_layout>, at::kHalf},
       {"auto_gptq", folder<auto_gptq_layout>, at::kHalf},
       {"auto_awq", folder<auto_awq_layout>, at::kHalf},
+      {"fake", folder<fake_layout>, std::nullopt},
   };
   return table;
 }

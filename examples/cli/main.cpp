@@ -2,6 +2,7 @@
 // Exit codes: 0 done, 2 bad input, 3 cancelled, 1 anything else.
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -23,6 +24,7 @@ void print_log(void* user_data, int32_t level, const char* text, size_t) {
 int exit_code(autoround_status status) {
   switch (status) {
     case AUTOROUND_ERROR_INVALID_ARGUMENT:
+    case AUTOROUND_ERROR_INVALID_STATE:  // text without a tokenizer; something to resume that was made otherwise
     case AUTOROUND_ERROR_NOT_FOUND:
     case AUTOROUND_ERROR_PARSE:
     case AUTOROUND_ERROR_UNSUPPORTED:
@@ -50,6 +52,12 @@ Context make_context(const Common& common) {
        const_cast<void*>(static_cast<const void*>(&common)), static_cast<autoround_release_fn>(nullptr));
   if (common.threads > 0) call(autoround_context_set_threads, context.get(), static_cast<int32_t>(common.threads));
   return context;
+}
+
+void set_tokenizer(const Calibration& data, const std::string& asked_for, const std::string& model) {
+  const std::string path = asked_for.empty() ? model + "/tokenizer.json" : asked_for;
+  if (asked_for.empty() && !std::filesystem::exists(path)) return;
+  call(autoround_calibration_set_tokenizer, data.get(), path.c_str());
 }
 
 std::string read_file(const std::string& path) {

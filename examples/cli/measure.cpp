@@ -19,8 +19,7 @@ void perplexity(const PerplexityArguments& arguments, const Common& common) {
   const auto model = make<Model>(autoround_model_open, context.get(), arguments.model.c_str(),
                                  static_cast<const autoround_options*>(nullptr));
   auto data = make<Calibration>(autoround_calibration_new, context.get(), static_cast<int64_t>(arguments.seqlen));
-  const std::string tokenizer = arguments.tokenizer.empty() ? arguments.model + "/tokenizer.json" : arguments.tokenizer;
-  call(autoround_calibration_set_tokenizer, data.get(), tokenizer.c_str());
+  set_tokenizer(data, arguments.tokenizer, arguments.model);
   call(autoround_calibration_add_file, data.get(), arguments.text.c_str(), static_cast<size_t>(arguments.windows),
        int32_t{1}, static_cast<size_t*>(nullptr));
   auto options = make<Options>(autoround_options_new);

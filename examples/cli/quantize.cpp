@@ -26,8 +26,7 @@ Calibration load_calibration(const QuantizeArguments& arguments, const Context& 
   if (arguments.calibration.empty()) return nullptr;
   auto data = make<Calibration>(autoround_calibration_new, context.get(),
                                 static_cast<int64_t>(recipe_number(recipe, "seqlen")));
-  const std::string tokenizer = arguments.tokenizer.empty() ? arguments.model + "/tokenizer.json" : arguments.tokenizer;
-  call(autoround_calibration_set_tokenizer, data.get(), tokenizer.c_str());
+  set_tokenizer(data, arguments.tokenizer, arguments.model);
   call(autoround_calibration_add_file, data.get(), arguments.calibration.c_str(),
        static_cast<size_t>(recipe_number(recipe, "nsamples")), int32_t{0}, static_cast<size_t*>(nullptr));
   return data;

@@ -54,6 +54,17 @@ class Command(unittest.TestCase):
         self.assertEqual(set(measured), {"perplexity", "nll", "tokens"})
         self.assertEqual(measured["tokens"], 8 * 15)
 
+    def test_token_ids_need_no_tokenizer_and_text_does(self) -> None:
+        bare = self.work / "bare"
+        shutil.copytree(self.model, bare, ignore=shutil.ignore_patterns("tokenizer*"))
+        done = run("perplexity", str(bare), "--text", str(self.data), "--seqlen", "16")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = self.work / "text.txt"
+        text.write_text("some words " * 40)
+        done = run("perplexity", str(bare), "--text", str(text), "--seqlen", "16")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("tokenizer", done.stderr)
+
     def test_json_is_one_object_a_line(self) -> None:
         done = run(*self.job("json", "--iters", "2", "--json"))
         self.assertEqual(done.returncode, 0, done.stderr)
