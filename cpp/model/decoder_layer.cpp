@@ -53,14 +53,16 @@ std::unique_ptr<DecoderLayer> DecoderLayer::load(const DecoderSpec& spec, std::s
   const auto load = [&](std::vector<Projection::Part> parts, std::int64_t columns, bool bias) {
     return load_projection(weights, std::move(parts), columns, bias, dtype);
   };
-  layer->qkv_ = load({{.name = attn + "q_proj", .rows = query},
-                      {.name = attn + "k_proj", .rows = key},
-                      {.name = attn + "v_proj", .rows = key}},
-                     hidden, attention.qkv_bias);
+  const std::vector<Projection::Part> split_qkv = {{.name = attn + "q_proj", .rows = query},
+                                                   {.name = attn + "k_proj", .rows = key},
+                                                   {.name = attn + "v_proj", .rows = key}};
+  const std::vector<Projection::Part> fused_qkv = {{.name = attn + "qkv_proj", .rows = query + 2 * key}};
+  layer->qkv_ = load(attention.fused_qkv ? fused_qkv : split_qkv, hidden, attention.qkv_bias);
   layer->out_ = load({{.name = attn + "o_proj", .rows = hidden}}, query, attention.out_bias);
-  layer->gate_up_ = load(
-      {{.name = feed + "gate_proj", .rows = mlp.intermediate}, {.name = feed + "up_proj", .rows = mlp.intermediate}},
-      hidden, mlp.bias);
+  const std::vector<Projection::Part> split_gate_up = {{.name = feed + "gate_proj", .rows = mlp.intermediate},
+                                                       {.name = feed + "up_proj", .rows = mlp.intermediate}};
+  const std::vector<Projection::Part> fused_gate_up = {{.name = feed + "gate_up_proj", .rows = 2 * mlp.intermediate}};
+  layer->gate_up_ = load(mlp.fused_gate_up ? fused_gate_up : split_gate_up, hidden, mlp.bias);
   layer->down_ = load({{.name = feed + "down_proj", .rows = hidden}}, mlp.intermediate, mlp.bias);
 
   layer->input_norm_ = load_norm(weights, layer->name_ + ".input_layernorm", hidden, dtype);

@@ -105,17 +105,25 @@ void add_layer(ModuleList& modules, const DecoderSpec& spec, std::size_t index) 
 
   modules.add(name, spec.layer_class, {"GradientCheckpointingLayer"});
   modules.add(name + ".self_attn", spec.attention_class);
-  modules.add_linear(name + ".self_attn.q_proj", query, hidden, attention.qkv_bias, "qkv");
-  modules.add_linear(name + ".self_attn.k_proj", key, hidden, attention.qkv_bias, "qkv");
-  modules.add_linear(name + ".self_attn.v_proj", key, hidden, attention.qkv_bias, "qkv");
+  if (attention.fused_qkv) {
+    modules.add_linear(name + ".self_attn.qkv_proj", query + 2 * key, hidden, attention.qkv_bias);
+  } else {
+    modules.add_linear(name + ".self_attn.q_proj", query, hidden, attention.qkv_bias, "qkv");
+    modules.add_linear(name + ".self_attn.k_proj", key, hidden, attention.qkv_bias, "qkv");
+    modules.add_linear(name + ".self_attn.v_proj", key, hidden, attention.qkv_bias, "qkv");
+  }
   modules.add_linear(name + ".self_attn.o_proj", hidden, query, attention.out_bias);
   if (attention.qk_norm) {
     modules.add_weighted(name + ".self_attn.q_norm", spec.norm_class, {attention.head_dim});
     modules.add_weighted(name + ".self_attn.k_norm", spec.norm_class, {attention.head_dim});
   }
   modules.add(name + ".mlp", spec.mlp_class);
-  modules.add_linear(name + ".mlp.gate_proj", mlp.intermediate, hidden, mlp.bias, "gate_up");
-  modules.add_linear(name + ".mlp.up_proj", mlp.intermediate, hidden, mlp.bias, "gate_up");
+  if (mlp.fused_gate_up) {
+    modules.add_linear(name + ".mlp.gate_up_proj", 2 * mlp.intermediate, hidden, mlp.bias);
+  } else {
+    modules.add_linear(name + ".mlp.gate_proj", mlp.intermediate, hidden, mlp.bias, "gate_up");
+    modules.add_linear(name + ".mlp.up_proj", mlp.intermediate, hidden, mlp.bias, "gate_up");
+  }
   modules.add_linear(name + ".mlp.down_proj", hidden, mlp.intermediate, mlp.bias);
   modules.add(name + ".mlp.act_fn", mlp.activation_class);
   modules.add_weighted(name + ".input_layernorm", spec.norm_class, {hidden});

@@ -36,7 +36,8 @@ struct AttentionSpec {
   double scale = 0.0;       // factor of q.k
   std::int64_t window = 0;  // a key is visible iff q - window < k <= q; 0 = no window
   bool qkv_bias = false, out_bias = false;
-  bool qk_norm = false;  // RMSNorm over each head of q and k before rope
+  bool fused_qkv = false;  // the checkpoint has one qkv_proj, rows of q, k and v in this order
+  bool qk_norm = false;    // RMSNorm over each head of q and k before rope
   std::optional<RopeSpec> rope;
 };
 
@@ -45,6 +46,7 @@ struct MlpSpec {
   Activation activation = Activation::silu;
   std::string activation_class;  // "SiLUActivation"
   bool bias = false;
+  bool fused_gate_up = false;  // the checkpoint has one gate_up_proj, rows of gate and up in this order
 };
 
 struct LayerSpec {

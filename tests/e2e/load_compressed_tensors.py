@@ -25,7 +25,7 @@ from compressed_tensors import __version__ as compressed_tensors_version
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import (AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig, GraniteConfig, LlamaConfig, MistralConfig,
-                          Qwen2Config, Qwen3Config, SmolLM3Config)
+                          Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
@@ -136,6 +136,7 @@ def recipes():
 FAMILIES = {
     "granite": (GraniteConfig, {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "logits_scaling": 2.0, "attention_multiplier": 0.1}),
     "mistral": (MistralConfig, {"sliding_window": 7}),
+    "phi3": (Phi3Config, {"pad_token_id": 0, "sliding_window": 9}),
     "qwen2": (Qwen2Config, {}),
     "qwen3": (Qwen3Config, {"head_dim": 32}),
     "smollm3": (SmolLM3Config, {"num_hidden_layers": 4, "pad_token_id": 0}),

@@ -19,6 +19,7 @@ gsl::span<const Family> families();
 DecoderSpec read_granite(const checkpoint::HfConfig& config);
 DecoderSpec read_llama(const checkpoint::HfConfig& config);
 DecoderSpec read_mistral(const checkpoint::HfConfig& config);
+DecoderSpec read_phi3(const checkpoint::HfConfig& config);
 DecoderSpec read_qwen2(const checkpoint::HfConfig& config);
 DecoderSpec read_qwen3(const checkpoint::HfConfig& config);
 DecoderSpec read_smollm3(const checkpoint::HfConfig& config);

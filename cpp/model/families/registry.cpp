@@ -7,10 +7,11 @@
 namespace autoround::model {
 
 gsl::span<const Family> families() {
-  static constexpr std::array<Family, 6> table{{
+  static constexpr std::array<Family, 7> table{{
       {"granite", read_granite},
       {"llama", read_llama},
       {"mistral", read_mistral},
+      {"phi3", read_phi3},
       {"qwen2", read_qwen2},
       {"qwen3", read_qwen3},
       {"smollm3", read_smollm3},

@@ -9,13 +9,14 @@
 namespace autoround::model {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, RopeType>, 6> known_types{{
+constexpr std::array<std::pair<std::string_view, RopeType>, 7> known_types{{
     {"default", RopeType::standard},
     {"linear", RopeType::linear},
     {"dynamic", RopeType::dynamic},
     {"llama3", RopeType::llama3},
     {"yarn", RopeType::yarn},
     {"longrope", RopeType::longrope},
+    {"su", RopeType::longrope},  // its first name
 }};
 
 RopeType read_type(const JsonView& view) {
@@ -52,20 +53,26 @@ std::vector<double> read_factors(const JsonView& view, const std::string& key, s
 
 }  // namespace
 
-RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, std::int64_t max_position,
-                   double theta) {
+RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t head_dim, std::int64_t max_position,
+                   const SkeletonDefaults& defaults) {
   const Json parameters = config.rope_parameters();
   const JsonView view(parameters, config.view().subject() + ": rope parameters");
   const JsonView text = config.text();
 
   RopeSpec rope;
   rope.type = read_type(view);
-  rope.theta = above(view, "rope_theta", view.number_or("rope_theta", theta), 1.0);
-  rope.rotary_dim = rotary_dim;
-  rope.max_position = static_cast<double>(max_position);
-  if (view.number_or("partial_rotary_factor", text.number_or("partial_rotary_factor", 1.0)) != 1.0)
+  rope.theta = above(view, "rope_theta", view.number_or("rope_theta", defaults.rope_theta), 1.0);
+  const double part = view.number_or("partial_rotary_factor", text.number_or("partial_rotary_factor", 1.0));
+  if (part != 1.0 && !defaults.partial_rotary)
     fail(Code::unsupported, view.subject(),
          "a `partial_rotary_factor` other than 1 is not supported for this model_type");
+  const auto rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
+  if (!(part > 0.0 && part <= 1.0) || rotary_dim < 2 || rotary_dim % 2 != 0)
+    fail(Code::parse, view.subject(),
+         "`partial_rotary_factor` is " + format_number(part) + "; of heads of " + std::to_string(head_dim) +
+             " elements it must leave an even number above 0");
+  rope.rotary_dim = rotary_dim;
+  rope.max_position = static_cast<double>(max_position);
   if (rope.type == RopeType::standard) return rope;
 
   // A value beside the rope parameters wins over one inside, as in transformers.

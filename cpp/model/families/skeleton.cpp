@@ -101,14 +101,14 @@ DecoderSpec read_skeleton(const checkpoint::HfConfig& config, const SkeletonDefa
   spec.vocab_size = text.integer("vocab_size", 1, max_vocab);
   spec.hidden_size = text.integer("hidden_size", 1, max_width);
   spec.max_position = text.integer_or("max_position_embeddings", defaults.max_position, 1, max_positions);
-  spec.norm_eps = text.number_or("rms_norm_eps", 1e-6);
+  spec.norm_eps = text.number_or("rms_norm_eps", defaults.norm_eps);
   if (!(spec.norm_eps > 0.0 && spec.norm_eps < 1.0))
     out_of_range(text, "`rms_norm_eps` is " + format_number(spec.norm_eps) + "; it must lie between 0 and 1");
   spec.tie_word_embeddings = config.tie_word_embeddings(defaults.tie_word_embeddings);
 
   LayerSpec layer;
   layer.attention = read_attention(text, spec.hidden_size, defaults);
-  layer.attention.rope = read_rope(config, layer.attention.head_dim, spec.max_position, defaults.rope_theta);
+  layer.attention.rope = read_rope(config, layer.attention.head_dim, spec.max_position, defaults);
   layer.mlp = read_mlp(text);
   const auto layers = text.integer("num_hidden_layers", 1, max_layers);
   spec.layers.assign(static_cast<std::size_t>(layers), layer);

@@ -19,7 +19,8 @@ struct SkeletonDefaults {
   std::optional<std::int64_t> kv_heads;  // nullopt: as many as heads
   std::optional<std::int64_t> head_dim;  // nullopt: hidden_size / num_attention_heads
   std::int64_t max_position = 2048;
-  double rope_theta = 10000.0;
+  double norm_eps = 1e-6, rope_theta = 10000.0;
+  bool partial_rotary = false;  // partial_rotary_factor may leave a part of each head alone
   bool tie_word_embeddings = false;
 };
 
@@ -31,8 +32,8 @@ DecoderSpec read_skeleton(const checkpoint::HfConfig& config, const SkeletonDefa
 /// max_window_layers.
 void read_window_layers(DecoderSpec& spec, const JsonView& text);
 
-/// Rope parameters of a head of `rotary_dim` rotated elements; `theta` where none is given. @throws as read_skeleton
-RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t rotary_dim, std::int64_t max_position,
-                   double theta);
+/// Rope parameters of a head of `head_dim` elements. @throws as read_skeleton
+RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t head_dim, std::int64_t max_position,
+                   const SkeletonDefaults& defaults);
 
 }  // namespace autoround::model

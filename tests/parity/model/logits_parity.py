@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import (AutoModelForCausalLM, GraniteConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config,
+from transformers import (AutoModelForCausalLM, GraniteConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config,
                           SmolLM3Config)
 
 SIZES = dict(vocab_size=101, hidden_size=64, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
@@ -86,6 +86,12 @@ CASES = [
                                     attention_multiplier=0.1)),
     ("granite biases, tied, v4", GraniteConfig, dict(attention_bias=True, mlp_bias=True, tie_word_embeddings=True,
                                                      residual_multiplier=1.3)),
+    ("phi3", Phi3Config, dict(pad_token_id=0)),
+    ("phi3 window, part of each head, v4", Phi3Config, dict(pad_token_id=0, sliding_window=7, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75})),
+    ("phi3 longrope, part of each head", Phi3Config, dict(pad_token_id=0, original_max_position_embeddings=32, rope_parameters={
+        "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "original_max_position_embeddings": 32,
+        "short_factor": [1.0 + 0.1 * i for i in range(4)], "long_factor": [2.0 + 0.5 * i for i in range(4)]})),
     ("smollm3", SmolLM3Config, dict(num_hidden_layers=5, pad_token_id=0)),
     ("smollm3 untied, every other", SmolLM3Config, dict(num_hidden_layers=3, tie_word_embeddings=False, attention_bias=True,
                                                         no_rope_layers=[0, 1, 0], pad_token_id=0)),
@@ -101,6 +107,8 @@ def spell_as_v4(path):
     parameters = config.pop("rope_parameters")
     config["rope_theta"] = parameters.pop("rope_theta")
     kind = parameters.pop("rope_type")
+    if "partial_rotary_factor" in parameters:
+        config["partial_rotary_factor"] = parameters.pop("partial_rotary_factor")
     config["rope_scaling"] = None if kind == "default" else {"type": kind, **parameters}
     config["torch_dtype"] = config.pop("dtype")
     config.pop("layer_types", None)
