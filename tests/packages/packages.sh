@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # packages.sh CPACK BUILD_DIR SOURCE_DIR WRITE_TOY TORCH_DIR: makes the packages and uses each as its users do: the archive unpacked in a folder
-# whose path holds a space and a letter beyond ASCII; the Debian packages in a root that holds nothing but what their dependencies brought.
+# whose path holds a space and a letter beyond ASCII; it and the Debian packages in a root that holds nothing but what their dependencies brought.
 set -euo pipefail
 cpack=$1 build=$2 source=$3 write_toy=$4 torch=$(realpath "$5")
 for tool in dpkg-deb dpkg-query dpkg-shlibdeps chroot; do
@@ -80,6 +80,14 @@ cp "$work/toy/ids.jsonl" "$root/toy/"
 cp "$source/tests/support/tiny_tokenizer/tokenizer.json" "$root/toy/model/"
 use /usr/bin/autoround /toy env -i "$(command -v chroot)" "$root"
 diff -r "$work/toy/quantized" "$root/toy/quantized"
+
+step 'the archive in the same root'
+mkdir "$root/opt/from archive"
+tar xzf "$work"/dist/autoround-"$version"-linux-*.tar.gz -C "$root/opt/from archive" --strip-components=1
+mv "$root/toy/quantized" "$root/toy/by-packages"
+use '/opt/from archive/bin/autoround' /toy env -i "$(command -v chroot)" "$root"
+diff -r "$root/toy/by-packages" "$root/toy/quantized"
+rm -r "$root/opt/from archive"
 
 step 'a C program against the dev package'
 cc -std=c99 "$source/examples/c/quantize.c" $(PKG_CONFIG_LIBDIR=$root/usr/lib/pkgconfig pkg-config --define-prefix --cflags --libs autoround) \
