@@ -79,6 +79,10 @@ class TransposedLayout : public Layout {
     return unpack_transposed(module.name, format, stored, container(plan));
   }
   bool config_has_own_file() const override { return true; }
+  // AWQ's kernels know nothing else.
+  std::string compute_dtype(const ExportPlan& plan) const override {
+    return container(plan) == Container::awq ? "float16" : "";
+  }
 
  protected:
   virtual Container container(const ExportPlan& plan) const = 0;

@@ -61,7 +61,7 @@ FolderPlan FolderFormat::plan_tensors(const ExportPlan& plan) const {
 std::uint64_t FolderFormat::disk_bytes(const ExportPlan& plan) const {
   const Json config = layout_->quantization_config(plan);
   const std::uint64_t own_file = layout_->config_has_own_file() ? config.dump(2).size() + 1 : 0;
-  return folder_bytes(plan, plan_tensors(plan), config_text(plan, config)) + own_file;
+  return folder_bytes(plan, plan_tensors(plan), config_text(plan, config, layout_->compute_dtype(plan))) + own_file;
 }
 
 void FolderFormat::begin(const ExportPlan& plan, const std::string& directory) {
@@ -130,7 +130,7 @@ void FolderFormat::finish() {
   writer_->finish();
   const Json config = layout_->quantization_config(*plan_);
   if (layout_->config_has_own_file()) write_text_file(join_path(directory_, kConfigFile), config.dump(2) + "\n");
-  write_text_file(join_path(directory_, "config.json"), config_text(*plan_, config));
+  write_text_file(join_path(directory_, "config.json"), config_text(*plan_, config, layout_->compute_dtype(*plan_)));
 }
 
 }  // namespace autoround::exporter

@@ -113,7 +113,7 @@ void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCo
   }
 }
 
-std::string config_text(const ExportPlan& plan, const Json& quantization_config) {
+std::string config_text(const ExportPlan& plan, const Json& quantization_config, const std::string& dtype) {
   Json config = plan.checkpoint.config().json();
   if (unties_embeddings(plan)) {
     config["tie_word_embeddings"] = false;
@@ -121,6 +121,7 @@ std::string config_text(const ExportPlan& plan, const Json& quantization_config)
       config["text_config"]["tie_word_embeddings"] = false;
     }
   }
+  if (!dtype.empty()) config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] = dtype;
   if (!quantization_config.is_null()) config["quantization_config"] = quantization_config;
   return config.dump(2) + "\n";
 }

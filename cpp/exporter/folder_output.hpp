@@ -49,8 +49,9 @@ void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCo
                   checkpoint::ShardWriter& to);
 
 /// The checkpoint's config.json with its own keys in their own order, plus `quantization_config` unless that is null;
-/// tie_word_embeddings is the only key that may change.
-std::string config_text(const ExportPlan& plan, const Json& quantization_config);
+/// tie_word_embeddings and the dtype are the only keys that may change.
+/// @param dtype of the model's weights as readers are to take them; "": what is there
+std::string config_text(const ExportPlan& plan, const Json& quantization_config, const std::string& dtype = "");
 
 /// Tokenizer, generation config, code and the like, unchanged.
 void copy_companions(const checkpoint::Checkpoint& from, const std::string& directory);

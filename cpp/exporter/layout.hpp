@@ -2,6 +2,7 @@
 // says about it. FolderFormat does the rest.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/json.hpp"
@@ -27,6 +28,8 @@ class Layout {
                                         const std::vector<at::Tensor>& stored) const = 0;
   /// null: config.json has none.
   virtual Json quantization_config(const ExportPlan& plan) const = 0;
+  /// The `dtype` that readers are to compute in; "": the checkpoint's own.
+  virtual std::string compute_dtype(const ExportPlan&) const { return ""; }
   /// Whether readers want the same in a file of its own, quantization_config.json.
   virtual bool config_has_own_file() const { return false; }
 };

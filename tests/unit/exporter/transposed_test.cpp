@@ -122,6 +122,8 @@ TEST_CASE("transposed: a folder of each format is read back weight by weight", "
       CHECK(at::equal(format.read(name).codes, weight.codes));  // as a run that is resumed does
     }
     format.finish();
+    const bool awq = !symmetric;
+    CHECK(config_of(output)["torch_dtype"] == (awq ? "float16" : "bfloat16"));
     const auto source = exporter::open_weights(open(output));
     for (const auto& [name, weight] : model.weights)
       CHECK(at::equal(source->load(name + ".weight", at::kHalf), quant::dequantize(weight, at::kHalf)));
