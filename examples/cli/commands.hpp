@@ -29,8 +29,9 @@ void add_inspect(CLI::App& app, const Common& common);
 void add_recipe(CLI::App& app);
 void add_lists(CLI::App& app, const Common& common);  // schemes, formats, version
 
-/// Sets the tokenizer that was asked for, or else the model's when it has one: token ids need none.
-void set_tokenizer(const Calibration& data, const std::string& asked_for, const std::string& model);
+/// Adds a file of samples, tokenized by `tokenizer`, or by the model's when that is "": token ids need none.
+void add_file(const Calibration& data, const std::string& file, size_t limit, bool drop_last, const std::string& model,
+              const std::string& tokenizer);
 
 /// Recipe options shared by quantize and inspect: a file, or a scheme and single keys.
 struct RecipeArguments {

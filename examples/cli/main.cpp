@@ -24,7 +24,6 @@ void print_log(void* user_data, int32_t level, const char* text, size_t) {
 int exit_code(autoround_status status) {
   switch (status) {
     case AUTOROUND_ERROR_INVALID_ARGUMENT:
-    case AUTOROUND_ERROR_INVALID_STATE:  // text without a tokenizer; something to resume that was made otherwise
     case AUTOROUND_ERROR_NOT_FOUND:
     case AUTOROUND_ERROR_PARSE:
     case AUTOROUND_ERROR_UNSUPPORTED:
@@ -54,10 +53,18 @@ Context make_context(const Common& common) {
   return context;
 }
 
-void set_tokenizer(const Calibration& data, const std::string& asked_for, const std::string& model) {
-  const std::string path = asked_for.empty() ? model + "/tokenizer.json" : asked_for;
-  if (asked_for.empty() && !std::filesystem::exists(path)) return;
-  call(autoround_calibration_set_tokenizer, data.get(), path.c_str());
+void add_file(const Calibration& data, const std::string& file, size_t limit, bool drop_last, const std::string& model,
+              const std::string& tokenizer) {
+  const std::string path = tokenizer.empty() ? model + "/tokenizer.json" : tokenizer;
+  const bool without = tokenizer.empty() && !std::filesystem::exists(path);
+  if (!without) call(autoround_calibration_set_tokenizer, data.get(), path.c_str());
+  try {
+    call(autoround_calibration_add_file, data.get(), file.c_str(), limit, int32_t{drop_last},
+         static_cast<size_t*>(nullptr));
+  } catch (const ApiError& error) {
+    if (!without || error.status() != AUTOROUND_ERROR_INVALID_STATE) throw;
+    throw ApiError(AUTOROUND_ERROR_NOT_FOUND, path + " is not there, and " + file + " holds text; see --tokenizer");
+  }
 }
 
 std::string read_file(const std::string& path) {

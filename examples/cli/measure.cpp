@@ -19,9 +19,8 @@ void perplexity(const PerplexityArguments& arguments, const Common& common) {
   const auto model = make<Model>(autoround_model_open, context.get(), arguments.model.c_str(),
                                  static_cast<const autoround_options*>(nullptr));
   auto data = make<Calibration>(autoround_calibration_new, context.get(), static_cast<int64_t>(arguments.seqlen));
-  set_tokenizer(data, arguments.tokenizer, arguments.model);
-  call(autoround_calibration_add_file, data.get(), arguments.text.c_str(), static_cast<size_t>(arguments.windows),
-       int32_t{1}, static_cast<size_t*>(nullptr));
+  add_file(data, arguments.text, static_cast<size_t>(arguments.windows), /*drop_last=*/true, arguments.model,
+           arguments.tokenizer);
   auto options = make<Options>(autoround_options_new);
   call(autoround_options_set_compute_dtype, options.get(), arguments.dtype.c_str());
   call(autoround_options_set_cancel, options.get(), interruptible());

@@ -26,9 +26,8 @@ Calibration load_calibration(const QuantizeArguments& arguments, const Context& 
   if (arguments.calibration.empty()) return nullptr;
   auto data = make<Calibration>(autoround_calibration_new, context.get(),
                                 static_cast<int64_t>(recipe_number(recipe, "seqlen")));
-  set_tokenizer(data, arguments.tokenizer, arguments.model);
-  call(autoround_calibration_add_file, data.get(), arguments.calibration.c_str(),
-       static_cast<size_t>(recipe_number(recipe, "nsamples")), int32_t{0}, static_cast<size_t*>(nullptr));
+  add_file(data, arguments.calibration, static_cast<size_t>(recipe_number(recipe, "nsamples")), /*drop_last=*/false,
+           arguments.model, arguments.tokenizer);
   return data;
 }
 
