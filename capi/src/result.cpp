@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/text.hpp"
 #include "guard.hpp"
 
 using namespace autoround::capi;
@@ -20,15 +21,18 @@ const ar::session::LayerStats* layer_at(const autoround_result* result, size_t i
 }
 
 at::Tensor part_of(const ar::quant::QuantizedWeight& weight, const std::string& part) {
-  if (part == "qweight") return weight.codes;
-  if (part == "scales") return weight.scales;
   if (part == "weight") return ar::quant::dequantize(weight, at::kFloat);
-  if (part == "zero_points") {
-    if (!weight.zero_points.defined())
-      fail(Code::not_found, weight.name, weight.name + " is symmetric and has no zero points");
-    return weight.zero_points;
+  const std::pair<const char*, const at::Tensor&> parts[] = {
+      {"qweight", weight.codes},           {"scales", weight.scales},
+      {"zero_points", weight.zero_points}, {"global_scale", weight.global_scale},
+      {"input_scale", weight.input.scale}, {"input_global_scale", weight.input.global_scale},
+  };
+  std::vector<std::string> names = {"weight"};
+  for (const auto& [name, tensor] : parts) {
+    if (part == name && tensor.defined()) return tensor;
+    if (tensor.defined()) names.emplace_back(name);
   }
-  fail(Code::not_found, part, "there is no part `" + part + "`; qweight, scales, zero_points and weight are");
+  fail(Code::not_found, part, weight.name + " has no part `" + part + "`; it has " + ar::join(names, ", "));
 }
 
 }  // namespace

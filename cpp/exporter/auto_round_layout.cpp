@@ -23,7 +23,7 @@ struct Limits {
 
 Offences without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules, const Limits& limits,
                          Container container) {
-  Offences offences = schemes_without_a_place(plan, modules, /*inner_format=*/"");
+  Offences offences = schemes_without_a_place(plan, modules, {});
   for (const auto& [module, format, group] : modules) {
     const auto offence = [&, name = module->name](const std::string& why) {
       offences.push_back("`" + name + "` " + why);

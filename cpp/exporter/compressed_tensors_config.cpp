@@ -4,6 +4,7 @@
 #include <set>
 
 #include "exporter/folder_output.hpp"
+#include "exporter/stored_module.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -13,6 +14,7 @@ constexpr const char* kLayoutVersion = "0.20.0";  // of compressed-tensors; info
 struct Group {
   std::size_t index = 0;  // into Recipe::groups()
   recipe::QuantizationScheme scheme;
+  std::string format;  // of all its modules: it follows from the scheme
   std::vector<const recipe::ModuleInfo*> modules;
 };
 
@@ -22,7 +24,10 @@ std::vector<Group> groups_by_first_appearance(const ExportPlan& plan) {
   for (const auto& quantized : quantized_modules(plan)) {
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.index == quantized.group; });
     if (group == groups.end()) {
-      group = groups.insert(groups.end(), Group{quantized.group, recipe_groups.at(quantized.group).second, {}});
+      group = groups.insert(groups.end(), Group{quantized.group,
+                                                recipe_groups.at(quantized.group).second,
+                                                std::string(compression_name(compression_of(quantized.format))),
+                                                {}});
     }
     group->modules.push_back(quantized.module);
   }
@@ -58,14 +63,19 @@ std::vector<std::string> written_targets(const Group& group, bool by_name) {
   return targets;
 }
 
-Json weights_json(const recipe::QuantizationArgs& args) {
+Json args_json(const std::optional<recipe::QuantizationArgs>& args) {
+  if (!args) return nullptr;
   Json json;
-  json["dynamic"] = false;
-  json["group_size"] = args.group_size ? Json(*args.group_size) : Json(nullptr);
-  json["num_bits"] = args.num_bits;
-  json["strategy"] = recipe::strategy_name(args.strategy);
-  json["symmetric"] = args.symmetric;
-  json["type"] = "int";
+  if (args->block_structure) json["block_structure"] = *args->block_structure;
+  json["dynamic"] =
+      args->dynamic == recipe::Dynamic::local ? Json("local") : Json(args->dynamic == recipe::Dynamic::yes);
+  json["group_size"] = args->group_size ? Json(*args->group_size) : Json(nullptr);
+  json["num_bits"] = args->num_bits;
+  if (!args->observer.empty()) json["observer"] = args->observer;
+  if (!args->scale_dtype.empty()) json["scale_dtype"] = args->scale_dtype;
+  json["strategy"] = recipe::strategy_name(args->strategy);
+  json["symmetric"] = args->symmetric;
+  json["type"] = args->type == recipe::NumberType::integer ? "int" : "float";
   return json;
 }
 
@@ -74,16 +84,23 @@ Json groups_json(const std::vector<Group>& groups) {
   std::map<std::string, Json> sorted;  // "group_10" goes before "group_2" where keys are sorted
   for (std::size_t i = 0; i < groups.size(); ++i) {
     Json json;
-    json["format"] = kPackQuantized;
-    json["input_activations"] = nullptr;
+    json["format"] = groups[i].format;
+    json["input_activations"] = args_json(groups[i].scheme.input_activations);
     json["output_activations"] = nullptr;
     json["targets"] = written_targets(groups[i], by_name);
-    json["weights"] = weights_json(groups[i].scheme.weights.value());
+    json["weights"] = args_json(groups[i].scheme.weights);
     sorted.emplace("group_" + std::to_string(i), std::move(json));
   }
   Json all = Json::object();
   for (auto& [name, json] : sorted) all[name] = std::move(json);
   return all;
+}
+
+/// The one format of all groups, or the word for several.
+std::string common_format(const std::vector<Group>& groups) {
+  for (const Group& group : groups)
+    if (group.format != groups.front().format) return "mixed-precision";
+  return groups.front().format;
 }
 
 // Every Linear that stays as it was, under its full name: vLLM takes no class names here. A 2-D weight of a module that
@@ -114,8 +131,9 @@ std::vector<std::string> ignored_modules(const ExportPlan& plan) {
 
 Json compressed_tensors_config(const ExportPlan& plan) {
   Json config;
-  config["config_groups"] = groups_json(groups_by_first_appearance(plan));
-  config["format"] = kPackQuantized;
+  const std::vector<Group> groups = groups_by_first_appearance(plan);
+  config["config_groups"] = groups_json(groups);
+  config["format"] = common_format(groups);
   config["global_compression_ratio"] = nullptr;
   config["ignore"] = ignored_modules(plan);
   config["kv_cache_scheme"] = nullptr;

@@ -7,8 +7,6 @@
 
 namespace autoround::exporter {
 
-inline constexpr const char* kPackQuantized = "pack-quantized";
-
 /// Keys sorted, groups renamed group_0, group_1 ... by first appearance in module order.
 Json compressed_tensors_config(const ExportPlan& plan);
 

@@ -1,5 +1,5 @@
-// compressed-tensors' pack-quantized layout, read by vLLM and transformers unmodified: integer weights of 2 to 8 bits,
-// symmetric or not, with scales by group, row or tensor. docs/formats.md
+// compressed-tensors' layout, read by vLLM and transformers unmodified: each scheme in the container that
+// compressed-tensors infers for it (stored_module.hpp). docs/formats.md
 #pragma once
 
 #include <memory>

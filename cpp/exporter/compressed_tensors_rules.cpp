@@ -4,18 +4,21 @@
 #include "base/text.hpp"
 #include "exporter/compressed_tensors_config.hpp"
 #include "exporter/folder_rules.hpp"
+#include "exporter/stored_module.hpp"
 
 namespace autoround::exporter {
 namespace {
 
+std::string_view format_name(const quant::WeightFormat& format) { return compression_name(compression_of(format)); }
+
 // vLLM unpacks embeddings row by row with 2, 4 or 8 bits and no zero point.
 void check_embeddings(const std::vector<QuantizedModule>& modules, Offences& offences) {
   for (const auto& [module, format, group] : modules) {
-    const bool readable = format.symmetric && (format.bits == 2 || format.bits == 4 || format.bits == 8);
-    if (is_embedding(*module) && !readable) {
-      offences.push_back("embedding `" + module->name + "` is " + describe(format) +
-                         "; embeddings must be symmetric with 2, 4 or 8 bits");
-    }
+    if (!is_embedding(*module)) continue;
+    const bool packed = compression_of(format) == CompressionFormat::pack_quantized && format.symmetric;
+    if (packed && (format.bits == 2 || format.bits == 4 || format.bits == 8)) continue;
+    offences.push_back("embedding `" + module->name + "` is " + describe(format) +
+                       "; embeddings must be symmetric integers with 2, 4 or 8 bits");
   }
 }
 
@@ -24,11 +27,10 @@ void check_embeddings(const std::vector<QuantizedModule>& modules, Offences& off
 void check_compressed_tensors(const ExportPlan& plan) {
   const std::string subject = "compressed-tensors";
   const std::vector<QuantizedModule> modules = quantized_modules(plan);
-  const Offences without_a_place = schemes_without_a_place(plan, modules, kPackQuantized);
+  const Offences without_a_place =
+      schemes_without_a_place(plan, modules, {.floats = true, .inputs = true, .inner_format = format_name});
   if (!without_a_place.empty()) {
-    fail(Code::unsupported, subject,
-         "this format is written for integer weights of a full-precision checkpoint, but " +
-             join(without_a_place, "; "));
+    fail(Code::unsupported, subject, "this format has no place for it: " + join(without_a_place, "; "));
   }
   if (modules.empty()) fail(Code::invalid_argument, subject, "the recipe quantizes no module of this model");
   Offences offences;

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/hash.hpp"
+#include "exporter/folder_rules.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
@@ -20,15 +21,19 @@ void check_announced(const ExportPlan& plan, const quant::QuantizedWeight& weigh
   if (planned == plan.formats.end()) fail(Code::internal, weight.name, "the plan does not quantize this module");
   const quant::WeightFormat& format = planned->second;
   const quant::WeightFormat& given = weight.format;
-  if (given.bits != format.bits || given.symmetric != format.symmetric || given.group != format.group ||
-      weight.scales.scalar_type() != format.scale_type || weight.zero_points.defined() == format.symmetric) {
+  if (!same_scheme(given, format) || weight.scales.scalar_type() != format.scale_type ||
+      weight.zero_points.defined() == format.symmetric) {
     fail(Code::internal, weight.name, "the quantized weight has another format than the plan announced");
   }
 }
 
-// A loader computes with whatever it finds: NaN spreads, and a zero scale erases its group in silence.
+// A loader computes with whatever it finds: NaN spreads, and a zero scale erases its group in silence. Powers of two
+// cannot be either; an NVFP4 group far below the largest of its tensor rightly rounds to zero.
 void check_scales(const quant::QuantizedWeight& weight) {
-  const at::Tensor bad = at::logical_or(at::isfinite(weight.scales).logical_not(), weight.scales == 0);
+  if (quant::has_power_scales(weight.format.number)) return;
+  const at::Tensor scales = weight.scales.to(at::kFloat);
+  at::Tensor bad = at::isfinite(scales).logical_not();
+  if (weight.format.number != quant::Number::nvfp4) bad = at::logical_or(bad, scales == 0);
   if (!bad.any().item<bool>()) return;
   const at::Tensor first = at::nonzero(bad)[0];
   std::string place = std::to_string(first[0].item<std::int64_t>());

@@ -1,44 +1,61 @@
 #include "exporter/folder_rules.hpp"
 
-#include <set>
+#include <map>
 #include <utility>
 
 #include "base/text.hpp"
 
 namespace autoround::exporter {
 
-std::string describe(const quant::WeightFormat& format) {
-  std::string text = "int" + std::to_string(format.bits);
-  if (format.group > 0) {
-    text.append(" group ").append(std::to_string(format.group));
-  } else {
-    text.append(format.group == 0 ? " tensor" : " channel");
+namespace {
+
+std::string number_text(quant::Number number, int bits) {
+  switch (number) {
+    case quant::Number::integer:
+      return "int" + std::to_string(bits);
+    case quant::Number::fp8:
+      return "fp8";
+    case quant::Number::nvfp4:
+      return "nvfp4";
+    default:
+      return "mxfp" + std::to_string(bits);
   }
-  return text.append(format.symmetric ? " sym" : " asym");
+}
+
+std::string grouping_text(const quant::WeightFormat& format) {
+  if (format.block_rows > 0) return " block " + std::to_string(format.block_rows) + "x" + std::to_string(format.group);
+  if (format.group > 0) return " group " + std::to_string(format.group);
+  return format.group == 0 ? " tensor" : " channel";
+}
+
+}  // namespace
+
+std::string describe(const quant::WeightFormat& format) {
+  std::string text = number_text(format.number, format.bits) + grouping_text(format);
+  if (format.number == quant::Number::integer) text.append(format.symmetric ? " sym" : " asym");
+  if (format.input) text.append(", inputs ").append(number_text(format.input->number, format.input->bits));
+  return text;
 }
 
 bool same_scheme(const quant::WeightFormat& a, const quant::WeightFormat& b) {
-  return a.bits == b.bits && a.symmetric == b.symmetric && a.group == b.group && a.scale_type == b.scale_type;
+  return a.bits == b.bits && a.symmetric == b.symmetric && a.group == b.group && a.scale_type == b.scale_type &&
+         a.number == b.number && a.block_rows == b.block_rows && a.input == b.input;
 }
 
 Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules,
-                                 const std::string& inner_format) {
+                                 const Place& place) {
   Offences offences;
   const checkpoint::HfConfig& config = plan.checkpoint.config();
   if (config.is_quantized()) offences.emplace_back("the checkpoint is already quantized");
   if (plan.recipe.kv_cache_scheme) offences.emplace_back("kv_cache_scheme is set");
-  std::set<std::size_t> used;
-  for (const auto& module : modules) used.insert(module.group);
+  std::map<std::size_t, const quant::WeightFormat*> used;
+  for (const auto& module : modules) used.emplace(module.group, &module.format);
   const auto groups = plan.recipe.groups();
-  for (const std::size_t index : used) {
+  for (const auto& [index, format] : used) {
     const auto& [name, scheme] = groups.at(index);
-    if (!scheme.weights || scheme.weights->type != recipe::NumberType::integer) {
-      offences.push_back("group `" + name + "` has no integer weights");
-    }
-    if (scheme.input_activations || scheme.output_activations) {
-      offences.push_back("group `" + name + "` quantizes activations");
-    }
-    if (!scheme.format.empty() && scheme.format != inner_format) {
+    if (is_float(format->number) && !place.floats) offences.push_back("group `" + name + "` has no integer weights");
+    if (format->input && !place.inputs) offences.push_back("group `" + name + "` quantizes activations");
+    if (!scheme.format.empty() && (place.inner_format == nullptr || scheme.format != place.inner_format(*format))) {
       offences.push_back("group `" + name + "` asks for format `" + scheme.format + "`");
     }
   }
@@ -47,7 +64,7 @@ Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<Quant
 
 void check_group_sizes(const std::vector<QuantizedModule>& modules, Offences& offences) {
   for (const auto& [module, format, group] : modules) {
-    if (format.group > 0 && module->shape.at(1) % format.group != 0) {
+    if (format.group > 0 && format.block_rows == 0 && module->shape.at(1) % format.group != 0) {
       offences.push_back("`" + module->name + "` has " + std::to_string(module->shape.at(1)) +
                          " columns, not a multiple of group_size " + std::to_string(format.group));
     }
@@ -56,19 +73,19 @@ void check_group_sizes(const std::vector<QuantizedModule>& modules, Offences& of
 
 // vLLM runs q, k, v and gate, up as one matrix each, which has one scheme.
 void check_fused(const ExportPlan& plan, Offences& offences) {
-  using Place = std::pair<std::int64_t, std::string>;
-  std::vector<std::pair<Place, std::vector<const recipe::ModuleInfo*>>> sets;
+  using Position = std::pair<std::int64_t, std::string>;
+  std::vector<std::pair<Position, std::vector<const recipe::ModuleInfo*>>> sets;
   for (const auto& module : plan.modules) {
     if (module.fused_with.empty()) continue;
-    const Place place{module.block, module.fused_with};
-    if (sets.empty() || sets.back().first != place) sets.push_back({place, {}});
+    const Position position{module.block, module.fused_with};
+    if (sets.empty() || sets.back().first != position) sets.push_back({position, {}});
     sets.back().second.push_back(&module);
   }
   const auto text = [&](const recipe::ModuleInfo& module) {
     const auto found = plan.formats.find(module.name);
     return "`" + module.name + "` (" + (found == plan.formats.end() ? "not quantized" : describe(found->second)) + ")";
   };
-  for (const auto& [place, modules] : sets) {
+  for (const auto& [position, modules] : sets) {
     const auto first = plan.formats.find(modules.front()->name);
     bool equal = true;
     Offences members;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "exporter/exporter.hpp"
@@ -11,13 +12,20 @@ namespace autoround::exporter {
 
 using Offences = std::vector<std::string>;
 
-std::string describe(const quant::WeightFormat& format);  // "int4 group 128 sym"
+std::string describe(const quant::WeightFormat& format);  // "int4 group 128 sym", "mxfp4 group 32"
 bool same_scheme(const quant::WeightFormat& a, const quant::WeightFormat& b);
 
-/// What no format of integer weights has a place for: a quantized checkpoint, other numbers, activations, the KV cache,
-/// a format of compressed-tensors other than `inner_format`.
+/// What a format has a place for, beyond integer weights.
+struct Place {
+  bool floats = false;  // floating-point weights
+  bool inputs = false;  // quantized inputs
+  /// The format of compressed-tensors that a module gets; null: none, and a group may ask for none.
+  std::string_view (*inner_format)(const quant::WeightFormat&) = nullptr;
+};
+/// What there is no place for: a quantized checkpoint, the KV cache, and numbers, inputs or inner formats that `place`
+/// does not name.
 Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules,
-                                 const std::string& inner_format);
+                                 const Place& place);
 /// Columns that are not whole groups.
 void check_group_sizes(const std::vector<QuantizedModule>& modules, Offences& offences);
 /// Projections that readers run as one matrix and that differ in their scheme.

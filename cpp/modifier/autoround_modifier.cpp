@@ -9,11 +9,20 @@
 namespace autoround::modifier {
 namespace {
 
-/// Round-to-nearest of a weight that is not tuned: no data needed.
-quant::QuantizedWeight round_to_nearest(const MatchedModule& matched, at::Tensor weight) {
-  const auto state = quant::make_rounding_state(matched.format, std::move(weight), /*tune_minmax=*/false,
-                                                /*trainable=*/false);
-  return quant::quantize(state, matched.module->name);
+/// Round-to-nearest of weights that are not tuned: no data needed. Those given together share what readers share.
+std::vector<quant::QuantizedWeight> round_to_nearest(const std::vector<const MatchedModule*>& modules,
+                                                     const std::vector<at::Tensor>& weights) {
+  std::vector<quant::RoundingState> states;
+  for (std::size_t i = 0; i < modules.size(); ++i)
+    states.push_back(quant::make_rounding_state(modules[i]->format, weights[i], /*tune_minmax=*/false,
+                                                /*trainable=*/false));
+  std::vector<quant::RoundingState*> sharing;
+  for (quant::RoundingState& state : states) sharing.push_back(&state);
+  quant::share_global_scale(sharing);
+  std::vector<quant::QuantizedWeight> rounded;
+  for (std::size_t i = 0; i < modules.size(); ++i)
+    rounded.push_back(quant::quantize(states[i], modules[i]->module->name));
+  return rounded;
 }
 
 }  // namespace
@@ -27,6 +36,7 @@ void AutoRoundModifier::on_initialize(Run& run) {
     fail(Code::invalid_argument, "calibration",
          "the recipe tunes for " + std::to_string(recipe_.iters) +
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
+  check_calibrated_inputs(run);
   if (recipe_.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
   if (recipe_.nblocks != 1)
     fail(Code::unsupported, "nblocks", "tuning several blocks at once is not built in; nblocks must be 1");
@@ -38,14 +48,26 @@ void AutoRoundModifier::resolve(const Run& run) {
   matched_.clear();
   for (const auto& entry : assignment_.linears) {
     if (!entry.group) continue;
-    const auto& [name, scheme] = groups[*entry.group];
-    if (scheme.input_activations || scheme.output_activations)
-      fail(Code::unsupported, name,
-           "scheme " + recipe::describe(scheme) + " quantizes activations, which is not built in");
+    const auto& scheme = groups[*entry.group].second;
     if (!scheme.weights) continue;  // UNQUANTIZED
-    matched_.push_back({entry.module, *entry.group, quant::weight_format(*scheme.weights, run.scale_type)});
+    matched_.push_back({entry.module, *entry.group, quant::weight_format(scheme, run.scale_type)});
   }
   if (matched_.empty()) fail(Code::invalid_argument, "targets", "the recipe quantizes no module of this model");
+}
+
+/// Static scales of inputs come from calibration data that runs through the decoder layers.
+void AutoRoundModifier::check_calibrated_inputs(const Run& run) const {
+  for (const MatchedModule& matched : matched_) {
+    if (!matched.format.input || !matched.format.input->needs_calibration()) continue;
+    if (run.lengths.empty())
+      fail(Code::invalid_argument, "calibration",
+           "the input of " + matched.module->name + " has a static scale, which only calibration data can give");
+    if (matched.module->block < 0)
+      fail(Code::unsupported, matched.module->name,
+           "its input has a static scale, which is calibrated for modules of decoder layers only; leave it unquantized "
+           "or "
+           "give it weight-only quantization");
+  }
 }
 
 std::map<std::string, quant::WeightFormat> AutoRoundModifier::formats() const {
@@ -91,13 +113,18 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
 
   if (!captured_input(block).defined()) {  // no calibration data: iters is 0
     last_block_ = {};
-    for (const model::Projection* projection : layer.projections())
+    for (const model::Projection* projection : layer.projections()) {
+      std::vector<const MatchedModule*> modules;
+      std::vector<at::Tensor> weights;
       for (const auto& part : projection->parts) {
         const auto matched = std::find_if(matched_.begin(), matched_.end(),
                                           [&](const MatchedModule& m) { return m.module->name == part.name; });
-        if (matched != matched_.end())
-          run.on_weight(round_to_nearest(*matched, projection->weight.narrow(0, part.row, part.rows)));
+        if (matched == matched_.end()) continue;
+        modules.push_back(&*matched);
+        weights.push_back(projection->weight.narrow(0, part.row, part.rows));
       }
+      for (quant::QuantizedWeight& weight : round_to_nearest(modules, weights)) run.on_weight(std::move(weight));
+    }
     return;
   }
 
@@ -153,7 +180,8 @@ void AutoRoundModifier::round_outside_blocks(Run& run) {
     std::string stored = matched.module->name + ".weight";
     if (!run.weights.has(stored)) stored = run.spec.embed_tokens() + ".weight";  // a tied head is untied here
     run.log.info(matched.module->name + ": rounded to nearest (outside the decoder layers)");
-    run.on_weight(round_to_nearest(matched, run.weights.load(stored, run.compute_type)));
+    for (quant::QuantizedWeight& weight : round_to_nearest({&matched}, {run.weights.load(stored, run.compute_type)}))
+      run.on_weight(std::move(weight));
     matched.quantized = true;
   }
 }

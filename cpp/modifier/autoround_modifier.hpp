@@ -57,6 +57,7 @@ class AutoRoundModifier : public Modifier {
 
  private:
   void resolve(const Run& run);
+  void check_calibrated_inputs(const Run& run) const;
   void apply_autoround(Run& run, const Subgraph& subgraph);
   tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph);
   void post_autoround_cleanup(std::size_t block);

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "quant/number_format.hpp"
+
 namespace autoround::quant {
 
 enum class Element { bf16, f32 };
@@ -52,6 +54,28 @@ struct GradientSums {
   float* all = nullptr;       // sum of g s; asymmetric only
 };
 
+/// One row whose codes are floating-point numbers. Groups as in Row.
+struct FloatRow {
+  Element element = Element::bf16;  // of weight, gradient and output
+  FloatGrid grid;
+  std::int64_t columns = 0, group = 0;
+  const void* weight = nullptr;
+  const float* value = nullptr;    // V, null for zeros
+  const float* divisor = nullptr;  // one a group: what weights are divided by, or with `multiplies` multiplied
+  const float* scale = nullptr;    // one a group: what codes are multiplied with
+  bool multiplies = false;
+  bool follows_exponent = false;  // the gradient also goes through the exponent of the rounded value, as in MX formats
+  bool stops_at_zero = false;     // no gradient where w / s + V is zero: auto-round's rounding multiplies with its sign
+};
+
+/// Smallest and largest value of each group of a row.
+struct RowRange {
+  Element element = Element::bf16;
+  std::int64_t columns = 0, group = 0;
+  const void* values = nullptr;
+  float *smallest = nullptr, *largest = nullptr;  // one a group
+};
+
 struct Kernels {
   const char* name;
   /// Clamps the factors in place, then writes scale and zero point of each group.
@@ -65,6 +89,13 @@ struct Kernels {
                  const GradientSums& sums);
   /// min_scale and max_scale -= rate * sign(gradient). `scale` as `scales` wrote it.
   void (*step)(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate);
+
+  void (*float_forward)(const FloatRow& row, void* output, bool round_to_bf16);
+  void (*float_encode)(const FloatRow& row, std::uint8_t* codes);
+  /// As `update`. `of_scale` gets one sum a group, whose sign is that of the gradient of the scale; null computes none.
+  void (*float_update)(const FloatRow& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
+                       float* of_scale);
+  void (*range)(const RowRange& row);
 };
 
 /// The fastest that this processor runs. The environment variable ATEN_CPU_CAPABILITY (avx2, default) limits it, as it

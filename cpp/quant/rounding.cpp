@@ -2,8 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "model/buffer_pool.hpp"
+#include "quant/float_rounding.hpp"
 #include "quant/fused_rounding.hpp"
 #include "quant/plain_rounding.hpp"
 
@@ -41,9 +44,11 @@ void check_ranges(const WeightFormat& format, const Range& range) {
   if (!at::isfinite(range.low).all().item<bool>() || !at::isfinite(range.high).all().item<bool>()) {
     fail(Code::numeric, "weight", "The weight holds a NaN or an infinity; only finite values can be quantized.");
   }
+  if (is_float(format.number) && format.number != Number::fp8) return;  // their scales reach as far as bf16
   const at::Tensor low = range.low.to(at::kDouble), high = range.high.to(at::kDouble);
-  const at::Tensor scale = format.symmetric ? at::maximum(-low, high) / static_cast<double>(format.levels() / 2)
-                                            : (high - low) / static_cast<double>(format.levels() - 1);
+  const double steps = is_float(format.number) ? e4m3.largest : static_cast<double>(format.levels() / 2);
+  const at::Tensor scale =
+      format.symmetric ? at::maximum(-low, high) / steps : (high - low) / static_cast<double>(format.levels() - 1);
   const double largest = scale.max().item<double>();
   if (largest > largest_scale(format.scale_type)) {
     fail(Code::numeric, "weight",
@@ -74,6 +79,9 @@ at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
 
 bool use_kernels(const RoundingState& state, bool fused) { return fused && state.weight.is_cpu(); }
 
+/// Floating-point numbers have one implementation; without `fused` it is the one for any processor.
+const Kernels& float_kernels(bool fused) { return fused ? kernels() : *find_kernels("portable"); }
+
 }  // namespace
 
 RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable) {
@@ -89,15 +97,31 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   state.tune_minmax = tune_minmax;
   const Range range = group_ranges(format, state.weight);
   check_ranges(format, range);
-  state.weight_min = range.low;
-  state.weight_max = range.high;
-  state.min_scale = at::ones_like(range.low);
-  state.max_scale = at::ones_like(range.high);
+  if (is_float(format.number)) {
+    state.weight_max = floats::magnitudes(format, range.low, range.high);
+    if (format.number == Number::nvfp4) state.global_scale = floats::global_scale(state.weight_max);
+  } else {
+    state.weight_min = range.low;
+    state.weight_max = range.high;
+    state.min_scale = at::ones_like(state.weight_min);
+  }
+  state.max_scale = at::ones_like(state.weight_max);
   if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
   return state;
 }
 
+void share_global_scale(const std::vector<RoundingState*>& states) {
+  const auto has_one = [](const RoundingState* state) { return state->global_scale.defined(); };
+  at::Tensor least;
+  for (const RoundingState* state : states)
+    if (has_one(state)) least = least.defined() ? at::minimum(least, state->global_scale) : state->global_scale;
+  for (RoundingState* state : states)
+    if (has_one(state)) state->global_scale = least;
+}
+
 void add_momentum(RoundingState& state, double momentum) {
+  if (is_float(state.format.number))
+    fail(Code::unsupported, "momentum", "Only steps of integer weights can have momentum; set it to 0.");
   state.momentum = momentum;
   state.value_velocity = zeros_like_weight(state.weight, at::kFloat);
   state.min_velocity = at::zeros_like(state.min_scale);
@@ -106,6 +130,7 @@ void add_momentum(RoundingState& state, double momentum) {
 
 void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
   check_like_weight(state, out, "out");
+  if (is_float(state.format.number)) return floats::forward(state, out, float_kernels(fused));
   use_kernels(state, fused) ? fused::forward(state, out, kernels()) : plain::forward(state, out);
 }
 
@@ -113,7 +138,9 @@ SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool
     : state_(&state), rates_(rates) {
   if (!state.value.defined())
     fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
-  if (use_kernels(state, fused) && state.momentum == 0.0) {
+  if (is_float(state.format.number)) {
+    floats_ = std::make_unique<floats::Step>(state, rates, is_best, float_kernels(fused));
+  } else if (use_kernels(state, fused) && state.momentum == 0.0) {
     fused_ = std::make_unique<fused::Step>(state, rates, is_best, kernels());
   } else if (is_best) {
     plain::keep_best(state);
@@ -125,12 +152,14 @@ SignedStep::~SignedStep() = default;
 
 void SignedStep::rows(std::int64_t first, const at::Tensor& gradient) {
   check_rows_like_weight(*state_, first, gradient);
+  if (floats_) return floats_->rows(first, gradient);
   if (fused_) return fused_->rows(first, gradient);
   check_like_weight(*state_, gradient, "grad");
   plain::update(*state_, gradient, rates_);
 }
 
 void SignedStep::finish() {
+  if (floats_) floats_->finish();
   if (fused_) fused_->finish();
 }
 
@@ -142,14 +171,16 @@ void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, b
 }
 
 QuantizedWeight quantize(const RoundingState& state, const std::string& name) {
-  QuantizedWeight weight = use_kernels(state, true) ? fused::quantize(state, kernels()) : plain::quantize(state);
+  QuantizedWeight weight = is_float(state.format.number) ? floats::quantize(state, kernels())
+                           : use_kernels(state, true)    ? fused::quantize(state, kernels())
+                                                         : plain::quantize(state);
   weight.name = name;
   return weight;
 }
 
 QuantizedWeight best(const RoundingState& state, const std::string& name) {
   if (!state.best_codes.defined()) fail(Code::invalid_state, name, "No iteration of this layer has been the best yet.");
-  return {name, state.format, state.best_codes, state.best_scales, state.best_zero_points};
+  return {name, state.format, state.best_codes, state.best_scales, state.best_zero_points, state.global_scale};
 }
 
 const char* kernel_name() { return kernels().name; }

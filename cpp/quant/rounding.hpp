@@ -19,6 +19,9 @@ namespace autoround::quant {
 namespace fused {
 class Step;
 }
+namespace floats {
+class Step;
+}
 
 /// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row. With one scale for
 /// the tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
@@ -28,6 +31,9 @@ struct RoundingState {
   at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0
   at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, 1] in place by every forward
   at::Tensor weight_min, weight_max;  // fp32 [out, G]: min(groupmin, 0), max(groupmax, 0), computed once
+  // Floating-point numbers: weight_max has the largest magnitudes, min_scale and weight_min stay undefined, and arrays
+  // of blocks are [rows of blocks, G].
+  at::Tensor global_scale;  // of NVFP4, fp32 [1]
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
   at::Tensor best_codes;        // uint8 [out, in]
   at::Tensor best_scales;       // format.scale_type [out, G]
@@ -42,8 +48,12 @@ struct RoundingState {
 /// @throws Error numeric: a value is NaN or infinite, or a scale would overflow format.scale_type.
 RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable);
 
+/// NVFP4 layers that readers run as one matrix have one global scale, that of the largest magnitude among them. States
+/// of other formats are left alone.
+void share_global_scale(const std::vector<RoundingState*>& states);
+
 /// Steps then follow the sign of the gradients' decaying sum, as auto-round's SignSGD with momentum does. Only the
-/// plain implementation keeps that sum, which takes as much memory as V.
+/// plain implementation keeps that sum, which takes as much memory as V. @throws Error unsupported: not integers.
 void add_momentum(RoundingState& state, double momentum);
 
 struct StepRates {
@@ -74,7 +84,8 @@ class SignedStep {
  private:
   RoundingState* state_;
   StepRates rates_;
-  std::unique_ptr<fused::Step> fused_;  // null: plain
+  std::unique_ptr<fused::Step> fused_;    // null: plain or
+  std::unique_ptr<floats::Step> floats_;  // of floating-point numbers
 };
 /// The step as a whole.
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);

@@ -2,6 +2,7 @@
 // AUTOROUND_ISA and AUTOROUND_LANES: the elements of a row, and the table of all kernels.
 #pragma once
 
+#include "quant/float_row_kernels.hpp"
 #include "quant/scale_kernels.hpp"
 
 namespace autoround::quant::AUTOROUND_ISA {
@@ -43,15 +44,6 @@ void for_each_block(const Row& row, const Begin& begin, const Body& body) {
     }
   }
 }
-
-/// Up to a block of elements copied out of a row and padded with zeros, so that ends of groups take the same path.
-template <class T>
-struct Padded {
-  T data[kBlock] = {};
-  Padded(const T* from, int count) {
-    if (from) __builtin_memcpy(data, from, count * sizeof(T));
-  }
-};
 
 template <class T, class Emit>
 void code_blocks(const Row& row, const Emit& emit) {
@@ -263,6 +255,15 @@ void update(const Row& row, float* value, const void* gradient, float rate, std:
 #define AUTOROUND_TEXT_(text) #text
 #define AUTOROUND_TEXT(text) AUTOROUND_TEXT_(text)
 extern const Kernels table;
-const Kernels table = {AUTOROUND_TEXT(AUTOROUND_ISA), scales, forward, encode, update, step};
+const Kernels table = {AUTOROUND_TEXT(AUTOROUND_ISA),
+                       scales,
+                       forward,
+                       encode,
+                       update,
+                       step,
+                       float_forward,
+                       float_encode,
+                       float_update,
+                       range};
 
 }  // namespace autoround::quant::AUTOROUND_ISA

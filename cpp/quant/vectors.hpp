@@ -70,5 +70,14 @@ T round_even(T value) {
   return (value + kMagic) - kMagic;
 }
 
+/// Up to a block of elements copied out of a row and padded with zeros, so that ends of groups take the same path.
+template <class T>
+struct Padded {
+  T data[kBlock] = {};
+  Padded(const T* from, int count) {
+    if (from) __builtin_memcpy(data, from, count * sizeof(T));
+  }
+};
+
 }  // namespace
 }  // namespace autoround::quant::AUTOROUND_ISA

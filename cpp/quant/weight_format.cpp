@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+
 #include "base/error.hpp"
 
 namespace autoround::quant {
@@ -17,67 +19,158 @@ std::int64_t WeightFormat::groups_per_row(std::int64_t in_features) const {
 
 std::vector<std::int64_t> WeightFormat::scales_shape(std::int64_t out_features, std::int64_t in_features) const {
   if (group == 0) return {1};
-  return {out_features, groups_per_row(in_features)};
+  const std::int64_t rows = block_rows > 0 ? (out_features + block_rows - 1) / block_rows : out_features;
+  return {rows, groups_per_row(in_features)};
 }
 
 float WeightFormat::smallest_scale() const {
-  if (scale_type == at::kHalf) return at::Half(1e-5f);
-  if (scale_type == at::kBFloat16) return at::BFloat16(1e-5f);
-  return 1e-8f;
+  constexpr float of_fp8 = 1.f / (448.f * 512.f);
+  const float least = number == Number::fp8 ? of_fp8 : 1e-5f;
+  if (scale_type == at::kHalf) return at::Half(least);
+  if (scale_type == at::kBFloat16) return at::BFloat16(least);
+  return number == Number::fp8 ? of_fp8 : 1e-8f;
 }
 
-WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type) {
-  const auto unsupported = [](const std::string& message) { fail(Code::unsupported, "weights", message); };
-  if (args.type != recipe::NumberType::integer) {
-    unsupported("Floating-point weights of " + std::to_string(args.num_bits) +
-                " bits cannot be tuned; integers of 2 to 8 bits can.");
-  }
+namespace {
+
+[[noreturn]] void unsupported(const std::string& message) { fail(Code::unsupported, "weights", message); }
+
+Number float_number(const recipe::QuantizationArgs& args) {
+  const bool power =
+      args.scale_dtype == "torch.uint8" && args.strategy == recipe::Strategy::group && args.group_size == 32;
+  if (args.num_bits == 8) return power ? Number::mxfp8 : Number::fp8;
+  if (args.num_bits == 6 && power) return Number::mxfp6;
+  if (args.num_bits == 4 && power) return Number::mxfp4;
+  if (args.num_bits == 4 && args.strategy == recipe::Strategy::tensor_group && args.group_size == 16)
+    return Number::nvfp4;
+  unsupported("Floating-point weights of " + std::to_string(args.num_bits) + " bits with strategy " +
+              std::string(recipe::strategy_name(args.strategy)) +
+              " cannot be tuned; FP8 (tensor, channel, block), MX formats (4, 6 or 8 bits, group_size 32, scale_dtype "
+              "uint8) and NVFP4 (tensor_group, group_size 16) can.");
+}
+
+void check_integers(const recipe::QuantizationArgs& args) {
   if (args.num_bits < 2 || args.num_bits > 8) {
     unsupported("Integer weights have " + std::to_string(args.num_bits) + " bits; 2 to 8 can be tuned.");
   }
+  if (args.strategy == recipe::Strategy::block || args.strategy == recipe::Strategy::tensor_group) {
+    unsupported("Integer weights with strategy " + std::string(recipe::strategy_name(args.strategy)) +
+                " cannot be tuned; tensor, channel and group can.");
+  }
+}
+
+void set_grouping(WeightFormat& format, const recipe::QuantizationArgs& args) {
+  switch (args.strategy) {
+    case recipe::Strategy::tensor:
+      format.group = 0;
+      return;
+    case recipe::Strategy::channel:
+      format.group = -1;
+      return;
+    case recipe::Strategy::block:
+      format.block_rows = args.block_structure.value()[0];
+      format.group = args.block_structure.value()[1];
+      return;
+    case recipe::Strategy::group:
+    case recipe::Strategy::tensor_group:
+      format.group = args.group_size.value_or(-1);
+      break;
+    default:
+      unsupported("Weights with strategy " + std::string(recipe::strategy_name(args.strategy)) + " cannot be tuned.");
+  }
+  if (format.group != -1 && format.group <= 0) {
+    fail(Code::invalid_argument, "weights.group_size",
+         "group_size is " + std::to_string(format.group) + "; it is a positive number, or -1 for one scale a row.");
+  }
+}
+
+at::ScalarType stored_scales(Number number, at::ScalarType otherwise) {
+  if (has_power_scales(number)) return at::kByte;
+  return number == Number::nvfp4 ? at::kFloat8_e4m3fn : otherwise;
+}
+
+}  // namespace
+
+WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type) {
+  const bool floating = args.type == recipe::NumberType::floating;
+  if (!floating) check_integers(args);
   if (args.dynamic != recipe::Dynamic::no) unsupported("Weights with dynamic scales cannot be tuned; drop `dynamic`.");
   if (scale_type != at::kHalf && scale_type != at::kBFloat16 && scale_type != at::kFloat) {
     unsupported(std::string("Scales of dtype ") + at::toString(scale_type) +
                 " cannot be tuned; float16, bfloat16 and float32 can.");
   }
   WeightFormat format{args.num_bits, args.symmetric, 0, scale_type};
-  switch (args.strategy) {
-    case recipe::Strategy::tensor:
-      format.group = 0;
-      return format;
-    case recipe::Strategy::channel:
-      format.group = -1;
-      return format;
-    case recipe::Strategy::group:
-      format.group = args.group_size.value_or(-1);
-      break;
-    default:
-      unsupported("Integer weights with strategy " + std::string(recipe::strategy_name(args.strategy)) +
-                  " cannot be tuned; tensor, channel and group can.");
-  }
-  if (format.group != -1 && format.group <= 0) {
-    fail(Code::invalid_argument, "weights.group_size",
-         "group_size is " + std::to_string(format.group) + "; it is a positive number, or -1 for one scale a row.");
+  if (floating) format.number = float_number(args);
+  format.scale_type = stored_scales(format.number, scale_type);
+  set_grouping(format, args);
+  if (format.number == Number::fp8 && format.group > 0 && format.block_rows == 0) {
+    unsupported("FP8 weights with strategy group cannot be tuned; tensor, channel and block can.");
   }
   return format;
 }
 
+WeightFormat weight_format(const recipe::QuantizationScheme& scheme, at::ScalarType scale_type) {
+  if (scheme.output_activations) unsupported("Output activation quantization is not supported.");
+  WeightFormat format = weight_format(scheme.weights.value(), scale_type);
+  if (scheme.input_activations) format.input = input_format(*scheme.input_activations, scale_type);
+  return format;
+}
+
+bool computes_bf16(const WeightFormat& format) {
+  return format.scale_type == at::kBFloat16 || format.number == Number::nvfp4;
+}
+
+namespace {
+
+/// Looks codes up in a table of their values. -> fp32
+at::Tensor values_of(const at::Tensor& codes, const std::array<float, 256>& table) {
+  const at::Tensor flat = codes.contiguous();
+  at::Tensor values = at::empty(flat.sizes(), at::kFloat);
+  const std::uint8_t* from = flat.const_data_ptr<std::uint8_t>();
+  float* to = values.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < flat.numel(); ++i) to[i] = table[from[i]];
+  return values;
+}
+
+at::Tensor float_values(const at::Tensor& codes, const FloatGrid& grid) {
+  std::array<float, 256> table{};
+  for (int code = 0; code < 1 << grid.bits; ++code)
+    table[static_cast<std::size_t>(code)] = decode(grid, static_cast<std::uint8_t>(code));
+  return values_of(codes, table);
+}
+
+at::Tensor scale_values(const QuantizedWeight& weight) {
+  if (has_power_scales(weight.format.number)) {
+    std::array<float, 256> table{};
+    for (int code = 0; code < 256; ++code)
+      table[static_cast<std::size_t>(code)] = decode_power(static_cast<std::uint8_t>(code));
+    return values_of(weight.scales, table);
+  }
+  const at::Tensor scales = weight.scales.to(at::kFloat);
+  return weight.global_scale.defined() ? scales / weight.global_scale : scales;
+}
+
+}  // namespace
+
 at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype) {
   const WeightFormat& format = weight.format;
-  at::Tensor centred = weight.codes.to(at::kFloat);
-  at::Tensor scales = weight.scales.to(at::kFloat);
-  at::Tensor zeros = weight.zero_points.defined() ? weight.zero_points.to(at::kFloat)
-                                                  : at::full_like(scales, static_cast<double>(format.levels() / 2));
-  if (format.group != 0) {
-    const std::int64_t in_features = weight.codes.size(1), columns = format.columns_per_group(in_features);
-    const auto spread = [&](const at::Tensor& groups) {
-      return groups.repeat_interleave(columns, 1).narrow(1, 0, in_features);
-    };
-    scales = spread(scales);
-    zeros = spread(zeros);
+  const std::int64_t rows = weight.codes.size(0), in_features = weight.codes.size(1);
+  const auto spread = [&](at::Tensor groups) {
+    if (format.group == 0) return groups;
+    groups = groups.repeat_interleave(format.columns_per_group(in_features), 1).narrow(1, 0, in_features);
+    return format.block_rows > 0 ? groups.repeat_interleave(format.block_rows, 0).narrow(0, 0, rows) : groups;
+  };
+  const at::Tensor scales = spread(scale_values(weight));
+  at::Tensor values;
+  if (is_float(format.number)) {
+    values = float_values(weight.codes, grid_of(format.number));
+  } else {
+    values = weight.codes.to(at::kFloat);
+    weight.zero_points.defined() ? values.sub_(spread(weight.zero_points.to(at::kFloat)))
+                                 : values.sub_(static_cast<double>(format.levels() / 2));
   }
-  at::Tensor result = centred.sub_(zeros).mul_(scales);
-  if (format.scale_type == at::kBFloat16) result = result.to(at::kBFloat16);
+  at::Tensor result = values.mul_(scales);
+  if (computes_bf16(format)) result = result.to(at::kBFloat16);
   return result.to(dtype);
 }
 

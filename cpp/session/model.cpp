@@ -41,7 +41,9 @@ model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::Scal
   if (data.size() == 0) fail(Code::invalid_argument, "data", "there are no windows of text to measure");
   const auto ids = at::from_blob(const_cast<std::int64_t*>(data.ids().data()),
                                  {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
-  model::FusedOps ops;
+  model::FusedOps fused;
+  const quant::InputQuantizers inputs = exporter::open_inputs(*checkpoint_);
+  quant::InputOps ops(inputs, fused);
   return model::perplexity(causal_lm(compute), ids, data.lengths(), ops, cancel, on_layer);
 }
 

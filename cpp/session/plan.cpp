@@ -23,8 +23,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
     Json layer = {{"name", entry.module->name}, {"shape", entry.module->shape}};
     if (entry.group && groups[*entry.group].second.weights) {
       layer["scheme"] = recipe::describe(groups[*entry.group].second);
-      export_plan.formats.emplace(entry.module->name,
-                                  quant::weight_format(*groups[*entry.group].second.weights, scales));
+      export_plan.formats.emplace(entry.module->name, quant::weight_format(groups[*entry.group].second, scales));
     } else {
       layer["reason"] = entry.reason;
     }

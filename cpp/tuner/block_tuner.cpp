@@ -11,8 +11,10 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "model/buffer_pool.hpp"
+#include "quant/input_ops.hpp"
 #include "tuner/block_loss.hpp"
 #include "tuner/optimize.hpp"
+#include "tuner/quant_ops.hpp"
 #include "tuner/rounding_states.hpp"
 
 namespace autoround::tuner {
@@ -69,9 +71,15 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
   model::Ops& ops = options.fused ? fused : plain;
 
   RoundingStates states(layer, formats, options);
+  if (states.needs_calibration()) {
+    CalibrationOps observing(states, ops);
+    run_layer(layer, data.input, data.length, options.batch_size, data.rope, observing, cancel);
+    states.finish_calibration();
+  }
+  QuantOps quantized(states, ops);
   const auto evaluate = [&](std::vector<quant::QuantizedWeight> weights) {
     states.write_weights(weights);
-    at::Tensor output = run_layer(layer, data.input, data.length, options.batch_size, data.rope, ops, cancel);
+    at::Tensor output = run_layer(layer, data.input, data.length, options.batch_size, data.rope, quantized, cancel);
     const double loss = mean_error(output, data);
     return Candidate{std::move(weights), std::move(output), loss};
   };
@@ -118,6 +126,7 @@ at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
                        const CancelToken& cancel) {
   check(data);
   const at::NoGradGuard no_grad;
+  quant::InputQuantizers inputs;
   for (model::Projection* projection : layer.projections()) {
     for (const auto& part : projection->parts) {
       const auto weight =
@@ -125,12 +134,14 @@ at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
       if (weight == weights.end()) continue;
       projection->weight.narrow(0, part.row, part.rows)
           .copy_(quant::dequantize(*weight, projection->weight.scalar_type()));
+      if (weight->format.input) inputs.emplace(part.name, quant::InputQuantizer(*weight->format.input, weight->input));
     }
   }
   model::AtenOps plain;
   model::FusedOps fused;
   model::Ops& ops = options.fused ? static_cast<model::Ops&>(fused) : plain;
-  return run_layer(layer, data.input, data.length, options.batch_size, data.rope, ops, cancel);
+  quant::InputOps quantized(inputs, ops);
+  return run_layer(layer, data.input, data.length, options.batch_size, data.rope, quantized, cancel);
 }
 
 at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,

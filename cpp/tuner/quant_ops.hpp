@@ -2,37 +2,40 @@
 #pragma once
 
 #include "model/buffer_pool.hpp"
+#include "model/forwarding_ops.hpp"
 #include "model/linear_products.hpp"
-#include "model/ops.hpp"
 #include "tuner/rounding_states.hpp"
 
 namespace autoround::tuner {
 
 /// With gradients enabled, `linear` of a tuned projection records a node whose backward hands dW' to the states as
 /// soon as it exists: neither dW' nor a gradient of V is ever kept. Nodes refer to this object and the states, so
-/// these must outlive the graph.
-class QuantOps final : public model::Ops {
+/// these must outlive the graph. Inputs that are quantized are rounded first; gradients pass straight through rounding.
+class QuantOps final : public model::ForwardingOps {
  public:
-  QuantOps(RoundingStates& states, model::Ops& inner) : states_(states), inner_(inner), products_(states.fused()) {}
+  QuantOps(RoundingStates& states, model::Ops& inner)
+      : ForwardingOps(inner), states_(states), products_(states.fused()) {}
 
   at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override;
-  at::Tensor attention(const model::AttentionInput& input) override { return inner_.attention(input); }
-  at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) override {
-    return inner_.rms_norm(x, weight, eps);
-  }
-  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
-                                                 double eps) override {
-    return inner_.add_rms_norm(x, delta, weight, eps);
-  }
-  at::Tensor gated_activation(const at::Tensor& gate_up, model::Activation activation) override {
-    return inner_.gated_activation(gate_up, activation);
+
+ private:
+  RoundingStates& states_;
+  model::LinearProducts products_;
+  model::BufferPool pool_;
+};
+
+/// Shows the states what comes into each linear.
+class CalibrationOps final : public model::ForwardingOps {
+ public:
+  CalibrationOps(RoundingStates& states, model::Ops& inner) : ForwardingOps(inner), states_(states) {}
+
+  at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
+    states_.observe(projection, x);
+    return inner().linear(projection, x);
   }
 
  private:
   RoundingStates& states_;
-  model::Ops& inner_;
-  model::LinearProducts products_;
-  model::BufferPool pool_;
 };
 
 }  // namespace autoround::tuner

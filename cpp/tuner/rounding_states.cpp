@@ -5,17 +5,31 @@
 #include <algorithm>
 #include <gsl/assert>
 
+#include "base/error.hpp"
 #include "model/buffer_pool.hpp"
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::tuner {
+
+namespace {
+
+/// Parts of a projection are computed from one input.
+void set_input(TunedProjection& tuned, const std::string& part, const quant::WeightFormat& format, bool trains) {
+  const bool first = tuned.parts.size() == 1;
+  const bool same = first || (tuned.input ? format.input == tuned.input->format() : !format.input);
+  if (!same)
+    fail(Code::unsupported, part, "its input is that of " + tuned.parts.front().name + ", but is quantized otherwise");
+  if (first && format.input) tuned.input.emplace(*format.input, trains);
+}
+
+}  // namespace
 
 RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::string, quant::WeightFormat>& formats,
                                const TuneOptions& options)
     : fused_(options.fused && options.momentum == 0.0) {
   for (model::Projection* projection : layer.projections()) {
     const at::Tensor original = projection->weight;
-    TunedProjection tuned{.projection = projection, .parts = {}, .gradient_sum = {}};
+    TunedProjection tuned{.projection = projection, .parts = {}, .gradient_sum = {}, .input = {}};
     for (const auto& part : projection->parts) {
       const auto format = formats.find(part.name);
       if (format == formats.end()) continue;
@@ -24,8 +38,12 @@ RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::s
                                                         options.enable_minmax_tuning, options.iters > 0),
                              LayerRates(options, format->second.bits)});
       if (options.momentum != 0.0) quant::add_momentum(tuned.parts.back().state, options.momentum);
+      set_input(tuned, part.name, format->second, options.iters > 0 && options.enable_minmax_tuning);
     }
     if (tuned.parts.empty()) continue;
+    std::vector<quant::RoundingState*> states;
+    for (TunedPart& part : tuned.parts) states.push_back(&part.state);
+    quant::share_global_scale(states);
     projection->weight = model::mapped_tensor(original.sizes(), original.scalar_type());
     projection->weight.copy_(original);  // rows that are not quantized stay as they are
     if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, at::kFloat);
@@ -40,6 +58,22 @@ TunedProjection* RoundingStates::find(const model::Projection& projection) noexc
   return nullptr;
 }
 
+bool RoundingStates::needs_calibration() const noexcept {
+  return std::any_of(projections_.begin(), projections_.end(), [](const TunedProjection& tuned) {
+    return tuned.input && tuned.input->format().needs_calibration();
+  });
+}
+
+void RoundingStates::observe(const model::Projection& projection, const at::Tensor& x) {
+  TunedProjection* tuned = find(projection);
+  if (tuned != nullptr && tuned->input) tuned->input->observe(x);
+}
+
+void RoundingStates::finish_calibration() {
+  for (TunedProjection& tuned : projections_)
+    if (tuned.input) tuned.input->finish_calibration();
+}
+
 void RoundingStates::write_weights() {
   for (auto& tuned : projections_) {
     for (auto& part : tuned.parts) {
@@ -52,6 +86,7 @@ void RoundingStates::write_weights() {
 void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& weights) {
   auto weight = weights.begin();
   for (auto& tuned : projections_) {
+    if (tuned.input) tuned.input->use(weight->input);
     for (const auto& part : tuned.parts) {
       Expects(weight != weights.end() && weight->name == part.name);
       at::Tensor& projected = tuned.projection->weight;
@@ -82,6 +117,10 @@ void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& ou
     }
   });
   for (auto& step : steps) step.finish();
+  if (pass_.last && tuned.input && tuned.input->trains()) {
+    if (pass_.is_best) tuned.input->keep_best();
+    tuned.input->step(tuned.parts.front().rates.current().minmax);
+  }
 }
 
 void RoundingStates::advance() {
@@ -95,8 +134,10 @@ std::vector<quant::QuantizedWeight> RoundingStates::nearest() const {
   for (const auto& tuned : projections_) {
     for (const auto& part : tuned.parts) {
       const auto& state = part.state;
-      const auto untuned = quant::make_rounding_state(state.format, state.weight, state.tune_minmax, false);
+      auto untuned = quant::make_rounding_state(state.format, state.weight, state.tune_minmax, false);
+      untuned.global_scale = state.global_scale;
       weights.push_back(quant::quantize(untuned, part.name));
+      if (tuned.input) weights.back().input = tuned.input->untuned();
     }
   }
   return weights;
@@ -105,7 +146,10 @@ std::vector<quant::QuantizedWeight> RoundingStates::nearest() const {
 std::vector<quant::QuantizedWeight> RoundingStates::best() const {
   std::vector<quant::QuantizedWeight> weights;
   for (const auto& tuned : projections_) {
-    for (const auto& part : tuned.parts) weights.push_back(quant::best(part.state, part.name));
+    for (const auto& part : tuned.parts) {
+      weights.push_back(quant::best(part.state, part.name));
+      if (tuned.input) weights.back().input = tuned.input->best();
+    }
   }
   return weights;
 }

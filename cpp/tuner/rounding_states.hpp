@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "model/linear_products.hpp"
 #include "quant/rounding.hpp"
 #include "tuner/schedule.hpp"
+#include "tuner/tuned_input.hpp"
 
 namespace autoround::tuner {
 
@@ -30,7 +32,8 @@ struct TunedPart {
 struct TunedProjection {
   model::Projection* projection = nullptr;  // its weight is W'
   std::vector<TunedPart> parts;
-  at::Tensor gradient_sum;  // fp32, like the weight; undefined unless gradients are accumulated
+  at::Tensor gradient_sum;          // fp32, like the weight; undefined unless gradients are accumulated
+  std::optional<TunedInput> input;  // unset: not quantized
 };
 
 /// What a backward pass does with the gradients of W'. A step is one pass, or several whose gradients add up.
@@ -53,15 +56,20 @@ class RoundingStates {
   TunedProjection* find(const model::Projection& projection) noexcept;
   bool empty() const noexcept { return projections_.empty(); }
 
+  /// Whether inputs need to be seen before anything is rounded: `observe` those of every linear, then finish.
+  bool needs_calibration() const noexcept;
+  void observe(const model::Projection& projection, const at::Tensor& x);
+  void finish_calibration();
+
   /// W' = qdq(W; V, scales) at the current parameters: round-to-nearest before the first step.
   void write_weights();
-  /// W' = what a loader will compute from these codes.
+  /// W' = what a loader will compute from these codes; inputs are rounded with their scales.
   void write_weights(const std::vector<quant::QuantizedWeight>& weights);
 
   /// Says what the gradients that follow are for.
   void begin(BackwardPass pass) { pass_ = pass; }
   /// Computes dW' = output_gradientᵀ · input of one projection and steps its parts with it, or adds it up until the
-  /// last pass of the step.
+  /// last pass of the step. The input is what the product was computed from, that is rounded.
   void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
                       model::LinearProducts& products);
   bool fused() const noexcept { return fused_; }

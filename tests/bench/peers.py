@@ -2,9 +2,9 @@
 auto-round or llm-compressor, judge a folder. Each prints one JSON object as its last line.
 
     python peers.py windows        --model DIR --text FILE --length N --count N --output FILE.jsonl
-    python peers.py auto-round     --model DIR --windows FILE.jsonl --output DIR --bits N --group-size N ...
+    python peers.py auto-round     --model DIR --windows FILE.jsonl --output DIR (--bits N --group-size N | --preset NAME) ...
     python peers.py llm-compressor (the same)
-    python peers.py judge          --model DIR --windows FILE.jsonl
+    python peers.py judge          --model DIR --windows FILE.jsonl [--inputs PRESET]
 """
 import argparse
 import json
@@ -47,14 +47,17 @@ def parse() -> argparse.Namespace:
         quantize = command(name, job)
         quantize.add_argument("--windows", type=Path, required=True)
         quantize.add_argument("--output", type=Path, required=True)
-        quantize.add_argument("--bits", type=int, required=True)
-        quantize.add_argument("--group-size", type=int, required=True)
+        quantize.add_argument("--bits", type=int)
+        quantize.add_argument("--group-size", type=int)
+        quantize.add_argument("--preset", help="of compressed-tensors, instead of bits and group size")
         quantize.add_argument("--asymmetric", action="store_true")
         quantize.add_argument("--iters", type=int, required=True)
         quantize.add_argument("--batch", type=int, required=True)
         if job is quantize_with_auto_round:
             quantize.add_argument("--seed", type=int, required=True)
-    command("judge", judge).add_argument("--windows", type=Path, required=True)
+    judged = command("judge", judge)
+    judged.add_argument("--windows", type=Path, required=True)
+    judged.add_argument("--inputs", help="preset whose dynamic input quantization is simulated")
     return parser.parse_args()
 
 
@@ -82,6 +85,29 @@ def load_bf16(folder: Path) -> transformers.PreTrainedModel:
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
 
 
+# What auto-round calls the presets of compressed-tensors.
+AUTO_ROUND_PRESETS = {
+    "W8A8": {"scheme": "INT8_W8A8"},
+    "FP8_DYNAMIC": {"scheme": "FP8_STATIC", "group_size": -1, "act_dynamic": True, "act_group_size": -1},
+    "NVFP4A16": {"scheme": "NVFP4", "act_bits": 16},
+    "MXFP4A16": {"scheme": "MXFP4", "act_bits": 16},
+    "MXFP8A16": {"scheme": "MXFP8", "act_bits": 16},
+}
+
+
+def auto_round_scheme(arguments: argparse.Namespace) -> dict:
+    if arguments.preset:
+        return AUTO_ROUND_PRESETS.get(arguments.preset, {"scheme": arguments.preset})
+    return {"scheme": f"W{arguments.bits}A16", "group_size": arguments.group_size, "sym": not arguments.asymmetric}
+
+
+def unwrap(model: torch.nn.Module) -> None:
+    """auto-round wraps layers whose inputs are quantized; their weights are those of the layer inside."""
+    for name, module in list(model.named_modules()):
+        if hasattr(module, "orig_layer"):
+            model.set_submodule(name, module.orig_layer)
+
+
 def quantize_with_auto_round(arguments: argparse.Namespace) -> dict:
     """Leaves a plain bf16 checkpoint with the quantized and dequantized weights."""
     import auto_round
@@ -90,13 +116,13 @@ def quantize_with_auto_round(arguments: argparse.Namespace) -> dict:
     windows = read_windows(arguments.windows)
     # A dataset that is no name is iterated over as it is: one tensor of token ids a batch.
     tuner = auto_round.AutoRound(
-        load_bf16(arguments.model), tokenizer=tokenizer, scheme=f"W{arguments.bits}A16",
-        group_size=arguments.group_size, sym=not arguments.asymmetric, iters=arguments.iters,
+        load_bf16(arguments.model), tokenizer=tokenizer, **auto_round_scheme(arguments), iters=arguments.iters,
         nsamples=windows.shape[0], seqlen=windows.shape[1], batch_size=arguments.batch,
         dataset=list(windows.split(arguments.batch)), seed=arguments.seed, device_map="cpu", enable_torch_compile=False)
     start = time.perf_counter()
     model, _ = tuner.quantize()
     seconds = time.perf_counter() - start
+    unwrap(model)
     model.save_pretrained(arguments.output)
     return {"quantize_seconds": seconds, "version": auto_round.__version__}
 
@@ -109,10 +135,14 @@ def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
     from llmcompressor.modifiers.autoround import AutoRoundModifier
 
     windows = read_windows(arguments.windows)
-    weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric,
-                               strategy="group", group_size=arguments.group_size)
+    if arguments.preset:
+        scheme = {"scheme": arguments.preset}
+    else:
+        weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric,
+                                   strategy="group", group_size=arguments.group_size)
+        scheme = {"config_groups": {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}}
     modifier = AutoRoundModifier(
-        config_groups={"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}, ignore=["lm_head"],
+        **scheme, ignore=["lm_head"],
         iters=arguments.iters, batch_size=arguments.batch, enable_torch_compile=False)
     dataset = Dataset.from_dict({"input_ids": windows.tolist(), "attention_mask": torch.ones_like(windows).tolist()})
     model = load_bf16(arguments.model)
@@ -127,6 +157,8 @@ def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
 def judge(arguments: argparse.Namespace) -> dict:
     """Perplexity in fp32: each token of a window but its first is predicted from those before it."""
     model = load_in_fp32(arguments.model)
+    if arguments.inputs:
+        round_inputs(model, arguments.inputs)
     windows = read_windows(arguments.windows)
     total = 0.0
     with torch.no_grad():
@@ -135,6 +167,27 @@ def judge(arguments: argparse.Namespace) -> dict:
             total += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
     tokens = windows.shape[0] * (windows.shape[1] - 1)
     return {"perplexity": math.exp(total / tokens), "tokens": tokens}
+
+
+def round_inputs(model: torch.nn.Module, preset: str) -> None:
+    """The inputs of all quantized layers as compressed-tensors rounds them at run time, whoever quantized the weights."""
+    from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+    from compressed_tensors.quantization.quant_scheme import preset_name_to_scheme
+    from compressed_tensors.quantization.utils import compute_dynamic_scales_and_zp
+
+    args = preset_name_to_scheme(preset, ["Linear"]).input_activations
+    if args is None:
+        return
+    if args.dynamic is not True:
+        raise SystemExit(f"{preset}: static input scales belong to a folder; only dynamic ones are simulated")
+
+    def hook(layer: torch.nn.Module, inputs: tuple) -> tuple:
+        scale, zero = compute_dynamic_scales_and_zp(inputs[0], args, layer)
+        return (fake_quantize(inputs[0], scale, zero, args),) + inputs[1:]
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear) and name != "lm_head":
+            layer.register_forward_pre_hook(hook)
 
 
 def load_in_fp32(folder: Path) -> transformers.PreTrainedModel:

@@ -23,6 +23,8 @@ using ar::checkpoint::Checkpoint;
 
 using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
 
+constexpr float kLargestInput = 6.f;  // what calibration would have seen
+
 void make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) != 0) ar::fail(ar::Code::io, path, "cannot create the folder");
 }
@@ -36,7 +38,13 @@ std::string stem(const std::string& path) {
 ar::quant::QuantizedWeight round_to_nearest(const ar::recipe::ModuleInfo& module, const ar::quant::WeightFormat& format,
                                             const ar::model::WeightSource& weights) {
   const at::Tensor weight = weights.load(module.weight, at::kBFloat16);
-  return ar::quant::quantize(ar::quant::make_rounding_state(format, weight, false, false), module.name);
+  auto rounded = ar::quant::quantize(ar::quant::make_rounding_state(format, weight, false, false), module.name);
+  if (format.input && format.input->needs_calibration()) {
+    ar::quant::InputQuantizer input(*format.input);
+    input.calibrate(kLargestInput);
+    rounded.input = input.scales();
+  }
+  return rounded;
 }
 
 /// Quantizes and writes; returns every dequantized weight by tensor name.
@@ -50,8 +58,7 @@ Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, c
   ar::exporter::ExportPlan plan{checkpoint, recipe, modules, assignment, {}, spec.tie_word_embeddings};
   for (const auto& entry : assignment.linears) {
     if (!entry.group) continue;
-    const auto& args = groups.at(*entry.group).second.weights.value();
-    plan.formats.emplace(entry.module->name, ar::quant::weight_format(args, scale_type));
+    plan.formats.emplace(entry.module->name, ar::quant::weight_format(groups.at(*entry.group).second, scale_type));
   }
 
   const auto exporter = ar::exporter::make_exporter(format);
@@ -73,7 +80,9 @@ at::Tensor compute_logits(const std::string& directory, const at::Tensor& ids) {
   const auto checkpoint = Checkpoint::open(directory, ar::Logger());
   const ar::model::CausalLm model(ar::model::read_spec(checkpoint->config()), ar::exporter::open_weights(checkpoint),
                                   at::kFloat);
-  ar::model::AtenOps ops;
+  ar::model::AtenOps plain;
+  const auto inputs = ar::exporter::open_inputs(*checkpoint);
+  ar::quant::InputOps ops(inputs, plain);
   at::Tensor hidden = model.embed(ids);
   for (std::size_t i = 0; i < model.spec().layers.size(); ++i) {
     hidden = model.load_layer(i)->forward(hidden, ids.size(0), model.rope(i, ids.size(1)), ops);

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ os.environ["TQDM_DISABLE"] = "1"  # read while the libraries are imported
 
 import torch
 from compressed_tensors import __version__ as compressed_tensors_version
+from compressed_tensors.quantization.quant_scheme import PRESET_SCHEMES
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import (AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig, GraniteConfig, LlamaConfig, MistralConfig,
@@ -30,6 +32,8 @@ from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
 GROUP = 64
+# Those of which the installed compressed-tensors knows the format.
+PRESETS = sorted(name for name in PRESET_SCHEMES if name != "UNQUANTIZED" and not re.fullmatch("W[2-8]A16", name))
 
 
 def load(folder, dequantize):
@@ -55,15 +59,20 @@ def in_fp32(folder, model):
     return plain.eval()
 
 
+def rounds_inputs(folder):
+    groups = json.loads((folder / "config.json").read_text())["quantization_config"]["config_groups"].values()
+    return any(group["input_activations"] for group in groups)
+
+
 def check_weights(folder, model, expected):
     state = model.state_dict()
     quantized = [name for name in expected if name.endswith(".weight")]
     for name in quantized:
         assert state[name].dtype == expected[name].dtype, f"{folder.name}: {name} is {state[name].dtype}"
         assert torch.equal(state[name], expected[name]), f"{folder.name}: {name} differs from what was written"
-    packed = {name[: -len("_packed")] for file in folder.glob("*.safetensors") for name in safe_open(file, "pt").keys()
-              if name.endswith(".weight_packed")}
-    assert packed == set(quantized), f"{folder.name}: packed weights {packed ^ set(quantized)}"
+    stored = {name[: -len("_scale")] for file in folder.glob("*.safetensors") for name in safe_open(file, "pt").keys()
+              if name.endswith(".weight_scale")}
+    assert stored == set(quantized), f"{folder.name}: quantized weights {stored ^ set(quantized)}"
     for name, tensor in state.items():
         assert not tensor.is_floating_point() or tensor.isfinite().all(), f"{folder.name}: {name} is not finite"
 
@@ -77,8 +86,15 @@ def check(folder, expected_folder=None, default_path=True):
         ids, logits = expected.pop("ids"), expected.pop("logits")
         check_weights(folder, model, expected)
         found = logits_of(in_fp32(folder, model), ids).reshape(logits.shape)
-        distance = ((found - logits).abs().max() / logits.abs().max()).item()
-        assert distance < 1e-5, f"{folder.name}: logits differ from ours by {distance:.2e} of the largest"
+        largest = 1e-5 * found.norm()
+        if rounds_inputs(folder):
+            # A last bit of an activation can move it to the next number that it is rounded to, and what follows with it:
+            # ours and theirs are near each other measured by what rounding inputs does.
+            rounded = logits_of(load(folder, dequantize=True).float(), ids).reshape(logits.shape)
+            largest = 0.5 * (rounded - found).norm()
+            found = rounded
+        distance = (found - logits).norm()
+        assert distance <= largest, f"{folder.name}: logits differ from ours by {distance / found.norm():.2e} of their norm"
     dequantized = logits_of(model, ids)
     assert dequantized.isfinite().all(), f"{folder.name}: logits are not finite"
     if default_path:
@@ -124,6 +140,9 @@ def recipes():
         "down": group(["model.layers.0.mlp.down_proj"], 8, True, "group"),
     }, [], True)
     cases["own_layers"] = (False, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
+    for preset in PRESETS:
+        cases[preset] = (False, {preset: ["Linear"]}, ["lm_head"], True)
+    cases["mixed_precision"] = (False, {"NVFP4": ["re:.*self_attn.*"], "FP8_DYNAMIC": ["Linear"]}, ["lm_head"], False)
     cases["tied"] = (True, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
     cases["tied_head"] = (True, {
         "all": group(["Linear"], 4, True, "group"),

@@ -2,11 +2,14 @@
 //
 //   kernels                                            prints the names of the paths that run here
 //   qdq <folder> <path> <bits> <sym|asym> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
+//   float <folder> <path> <number> <group> <block rows> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
+//   input <folder> <number> <bits> <sym|asym> <group> <dynamic|static> <dtype> <tokens> <width>
 //   pack <folder> <bits> <rows> <columns> <dimension>
 //
 // qdq reads weight, value, min_scale, max_scale and gradient, and writes <path>.output (W'), .codes, .scales, .zeros,
-// and after one step .value, .min, .max, .best_codes. pack reads codes and writes packed and unpacked. Files are raw
-// arrays.
+// and after one step .value, .min, .max, .best_codes; float likewise without min_scale and zeros, and with .loaded
+// (what dequantize gives) and .global. input reads x and writes rounded, and scale or global. pack reads codes and
+// writes packed and unpacked. Files are raw arrays.
 #include <ATen/ATen.h>
 
 #include <fstream>
@@ -14,7 +17,9 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "quant/float_rounding.hpp"
 #include "quant/fused_rounding.hpp"
+#include "quant/input_quantizer.hpp"
 #include "quant/packing.hpp"
 #include "quant/plain_rounding.hpp"
 
@@ -91,6 +96,74 @@ void qdq(std::istringstream& line) {
   save("best_codes", state.best_codes);
 }
 
+quant::Number number_named(const std::string& name) {
+  using quant::Number;
+  for (const auto& [known, number] :
+       {std::pair("int", Number::integer), std::pair("fp8", Number::fp8), std::pair("mxfp4", Number::mxfp4),
+        std::pair("mxfp6", Number::mxfp6), std::pair("mxfp8", Number::mxfp8), std::pair("nvfp4", Number::nvfp4)})
+    if (name == known) return number;
+  throw std::runtime_error("unknown number " + name);
+}
+
+void float_qdq(std::istringstream& line) {
+  std::string folder, path, number, scale_type, dtype;
+  quant::WeightFormat format;
+  std::int64_t out = 0, in = 0;
+  quant::StepRates rates;
+  line >> folder >> path >> number >> format.group >> format.block_rows >> scale_type >> dtype >> out >> in >>
+      rates.value >> rates.minmax;
+  if (!line) throw std::runtime_error("malformed float line");
+  format.number = number_named(number);
+  format.bits = grid_of(format.number).bits;
+  format.scale_type = quant::has_power_scales(format.number)  ? at::kByte
+                      : format.number == quant::Number::nvfp4 ? at::kFloat8_e4m3fn
+                                                              : dtype_named(scale_type);
+  const quant::Kernels* kernels = quant::find_kernels(path);
+  if (!kernels) throw std::runtime_error("no kernels " + path);
+
+  const auto at = [&](const char* name) { return folder + "/" + name; };
+  quant::RoundingState state =
+      make_rounding_state(format, read(at("weight"), {out, in}, dtype_named(dtype)), true, true);
+  state.value = read(at("value"), {out, in}, at::kFloat);
+  state.max_scale = read(at("max_scale"), state.max_scale.sizes(), at::kFloat);
+  const at::Tensor gradient = read(at("gradient"), {out, in}, dtype_named(dtype));
+  at::Tensor output = at::empty_like(state.weight);
+  quant::floats::forward(state, output, *kernels);
+  const quant::QuantizedWeight weight = quant::floats::quantize(state, *kernels);
+  quant::floats::Step step(state, rates, true, *kernels);
+  step.rows(0, gradient);
+  step.finish();
+
+  const auto save = [&](const char* name, const at::Tensor& tensor) {
+    write(folder + "/" + path + "." + name, tensor);
+  };
+  save("output", output);
+  save("loaded", quant::dequantize(weight, state.weight.scalar_type()));
+  save("codes", weight.codes);
+  save("scales", weight.scales);
+  if (weight.global_scale.defined()) save("global", weight.global_scale);
+  save("value", state.value);
+  save("max", state.max_scale);
+  save("best_codes", state.best_codes);
+}
+
+void input(std::istringstream& line) {
+  std::string folder, number, symmetry, when, dtype;
+  quant::InputFormat format;
+  std::int64_t tokens = 0, width = 0;
+  line >> folder >> number >> format.bits >> symmetry >> format.group >> when >> dtype >> tokens >> width;
+  if (!line) throw std::runtime_error("malformed input line");
+  format.number = number_named(number);
+  format.symmetric = symmetry == "sym";
+  format.is_static = when == "static";
+  const at::Tensor x = read(folder + "/x", {tokens, width}, dtype_named(dtype));
+  quant::InputQuantizer quantizer(format);
+  quantizer.calibrate(quant::largest_magnitude(x));
+  write(folder + "/rounded", quantizer(x));
+  if (format.needs_scale()) write(folder + "/scale", quantizer.scales().scale);
+  if (format.needs_global_scale()) write(folder + "/global", quantizer.scales().global_scale);
+}
+
 void pack(std::istringstream& line) {
   std::string folder;
   int bits = 0, dimension = 0;
@@ -114,6 +187,10 @@ int main() {
       line >> command;
       if (command == "qdq") {
         qdq(line);
+      } else if (command == "float") {
+        float_qdq(line);
+      } else if (command == "input") {
+        input(line);
       } else if (command == "pack") {
         pack(line);
       } else if (command == "kernels") {

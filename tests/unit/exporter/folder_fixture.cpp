@@ -138,18 +138,38 @@ recipe::QuantizationScheme integer_scheme(const std::vector<std::string>& target
   return scheme;
 }
 
+bool same_values(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
+         at::equal(a.contiguous().view(at::kByte), b.contiguous().view(at::kByte));
+}
+
+quant::InputScales random_input(const quant::InputFormat& format) {
+  quant::InputScales scales;
+  if (format.needs_scale()) scales.scale = (at::rand({1}) + 0.01).to(format.scale_type);
+  if (format.needs_global_scale()) scales.global_scale = at::rand({1}) * 100 + 1;
+  return scales;
+}
+
 quant::QuantizedWeight random_weight(const std::string& module, std::int64_t rows, std::int64_t columns,
                                      const quant::WeightFormat& format) {
   quant::QuantizedWeight weight;
   weight.name = module;
   weight.format = format;
   weight.codes = at::randint(format.levels(), {rows, columns}, at::kByte);
-  const std::vector<std::int64_t> shape = format.group == 0
-                                              ? std::vector<std::int64_t>{1}
-                                              : std::vector<std::int64_t>{rows, format.groups_per_row(columns)};
+  const std::vector<std::int64_t> shape = format.scales_shape(rows, columns);
+  if (format.number == quant::Number::nvfp4) weight.global_scale = at::full({1}, 320.f);
+  if (format.input) weight.input = random_input(*format.input);
+  if (quant::has_power_scales(format.number)) {
+    weight.scales = at::randint(110, 130, shape, at::kByte);
+    return weight;
+  }
+  if (quant::is_float(format.number)) weight.codes.bitwise_and_(0xfe);  // 0x7f and 0xff are no numbers of e4m3
   const at::Tensor magnitude = at::rand(shape) * 0.02 + 0.001;
   const at::Tensor sign = at::where(at::rand(shape) < 0.5, -1.0, 1.0);
-  weight.scales = (format.symmetric ? magnitude * sign : magnitude).to(format.scale_type);
+  const bool signs = format.symmetric && !quant::is_float(format.number);
+  const double reach = format.number == quant::Number::nvfp4 ? 1e4 : 1.0;
+  weight.scales = ((signs ? magnitude * sign : magnitude) * reach).to(format.scale_type);
   if (!format.symmetric) weight.zero_points = at::randint(format.levels(), shape, at::kByte);
   return weight;
 }
@@ -171,6 +191,14 @@ TinyModel::TinyModel(bool tied_) : directory(folder.make("model")), output(folde
   checkpoint = open(directory);
 }
 
+recipe::Recipe TinyModel::preset(const std::string& name) {
+  recipe::Recipe result;
+  result.scheme = recipe::preset_scheme(name);
+  result.ignore = {"lm_head", "re:.*down_proj"};  // rows of 96 are no multiple of 128
+  if (result.scheme->weights->group_size == 128) result.scheme->weights->group_size = 32;
+  return result;
+}
+
 recipe::Recipe TinyModel::w4(std::vector<std::string> ignore) {
   recipe::Recipe result;
   result.config_groups = {{"all", integer_scheme({"Linear"}, 4, true, 32)}};
@@ -186,14 +214,7 @@ void TinyModel::apply(const recipe::Recipe& applied) {
   const auto groups = recipe.groups();
   for (const auto& entry : assignment.linears) {
     if (!entry.group) continue;
-    const auto& args = groups.at(*entry.group).second.weights.value();
-    quant::WeightFormat format;
-    format.bits = args.num_bits;
-    format.symmetric = args.symmetric;
-    format.group = args.strategy == recipe::Strategy::tensor    ? 0
-                   : args.strategy == recipe::Strategy::channel ? -1
-                                                                : args.group_size.value();
-    format.scale_type = at::kBFloat16;
+    const quant::WeightFormat format = quant::weight_format(groups.at(*entry.group).second, at::kBFloat16);
     const auto& name = entry.module->name;
     formats[name] = format;
     weights[name] = random_weight(name, entry.module->shape[0], entry.module->shape[1], format);

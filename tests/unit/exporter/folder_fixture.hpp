@@ -51,6 +51,8 @@ struct TinyModel {
   void run(exporter::Exporter& exporter, const std::string& output) const;
   /// Quantizes with one group for all Linear layers but those ignored.
   static recipe::Recipe w4(std::vector<std::string> ignore = {"lm_head"});
+  /// A preset scheme on all Linear layers whose rows it divides; integers in groups of 32.
+  static recipe::Recipe preset(const std::string& name);
 
   TemporaryFolder folder;
   std::string directory, output;
@@ -62,6 +64,9 @@ struct TinyModel {
   std::map<std::string, quant::WeightFormat> formats;
   std::map<std::string, quant::QuantizedWeight> weights;  // by module name
 };
+
+/// Equal types, shapes and bytes, or both undefined.
+bool same_values(const at::Tensor& a, const at::Tensor& b);
 
 /// Random codes, scales (some negative) and zero points of one weight.
 quant::QuantizedWeight random_weight(const std::string& module, std::int64_t rows, std::int64_t columns,

@@ -185,10 +185,24 @@ TEST_CASE("quantized source: configurations that it cannot honour", "[exporter]"
   using T = std::map<std::string, at::Tensor>&;
   check_refused(Code::unsupported, "`bitsandbytes`",
                 [](T, Json& c) { c["quantization_config"]["quant_method"] = "bitsandbytes"; });
-  check_refused(Code::unsupported, "`int-quantized`", [](T, Json& c) { scheme(c)["format"] = "int-quantized"; });
-  check_refused(Code::unsupported, "`float`", [](T, Json& c) { scheme(c)["weights"]["type"] = "float"; });
-  check_refused(Code::unsupported, "activations", [](T, Json& c) { scheme(c)["input_activations"] = Json::object(); });
-  check_refused(Code::unsupported, "`block`", [](T, Json& c) { scheme(c)["weights"]["strategy"] = "block"; });
+  check_refused(Code::unsupported, "`marlin-24`", [](T, Json& c) { scheme(c)["format"] = "marlin-24"; });
+  check_refused(Code::parse, "up_proj.weight: the tensor is missing",
+                [](T, Json& c) { scheme(c)["format"] = "int-quantized"; });
+  check_refused(Code::parse, "cannot hold", [](T, Json& c) { scheme(c)["format"] = "mxfp4-pack-quantized"; });
+  check_refused(Code::unsupported, "Floating-point weights",
+                [](T, Json& c) { scheme(c)["weights"]["type"] = "float"; });
+  check_refused(Code::unsupported, "`complex`", [](T, Json& c) { scheme(c)["weights"]["type"] = "complex"; });
+  check_refused(Code::parse, "num_bits", [](T, Json& c) { scheme(c)["input_activations"] = Json::object(); });
+  check_refused(Code::unsupported, "outputs", [](T, Json& c) { scheme(c)["output_activations"] = Json::object(); });
+  check_refused(Code::parse, "block_structure", [](T, Json& c) { scheme(c)["weights"]["strategy"] = "block"; });
+  check_refused(Code::unsupported, "strategy block", [](T, Json& c) {
+    scheme(c)["weights"]["strategy"] = "block";
+    scheme(c)["weights"]["block_structure"] = {128, 128};
+  });
+  check_refused(Code::parse, "block_structure", [](T, Json& c) {
+    scheme(c)["weights"]["strategy"] = "block";
+    scheme(c)["weights"]["block_structure"] = {128, 0};
+  });
   check_refused(Code::parse, "num_bits", [](T, Json& c) { scheme(c)["weights"]["num_bits"] = 9; });
   check_refused(Code::parse, "num_bits", [](T, Json& c) { scheme(c)["weights"]["num_bits"] = "four"; });
   check_refused(Code::parse, "positive group_size", [](T, Json& c) { scheme(c)["weights"]["group_size"] = nullptr; });

@@ -85,12 +85,6 @@ TEST_CASE("rules: embeddings that readers cannot look up", "[exporter]") {
 
 TEST_CASE("rules: what the format has no place for", "[exporter]") {
   TinyModel model;
-  SECTION("activations") {
-    recipe::Recipe recipe = TinyModel::w4();
-    recipe.config_groups[0].second.input_activations = recipe::QuantizationArgs{};
-    model.apply(recipe);
-    check_refused(model, Code::unsupported, {"group `all` quantizes activations"});
-  }
   SECTION("another layout") {
     recipe::Recipe recipe = TinyModel::w4();
     recipe.config_groups[0].second.format = "int-quantized";

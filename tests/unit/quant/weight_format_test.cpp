@@ -52,6 +52,26 @@ TEST_CASE("weight format: strategies become groups of columns", "[quant]") {
   CHECK(tensor.smallest_scale() == 1e-8f);
 }
 
+TEST_CASE("weight format: each preset's numbers, grouping and stored scales", "[quant]") {
+  const auto format_of = [](const std::string& preset) {
+    return weight_format(recipe::preset_scheme(preset), at::kBFloat16);
+  };
+  const WeightFormat fp8 = format_of("FP8");
+  CHECK((fp8.number == Number::fp8 && fp8.group == 0 && fp8.scale_type == at::kBFloat16 && fp8.input->is_static));
+  CHECK((format_of("FP8_DYNAMIC").group == -1 && format_of("FP8_DYNAMIC").input->group == -1));
+  const WeightFormat block = format_of("FP8_BLOCK");
+  CHECK((block.block_rows == 128 && block.group == 128));
+  CHECK(block.scales_shape(130, 300) == std::vector<std::int64_t>{2, 3});
+  const WeightFormat nvfp4 = format_of("NVFP4A16");
+  CHECK((nvfp4.number == Number::nvfp4 && nvfp4.group == 16 && nvfp4.scale_type == at::kFloat8_e4m3fn && !nvfp4.input));
+  for (const auto& [preset, number] : {std::pair("MXFP4A16", Number::mxfp4), std::pair("MXFP6A16", Number::mxfp6),
+                                       std::pair("MXFP8A16", Number::mxfp8)}) {
+    const WeightFormat mx = format_of(preset);
+    CHECK((mx.number == number && mx.group == 32 && mx.scale_type == at::kByte && !mx.input));
+  }
+  CHECK((format_of("W4AFP8").number == Number::integer && format_of("W4AFP8").input->number == Number::fp8));
+}
+
 TEST_CASE("weight format: what cannot be tuned is refused", "[quant]") {
   using recipe::Strategy;
   CHECK(code_of(integers(1, Strategy::channel)) == Code::unsupported);
@@ -59,9 +79,15 @@ TEST_CASE("weight format: what cannot be tuned is refused", "[quant]") {
   CHECK(code_of(integers(4, Strategy::block)) == Code::unsupported);
   CHECK(code_of(integers(4, Strategy::group, 0)) == Code::invalid_argument);
   CHECK(code_of(integers(4, Strategy::group, 64), at::kDouble) == Code::unsupported);
-  recipe::QuantizationArgs floating = integers(8, Strategy::channel);
+  recipe::QuantizationArgs floating = integers(8, Strategy::group, 128);
   floating.type = recipe::NumberType::floating;
   CHECK(code_of(floating) == Code::unsupported);
+  floating = integers(5, Strategy::channel);
+  floating.type = recipe::NumberType::floating;
+  CHECK(code_of(floating) == Code::unsupported);
+  recipe::QuantizationArgs halves = recipe::preset_scheme("MXFP4").weights.value();
+  halves.group_size = 16;
+  CHECK(code_of(halves) == Code::unsupported);
   recipe::QuantizationArgs dynamic = integers(8, Strategy::channel);
   dynamic.dynamic = recipe::Dynamic::yes;
   CHECK(code_of(dynamic) == Code::unsupported);

@@ -86,12 +86,18 @@ impl<'r> Block<'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {
-    /// U8 of shape out, in: codes from 0 to 2^bits - 1.
+    /// U8 of shape out, in: integers from 0 to 2^bits - 1, or the bits of floating-point numbers.
     Qweight,
-    /// Of shape out, groups.
+    /// Of shape out, groups; of blocks in FP8_BLOCK; F8_E4M3 in NVFP4 and U8 exponents in MX formats.
     Scales,
     /// U8 of the shape of the scales; asymmetric schemes only.
     ZeroPoints,
+    /// F32 of one element, a divisor of the scales; NVFP4 only.
+    GlobalScale,
+    /// Of one element: the scale of the layer's inputs where calibration found one.
+    InputScale,
+    /// F32 of one element, as GlobalScale for inputs; NVFP4 only.
+    InputGlobalScale,
     /// F32 of shape out, in: dequantized as loaders do, rounded to the type of the scales.
     Weight,
 }
@@ -102,6 +108,9 @@ impl Part {
             Self::Qweight => c"qweight",
             Self::Scales => c"scales",
             Self::ZeroPoints => c"zero_points",
+            Self::GlobalScale => c"global_scale",
+            Self::InputScale => c"input_scale",
+            Self::InputGlobalScale => c"input_global_scale",
             Self::Weight => c"weight",
         }
     }

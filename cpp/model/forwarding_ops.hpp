@@ -1,0 +1,32 @@
+// Operations that are another object's: the base of those that change one of them.
+#pragma once
+
+#include "model/ops.hpp"
+
+namespace autoround::model {
+
+class ForwardingOps : public Ops {
+ public:
+  explicit ForwardingOps(Ops& inner) : inner_(inner) {}
+
+  at::Tensor linear(const Projection& projection, const at::Tensor& x) override { return inner_.linear(projection, x); }
+  at::Tensor attention(const AttentionInput& input) override { return inner_.attention(input); }
+  at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) override {
+    return inner_.rms_norm(x, weight, eps);
+  }
+  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
+                                                 double eps) override {
+    return inner_.add_rms_norm(x, delta, weight, eps);
+  }
+  at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) override {
+    return inner_.gated_activation(gate_up, activation);
+  }
+
+ protected:
+  Ops& inner() noexcept { return inner_; }
+
+ private:
+  Ops& inner_;
+};
+
+}  // namespace autoround::model

@@ -1,0 +1,217 @@
+#include "quant/float_rounding.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "model/buffer_pool.hpp"
+
+namespace autoround::quant::floats {
+namespace {
+
+constexpr float kSixReciprocal = 1.f / 6.f;  // of the largest e2m1, as auto-round multiplies with it
+
+float reciprocal(float value) { return value == 0.f ? 0.f : 1.f / value; }
+
+/// What follows from the range of one group.
+struct Scale {
+  float divisor = 1.f, scale = 1.f;  // FloatRow's
+  float stored = 1.f;                // in the dtype of stored scales, e8m0 as the power that it stands for
+  bool free = true;                  // false: a bound holds it, and no gradient passes
+};
+
+float round_as(at::ScalarType type, float value) {
+  if (type == at::kHalf) return at::Half(value);
+  return type == at::kBFloat16 ? static_cast<float>(at::BFloat16(value)) : value;
+}
+
+Scale fp8_scale(const WeightFormat& format, float magnitude) {
+  const float raw = magnitude / e4m3.largest, least = format.smallest_scale();
+  const float scale = std::max(round_as(format.scale_type, raw), least);
+  return {scale, scale, scale, raw >= least};
+}
+
+/// The exponent of the largest magnitude less that of the largest number: source, OCP Microscaling 1.0, section 6.3.
+Scale power_scale(const FloatGrid& grid, float magnitude) {
+  constexpr float bound = 127.f;
+  const float exponent = std::floor(magnitude == 0.f ? 1.f : std::log2(magnitude)) - grid.largest_exponent;
+  const float scale = std::ldexp(1.f, static_cast<int>(std::clamp(exponent, -bound, bound)));
+  return {scale, scale, scale, magnitude != 0.f && std::fabs(exponent) <= bound};
+}
+
+/// Codes as auto-round finds them, by a reciprocal; the product as loaders compute it, by a quotient.
+Scale nvfp4_scale(float global, float magnitude) {
+  const float raw = global * (magnitude * kSixReciprocal);
+  const float stored = c10::Float8_e4m3fn(std::min(raw, e4m3.largest));
+  return {reciprocal(stored * reciprocal(global)), stored / global, stored, raw <= e4m3.largest};
+}
+
+/// The scales of a weight at the current parameters, and which of them a row uses.
+class Scales {
+ public:
+  explicit Scales(const RoundingState& state)
+      : state_(state), groups_(state.weight_max.size(1)), count_(state.weight_max.numel()) {
+    state.max_scale.clamp_(0, 1);
+    divisor_.resize(static_cast<std::size_t>(count_));
+    scale_.resize(static_cast<std::size_t>(count_));
+    at::parallel_for(0, count_, 4096, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const Scale scale = at(i);
+        divisor_[static_cast<std::size_t>(i)] = scale.divisor;
+        scale_[static_cast<std::size_t>(i)] = scale.scale;
+      }
+    });
+  }
+
+  Scale at(std::int64_t index) const {
+    const float magnitude = state_.weight_max.const_data_ptr<float>()[index] * factor(index);
+    switch (state_.format.number) {
+      case Number::fp8:
+        return fp8_scale(state_.format, magnitude);
+      case Number::nvfp4:
+        return nvfp4_scale(state_.global_scale.item<float>(), magnitude);
+      default:
+        return power_scale(grid_of(state_.format.number), magnitude);
+    }
+  }
+  float& factor(std::int64_t index) const { return state_.max_scale.data_ptr<float>()[index]; }
+  std::int64_t count() const { return count_; }
+  std::int64_t groups() const { return groups_; }
+  /// Rows that share their scales.
+  std::int64_t rows_at_once() const {
+    if (state_.format.group == 0) return state_.weight.size(0);
+    return state_.format.block_rows > 0 ? state_.format.block_rows : 1;
+  }
+
+  FloatRow row(std::int64_t index) const {
+    const auto first = static_cast<std::size_t>(index / rows_at_once() * groups_);
+    const Number number = state_.format.number;
+    FloatRow row;
+    row.element = state_.weight.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
+    row.grid = grid_of(number);
+    row.columns = state_.weight.size(1);
+    row.group = state_.format.columns_per_group(row.columns);
+    row.weight = row_of(state_.weight, index);
+    row.value = state_.value.defined() ? state_.value.const_data_ptr<float>() + index * row.columns : nullptr;
+    row.divisor = divisor_.data() + first;
+    row.scale = scale_.data() + first;
+    row.multiplies = number == Number::nvfp4;
+    row.follows_exponent = has_power_scales(number);
+    row.stops_at_zero = number != Number::fp8;
+    return row;
+  }
+  static void* row_of(const at::Tensor& matrix, std::int64_t row) {
+    return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();
+  }
+
+  at::Tensor stored() const {
+    const auto shape = state_.format.scales_shape(state_.weight.size(0), state_.weight.size(1));
+    at::Tensor values = at::empty(shape, at::kFloat);
+    for (std::int64_t i = 0; i < count_; ++i) values.data_ptr<float>()[i] = at(i).stored;
+    if (!has_power_scales(state_.format.number)) return values.to(state_.format.scale_type);
+    return values.log2().add_(127).to(at::kByte);  // exact: powers of two
+  }
+
+ private:
+  const RoundingState& state_;
+  std::int64_t groups_, count_;
+  std::vector<float> divisor_, scale_;
+};
+
+/// Runs body(row) over rows [first, last) in parallel.
+template <class Body>
+void for_each_row(std::int64_t first, std::int64_t last, std::int64_t columns, const Body& body) {
+  const std::int64_t grain = std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, columns));
+  at::parallel_for(first, last, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) body(row);
+  });
+}
+
+}  // namespace
+
+at::Tensor magnitudes(const WeightFormat& format, const at::Tensor& low, const at::Tensor& high) {
+  at::Tensor result = at::maximum(-low, high);
+  if (format.block_rows == 0) return result;
+  const std::int64_t rows = result.size(0),
+                     missing = (rows + format.block_rows - 1) / format.block_rows * format.block_rows - rows;
+  if (missing) result = at::constant_pad_nd(result, {0, 0, 0, missing});
+  return result.view({-1, format.block_rows, result.size(1)}).amax(1);
+}
+
+at::Tensor global_scale(const at::Tensor& magnitudes) {
+  const float largest = magnitudes.max().item<float>();
+  return at::full({1}, largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest), at::kFloat);
+}
+
+void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {
+  const Scales scales(state);
+  const bool round_to_bf16 = computes_bf16(state.format);
+  for_each_row(0, out.size(0), out.size(1), [&](std::int64_t row) {
+    kernels.float_forward(scales.row(row), Scales::row_of(out, row), round_to_bf16);
+  });
+}
+
+QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels) {
+  const Scales scales(state);
+  QuantizedWeight result;
+  result.format = state.format;
+  result.codes = model::mapped_tensor(state.weight.sizes(), at::kByte);
+  result.scales = scales.stored();
+  result.global_scale = state.global_scale;
+  for_each_row(0, result.codes.size(0), result.codes.size(1), [&](std::int64_t row) {
+    kernels.float_encode(scales.row(row), static_cast<std::uint8_t*>(Scales::row_of(result.codes, row)));
+  });
+  return result;
+}
+
+struct Step::Impl {
+  RoundingState& state;
+  StepRates rates;
+  bool is_best;
+  const Kernels& kernels;
+  Scales scales;
+  std::vector<float> of_scale;  // one a row and group; empty unless scales are tuned
+};
+
+Step::Step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels)
+    : impl_(new Impl{state, rates, is_best, kernels, Scales(state), {}}) {
+  const std::int64_t rows = state.weight.size(0);
+  if (state.tune_minmax) impl_->of_scale.resize(static_cast<std::size_t>(rows * impl_->scales.groups()));
+  if (!is_best) return;
+  if (!state.best_codes.defined()) state.best_codes = model::mapped_tensor(state.weight.sizes(), at::kByte);
+  state.best_scales = impl_->scales.stored();
+}
+
+Step::~Step() = default;
+
+void Step::rows(std::int64_t first, const at::Tensor& gradient) {
+  Impl& step = *impl_;
+  const std::int64_t columns = gradient.size(1);
+  for_each_row(first, first + gradient.size(0), columns, [&](std::int64_t row) {
+    float* const value = step.state.value.data_ptr<float>() + row * columns;
+    std::uint8_t* const codes = step.is_best ? step.state.best_codes.data_ptr<std::uint8_t>() + row * columns : nullptr;
+    float* const of_scale = step.of_scale.empty() ? nullptr : step.of_scale.data() + row * step.scales.groups();
+    step.kernels.float_update(step.scales.row(row), value, Scales::row_of(gradient, row - first), step.rates.value,
+                              codes, of_scale);
+  });
+}
+
+void Step::finish() {
+  Impl& step = *impl_;
+  if (step.of_scale.empty()) return;
+  const Scales& scales = step.scales;
+  const std::int64_t rows = step.state.weight.size(0), groups = scales.groups(), together = scales.rows_at_once();
+  for (std::int64_t i = 0; i < scales.count(); ++i) {
+    const std::int64_t first = i / groups * together, last = std::min(rows, first + together);
+    float sum = 0.f;  // rows in order, whatever the number of threads was
+    for (std::int64_t row = first; row < last; ++row)
+      sum += step.of_scale[static_cast<std::size_t>(row * groups + i % groups)];
+    const bool reaches = scales.at(i).free && step.state.weight_max.const_data_ptr<float>()[i] != 0.f;
+    if (reaches && sum != 0.f && !std::isnan(sum)) scales.factor(i) -= std::copysign(step.rates.minmax, sum);
+  }
+}
+
+}  // namespace autoround::quant::floats

@@ -1,0 +1,195 @@
+#include "quant/input_quantizer.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <gsl/assert>
+#include <limits>
+#include <vector>
+
+#include "base/error.hpp"
+#include "quant/kernels.hpp"
+
+namespace autoround::quant {
+namespace {
+
+/// How a group of one token is rounded.
+struct GroupScale {
+  float scale = 1.f, zero = 0.f;
+};
+
+float nonzero(float scale, float otherwise) { return scale == 0.f ? otherwise : scale; }
+
+GroupScale integer_scale(const InputFormat& format, float low, float high) {
+  const float levels = std::ldexp(1.f, format.bits), least = std::numeric_limits<float>::epsilon();
+  if (format.symmetric) return {nonzero(std::max(-low, high) / ((levels - 1.f) / 2.f), least), levels / 2.f};
+  const float scale = nonzero((high - low) / (levels - 1.f), least);
+  return {scale, std::clamp(std::nearbyint(-low / scale), 0.f, levels - 1.f)};
+}
+
+/// The power of two below the magnitude once that is rounded to the mantissa of e2m1, for all formats of the family.
+float power_scale(const FloatGrid& grid, float magnitude) {
+  constexpr std::uint32_t half_step = 1u << (23 - 1 - 1), exponent_bits = 0x7f800000u;
+  const std::uint32_t bits = (std::bit_cast<std::uint32_t>(magnitude) + half_step) & exponent_bits;
+  const int code = static_cast<int>(bits >> 23) - grid.largest_exponent;
+  return decode_power(static_cast<std::uint8_t>(std::clamp(code, 0, 254)));
+}
+
+/// fp32 has no place for the smallest powers; loaders then divide by the least that they know.
+GroupScale float_scale(const InputFormat& format, const InputScales& scales, float magnitude) {
+  const FloatGrid& grid = grid_of(format.number);
+  if (has_power_scales(format.number)) return {power_scale(grid, magnitude)};
+  if (format.number != Number::nvfp4) {
+    return {nonzero(magnitude / grid.largest, std::numeric_limits<float>::epsilon())};
+  }
+  constexpr float epsilon_of_e4m3 = 0.125f;
+  const float global = scales.global_scale.item<float>();
+  const float stored = c10::Float8_e4m3fn(std::min(global * (magnitude / grid.largest), e4m3.largest));
+  return {nonzero(stored, epsilon_of_e4m3) / global};
+}
+
+GroupScale group_scale(const InputFormat& format, const InputScales& scales, float smallest, float largest) {
+  const float low = std::min(smallest, 0.f), high = std::max(largest, 0.f);
+  if (format.number == Number::integer) return integer_scale(format, low, high);
+  return float_scale(format, scales, std::max(-low, high));
+}
+
+Element element_of(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32; }
+
+template <class Body>
+void for_each_token(const at::Tensor& x, const Body& body) {
+  const std::int64_t grain = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, x.size(1)));
+  at::parallel_for(0, x.size(0), grain, [&](std::int64_t begin, std::int64_t end) { body(begin, end); });
+}
+
+char* row_of(const at::Tensor& x, std::int64_t row) {
+  return static_cast<char*>(x.data_ptr()) + row * x.stride(0) * x.element_size();
+}
+
+void round_row(const InputFormat& format, const at::Tensor& x, std::int64_t token, std::int64_t group,
+               const std::vector<float>& scale, const std::vector<float>& zero, void* out) {
+  if (is_float(format.number)) {
+    FloatRow row;
+    row.element = element_of(x);
+    row.grid = grid_of(format.number);
+    row.columns = x.size(1);
+    row.group = group;
+    row.weight = row_of(x, token);
+    row.divisor = row.scale = scale.data();
+    return kernels().float_forward(row, out, false);
+  }
+  Row row;
+  row.element = element_of(x);
+  row.columns = x.size(1);
+  row.group = group;
+  row.levels = std::ldexp(1.f, format.bits);
+  row.weight = row_of(x, token);
+  row.scale = scale.data();
+  row.zero = zero.data();
+  kernels().forward(row, out, false);
+}
+
+}  // namespace
+
+InputFormat input_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type) {
+  const auto unsupported = [](const std::string& message) { fail(Code::unsupported, "input_activations", message); };
+  const bool power = args.scale_dtype == "torch.uint8";
+  InputFormat format;
+  format.bits = args.num_bits;
+  format.symmetric = args.symmetric;
+  format.is_static = args.dynamic == recipe::Dynamic::no;
+  if (args.type == recipe::NumberType::floating) {
+    if (args.strategy == recipe::Strategy::tensor_group && args.num_bits == 4) {
+      format.number = Number::nvfp4;
+      format.is_static = false;
+      if (args.dynamic != recipe::Dynamic::local) unsupported("NVFP4 inputs have dynamic \"local\" scales.");
+    } else if (args.num_bits == 8) {
+      format.number = power ? Number::mxfp8 : Number::fp8;
+    } else if (args.num_bits == 4 && power) {
+      format.number = Number::mxfp4;
+    } else {
+      unsupported("Floating-point inputs of " + std::to_string(args.num_bits) +
+                  " bits are not computed; FP8, MXFP8, MXFP4 and NVFP4 are.");
+    }
+  }
+  switch (args.strategy) {
+    case recipe::Strategy::tensor:
+      format.group = 0;
+      break;
+    case recipe::Strategy::token:
+      format.group = -1;
+      break;
+    case recipe::Strategy::group:
+    case recipe::Strategy::tensor_group:
+      format.group = args.group_size.value_or(-1);
+      break;
+    default:
+      unsupported("Inputs with strategy " + std::string(recipe::strategy_name(args.strategy)) +
+                  " are not computed; tensor, token, group and tensor_group are.");
+  }
+  if (has_power_scales(format.number) && format.group != 32) unsupported("MX formats have groups of 32.");
+  if (format.number == Number::nvfp4 && format.group != 16) unsupported("NVFP4 has groups of 16.");
+  if (format.is_static && (format.group != 0 || !format.symmetric)) {
+    unsupported("Static inputs have one symmetric scale for the tensor; set strategy `tensor`, or `dynamic`.");
+  }
+  if (format.is_static) format.scale_type = scale_type;
+  return format;
+}
+
+InputQuantizer::InputQuantizer(InputFormat format, InputScales scales) : format_(format), scales_(std::move(scales)) {}
+
+void InputQuantizer::calibrate(float largest) {
+  if (format_.needs_global_scale()) {
+    scales_.global_scale =
+        at::full({1}, largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest), at::kFloat);
+  }
+  if (format_.needs_scale()) {
+    const float scale = group_scale(format_, scales_, -largest, largest).scale;
+    scales_.scale = at::full({1}, scale, at::kFloat).to(format_.scale_type);
+  }
+}
+
+at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
+  Expects(x.dim() == 2 && x.is_contiguous() && x.is_cpu());
+  Expects(!format_.needs_scale() || scales_.scale.defined());
+  Expects(!format_.needs_global_scale() || scales_.global_scale.defined());
+  const std::int64_t columns = x.size(1);
+  const std::int64_t group = format_.group > 0 && format_.group < columns ? format_.group : columns;
+  const auto groups = static_cast<std::size_t>((columns + group - 1) / group);
+  at::Tensor out = at::empty_like(x);
+  if (x.numel() == 0) return out;
+
+  GroupScale common;
+  if (format_.is_static) {
+    common = {scales_.scale.item<float>(), std::ldexp(0.5f, format_.bits)};
+  } else if (format_.group == 0) {
+    const auto [low, high] = at::aminmax(x);
+    common = group_scale(format_, scales_, low.item<float>(), high.item<float>());
+  }
+  for_each_token(x, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scale(groups, common.scale), zero(groups, common.zero), low(groups), high(groups);
+    for (std::int64_t token = begin; token < end; ++token) {
+      if (format_.group != 0) {
+        kernels().range({element_of(x), columns, group, row_of(x, token), low.data(), high.data()});
+        for (std::size_t i = 0; i < groups; ++i) {
+          const GroupScale found = group_scale(format_, scales_, low[i], high[i]);
+          scale[i] = found.scale;
+          zero[i] = found.zero;
+        }
+      }
+      round_row(format_, x, token, group, scale, zero, row_of(out, token));
+    }
+  });
+  return out;
+}
+
+float largest_magnitude(const at::Tensor& x) {
+  if (x.numel() == 0) return 0.f;
+  const auto [low, high] = at::aminmax(x);
+  return std::max(std::fabs(low.item<float>()), std::fabs(high.item<float>()));
+}
+
+}  // namespace autoround::quant

@@ -1,0 +1,94 @@
+// Inputs as the program that runs the model rounds them: numbers worked out by hand, and what is refused.
+#include "quant/input_quantizer.hpp"
+
+#include <ATen/ATen.h>
+
+#include "base/error.hpp"
+#include "support/catch.hpp"
+
+using namespace autoround;
+using namespace autoround::quant;
+
+namespace {
+
+recipe::QuantizationArgs args_of(const std::string& preset) {
+  return recipe::preset_scheme(preset).input_activations.value();
+}
+InputFormat format_of(const std::string& preset) { return input_format(args_of(preset), at::kBFloat16); }
+
+at::Tensor row(std::vector<float> values) { return at::tensor(values).unsqueeze(0); }
+
+}  // namespace
+
+TEST_CASE("input quantizer: each preset's inputs", "[quant]") {
+  const InputFormat int8 = format_of("W8A8");
+  CHECK((int8.number == Number::integer && int8.bits == 8 && int8.group == -1 && !int8.is_static));
+  CHECK(format_of("W4A4").bits == 4);
+  const InputFormat fp8 = format_of("FP8");
+  CHECK((fp8.number == Number::fp8 && fp8.is_static && fp8.needs_scale() && fp8.scale_type == at::kBFloat16));
+  CHECK((format_of("FP8_DYNAMIC").group == -1 && !format_of("FP8_DYNAMIC").needs_calibration()));
+  CHECK((format_of("FP8_BLOCK").group == 128 && format_of("FP8_BLOCK").number == Number::fp8));
+  CHECK((format_of("NVFP4").needs_global_scale() && !format_of("NVFP4").needs_scale()));
+  CHECK((format_of("MXFP4").number == Number::mxfp4 && format_of("MXFP4").group == 32));
+  CHECK(format_of("MXFP6A8").number == Number::mxfp8);
+}
+
+TEST_CASE("input quantizer: each token has its own scale", "[quant]") {
+  const InputQuantizer int8(format_of("W8A8"));
+  const at::Tensor x = at::tensor({127.5f, 1.f, -0.4f, 0.6f, 12.75f, 0.26f, 0.f, -0.04f}).view({2, 4});
+  CHECK(at::allclose(int8(x), at::tensor({127.f, 1.f, 0.f, 1.f, 12.7f, 0.3f, 0.f, 0.f}).view({2, 4}), 0, 1e-6));
+  CHECK(at::equal(int8(at::zeros({3, 8})), at::zeros({3, 8})));
+  CHECK(int8(at::zeros({0, 8})).size(0) == 0);
+}
+
+TEST_CASE("input quantizer: a static scale is what calibration saw, and clips what is beyond", "[quant]") {
+  InputQuantizer fp8(format_of("FP8"));
+  fp8.calibrate(448.f);
+  CHECK(fp8.scales().scale.item<float>() == 1.f);
+  CHECK(at::equal(fp8(row({1000.f, -1000.f, 17.f, 0.3f})), row({448.f, -448.f, 16.f, 0.3125f})));
+  fp8.calibrate(100.f);  // 100 / 448 is no bf16 number: the stored one counts
+  CHECK(fp8.scales().scale.scalar_type() == at::kBFloat16);
+}
+
+TEST_CASE("input quantizer: the global scale of NVFP4 is a divisor", "[quant]") {
+  InputQuantizer nvfp4(format_of("NVFP4"));
+  nvfp4.calibrate(6.f);
+  CHECK(nvfp4.scales().global_scale.item<float>() == 448.f);
+  at::Tensor x = at::zeros({1, 16});
+  x[0][0] = 6.f;
+  x[0][1] = 2.4f;
+  CHECK(nvfp4(x)[0][1].item<float>() == 2.f);
+}
+
+TEST_CASE("input quantizer: a NaN stays one", "[quant]") {
+  const InputQuantizer fp8(format_of("FP8_DYNAMIC"));
+  CHECK(fp8(row({1.f, NAN, 2.f, 0.f})).isnan().any().item<bool>());
+}
+
+TEST_CASE("input quantizer: the largest magnitude", "[quant]") {
+  CHECK(largest_magnitude(row({1.f, -3.f, 2.f})) == 3.f);
+  CHECK(largest_magnitude(at::zeros({0, 4})) == 0.f);
+}
+
+TEST_CASE("input quantizer: what is not computed is refused", "[quant]") {
+  const auto refused = [](recipe::QuantizationArgs args) {
+    try {
+      input_format(args, at::kBFloat16);
+      return false;
+    } catch (const Error& error) {
+      return error.code() == Code::unsupported && error.subject() == "input_activations";
+    }
+  };
+  recipe::QuantizationArgs args = args_of("FP8");
+  args.symmetric = false;
+  CHECK(refused(args));
+  args = args_of("FP8_DYNAMIC");
+  args.num_bits = 6;
+  CHECK(refused(args));
+  args = args_of("NVFP4");
+  args.dynamic = recipe::Dynamic::yes;
+  CHECK(refused(args));
+  args = args_of("W8A8");
+  args.strategy = recipe::Strategy::attn_head;
+  CHECK(refused(args));
+}
