@@ -52,6 +52,26 @@ bool groups_overlap(const std::vector<Group>& groups) {
   return false;
 }
 
+// vLLM looks a layer that it fuses, qkv_proj, up by its class before it looks up q_proj, k_proj and v_proj by name: a class
+// in one group would take what names or patterns of another hold.
+bool class_hides_fused(const std::vector<Group>& groups) {
+  const auto by_class = [](const Group& group) {
+    return std::any_of(group.modules.begin(), group.modules.end(), [&](const recipe::ModuleInfo* module) {
+      return module->block >= 0 && !names_module(group.scheme.targets, *module);
+    });
+  };
+  const auto holds_fused = [](const Group& group) {
+    return std::any_of(group.modules.begin(), group.modules.end(),
+                       [](const recipe::ModuleInfo* module) { return !module->fused_with.empty(); });
+  };
+  for (const Group& group : groups) {
+    if (!by_class(group)) continue;
+    for (const Group& other : groups)
+      if (&other != &group && holds_fused(other)) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> written_targets(const Group& group, bool by_name) {
   std::vector<std::string> targets;
   if (!by_name) targets = group.scheme.targets;
@@ -80,7 +100,7 @@ Json args_json(const std::optional<recipe::QuantizationArgs>& args) {
 }
 
 Json groups_json(const std::vector<Group>& groups) {
-  const bool by_name = groups_overlap(groups);
+  const bool by_name = groups_overlap(groups) || class_hides_fused(groups);
   std::map<std::string, Json> sorted;  // "group_10" goes before "group_2" where keys are sorted
   for (std::size_t i = 0; i < groups.size(); ++i) {
     Json json;

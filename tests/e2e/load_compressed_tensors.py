@@ -31,9 +31,15 @@ from transformers import (AutoConfig, AutoModelForCausalLM, CompressedTensorsCon
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
+import vllm_rules
+
 GROUP = 64
 # Those of which the installed compressed-tensors knows the format.
 PRESETS = sorted(name for name in PRESET_SCHEMES if name != "UNQUANTIZED" and not re.fullmatch("W[2-8]A16", name))
+
+
+# Recipes below whose schemes vLLM does not run.
+NOT_IN_VLLM = r"w8_a?sym_tensor|W[2-7]A4|W[23567]A8|MXFP4XFP8|MXFP6\w*|MXFP8\w*"
 
 
 def load(folder, dequantize):
@@ -77,7 +83,19 @@ def check_weights(folder, model, expected):
         assert not tensor.is_floating_point() or tensor.isfinite().all(), f"{folder.name}: {name} is not finite"
 
 
+def check_vllm(folder):
+    """Refusals are those of schemes, not of folders."""
+    try:
+        vllm_rules.check(folder)
+        refusal = None
+    except vllm_rules.Refused as refused:
+        refusal = str(refused)
+    wanted = bool(re.fullmatch(NOT_IN_VLLM, folder.name))
+    assert wanted == (refusal is not None), f"{folder.name}: vLLM's rules say {refusal or 'yes'}"
+
+
 def check(folder, expected_folder=None, default_path=True):
+    check_vllm(folder)
     model = load(folder, dequantize=True)
     if expected_folder is None:
         ids = torch.arange(48).reshape(2, 24)
@@ -143,6 +161,10 @@ def recipes():
     for preset in PRESETS:
         cases[preset] = (False, {preset: ["Linear"]}, ["lm_head"], True)
     cases["mixed_precision"] = (False, {"NVFP4": ["re:.*self_attn.*"], "FP8_DYNAMIC": ["Linear"]}, ["lm_head"], False)
+    cases["patterns_of_fused"] = (False, {
+        "attention": group(["re:.*self_attn.(q|k|v)_proj"], 8, True, "group"),
+        "rest": group(["Linear"], 4, True, "group"),
+    }, ["lm_head"], True)
     cases["tied"] = (True, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
     cases["tied_head"] = (True, {
         "all": group(["Linear"], 4, True, "group"),

@@ -124,6 +124,22 @@ TEST_CASE("config: groups whose patterns overlap list their modules", "[exporter
   CHECK(groups["group_1"]["targets"] == Json({"model.layers.0.mlp.down_proj"}));
 }
 
+TEST_CASE("config: fused layers beside a class list their modules", "[exporter]") {
+  TinyModel model;
+  autoround::recipe::Recipe recipe;
+  recipe.config_groups = {{"attention", integer_scheme({"re:.*self_attn.*"}, 8, true, 32)},
+                          {"rest", integer_scheme({"Linear"}, 4, true, 32)}};
+  recipe.ignore = {"lm_head"};
+  model.apply(recipe);
+  const Json groups = exporter::compressed_tensors_config(model.plan())["config_groups"];
+  CHECK(groups["group_0"]["targets"].size() == 8);
+  CHECK(groups["group_0"]["targets"][1] == "model.layers.0.self_attn.k_proj");
+  CHECK(groups["group_1"]["targets"].size() == 6);
+  recipe.config_groups[0].second.targets = {"re:.*o_proj"};  // which no reader fuses
+  model.apply(recipe);
+  CHECK(exporter::compressed_tensors_config(model.plan())["config_groups"]["group_0"]["targets"] == Json({"Linear"}));
+}
+
 TEST_CASE("config: embeddings are listed once one is quantized", "[exporter]") {
   TinyModel model;
   autoround::recipe::Recipe recipe;
