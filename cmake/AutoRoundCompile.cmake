@@ -20,8 +20,12 @@ if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${_ccache})
 endif()
 
+# Most code runs once in a run and is compiled for size; what is worth speed says so with autoround_hot_sources().
+set(AUTOROUND_SIZE_OPTIONS $<$<CONFIG:Release>:-Os>)
+
 add_library(autoround_compile INTERFACE)
 target_compile_options(autoround_compile INTERFACE
+  -ffunction-sections -fdata-sections # the linker drops those that nobody uses
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
   $<$<BOOL:${CCACHE_PROGRAM}>:-fpch-preprocess>
   $<$<BOOL:${AUTOROUND_WERROR}>:-Werror>)
@@ -44,6 +48,7 @@ function(autoround_use_torch target)
     file(WRITE "${PROJECT_BINARY_DIR}/torch_pch.cpp" "// Carries the precompiled header.\n")
     add_library(autoround_torch_pch OBJECT "${PROJECT_BINARY_DIR}/torch_pch.cpp")
     target_link_libraries(autoround_torch_pch PRIVATE autoround_compile LibTorch::torch_cpu)
+    target_compile_options(autoround_torch_pch PRIVATE ${AUTOROUND_SIZE_OPTIONS})
     target_precompile_headers(autoround_torch_pch PRIVATE "${PROJECT_SOURCE_DIR}/cmake/torch_pch.hpp")
   endif()
   get_target_property(type ${target} TYPE)
@@ -53,6 +58,7 @@ function(autoround_use_torch target)
     target_link_libraries(${target} PRIVATE LibTorch::torch_cpu)  # nothing of LibTorch may show in the installed package
   endif()
   target_precompile_headers(${target} REUSE_FROM autoround_torch_pch)
+  target_compile_options(${target} PRIVATE ${AUTOROUND_SIZE_OPTIONS}) # as the header is
   get_target_property(type ${target} TYPE)
   if(type STREQUAL "EXECUTABLE")
     # The header is compiled as code of a library is; with a program's -fPIE the compiler would refuse it.
@@ -61,19 +67,25 @@ function(autoround_use_torch target)
   endif()
 endfunction()
 
-# autoround_component(<folder> SOURCES a.cpp ... [TORCH] [SMALL] [LINK lib...])
+# Files with loops over elements: compiled for speed and with OpenMP, without which at::parallel_for is serial, and so without the
+# precompiled header, which has neither. For the folder that calls this.
+function(autoround_hot_sources)
+  set_source_files_properties(${ARGN} PROPERTIES
+    COMPILE_OPTIONS "-fopenmp;$<$<CONFIG:Release>:-O3>" SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
+# autoround_component(<folder> SOURCES a.cpp ... [TORCH] [LINK lib...])
 # One folder of cpp/ is one static library, autoround_<folder>, that names the folders it uses in LINK.
 # Registries are plain tables, never static initialisers, so nothing is lost when the archive is linked.
 function(autoround_component name)
-  cmake_parse_arguments(ARG "TORCH;SMALL" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
   set(target autoround_${name})
   add_library(${target} STATIC ${ARG_SOURCES})
   target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/cpp" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(${target} PRIVATE autoround_compile PUBLIC AutoRound::headers ${ARG_LINK})
   if(ARG_TORCH)
     autoround_use_torch(${target})
-  endif()
-  if(ARG_SMALL) # runs once in a run; not with TORCH, whose precompiled header has the other level
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-Os>)
+  else()
+    target_compile_options(${target} PRIVATE ${AUTOROUND_SIZE_OPTIONS})
   endif()
 endfunction()
