@@ -22,9 +22,8 @@ Json stored_rope(const JsonView& text, const std::string& layer_type) {
   if (!stored) stored = text.object("rope_parameters");
   if (!stored) return Json::object();
   if (!is_nested(stored->json())) {
-    // In the old spelling rope_scaling is about the full-attention layers where the others have a base of their own.
-    const bool about_others = layer_type == sliding && text.has("rope_local_base_freq");
-    return about_others ? Json::object() : stored->json();
+    // In the old spelling rope_scaling is about the full-attention layers; the others have but a base of their own.
+    return layer_type == sliding ? Json::object() : stored->json();
   }
   if (layer_type.empty()) {
     fail(Code::parse, stored->subject(), "has an object for each kind of layer; one object for all layers is wanted");
@@ -34,8 +33,7 @@ Json stored_rope(const JsonView& text, const std::string& layer_type) {
 }
 
 double default_theta_for(const JsonView& text, const std::string& layer_type, double fallback) {
-  if (layer_type == sliding && text.has("rope_local_base_freq")) return text.number("rope_local_base_freq");
-  return text.number_or("rope_theta", fallback);
+  return text.number_or(layer_type == sliding ? "rope_local_base_freq" : "rope_theta", fallback);
 }
 
 // Names that other writers used for what is now one name.

@@ -15,7 +15,9 @@ constexpr std::int64_t query_block = 256;
 at::Tensor normalize(const at::Tensor& x, const at::Tensor& weight, double eps) {
   const at::Tensor wide = x.to(at::kFloat);
   const at::Tensor variance = wide.square().mean(-1, /*keepdim=*/true);
-  return weight * (wide * at::rsqrt(variance + eps)).to(x.scalar_type());
+  const at::Tensor normalized = wide * at::rsqrt(variance + eps);
+  if (weight.scalar_type() == x.scalar_type()) return weight * normalized.to(x.scalar_type());
+  return (weight * normalized).to(x.scalar_type());
 }
 
 /// x: [B, heads, S, D]; rotates pairs (i, i + rotary_dim / 2) of the leading part of each head.
@@ -54,18 +56,28 @@ std::pair<at::Tensor, at::Tensor> AtenOps::add_rms_norm(const at::Tensor& x, con
   return {sum, normalize(sum, weight, eps)};
 }
 
-at::Tensor AtenOps::gated_activation(const at::Tensor& gate_up, Activation activation) {
+at::Tensor AtenOps::layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  const at::Tensor normalized = at::layer_norm(x.to(at::kFloat), {x.size(-1)}, {}, {}, eps);
+  at::Tensor y = weight.defined() ? normalized * weight : normalized;
+  if (bias.defined()) y = y + bias;
+  return y.to(x.scalar_type());
+}
+
+at::Tensor AtenOps::gated_activation(const at::Tensor& gate_up, Activation kind) {
   const std::int64_t width = gate_up.size(-1) / 2;
-  const at::Tensor gate = gate_up.narrow(-1, 0, width), up = gate_up.narrow(-1, width, width);
-  switch (activation) {
+  return activation(gate_up.narrow(-1, 0, width), kind) * gate_up.narrow(-1, width, width);
+}
+
+at::Tensor AtenOps::activation(const at::Tensor& x, Activation kind) {
+  switch (kind) {
     case Activation::silu:
-      return at::silu(gate) * up;
+      return at::silu(x);
     case Activation::gelu:
-      return at::gelu(gate) * up;
+      return at::gelu(x);
     case Activation::gelu_tanh:
-      return at::gelu(gate, "tanh") * up;
+      return at::gelu(x, "tanh");
     case Activation::relu:
-      return at::relu(gate) * up;
+      return at::relu(x);
   }
   fail(Code::internal, "activation", "an activation has no implementation");
 }
@@ -77,7 +89,7 @@ at::Tensor AtenOps::attention(const AttentionInput& input) {
   const std::int64_t batch = input.batch, length = input.qkv.size(0) / batch, dim = spec.head_dim;
   const at::Tensor heads = input.qkv.view({batch, length, spec.heads + 2 * spec.kv_heads, dim});
   at::Tensor q = heads.narrow(2, 0, spec.heads), k = heads.narrow(2, spec.heads, spec.kv_heads);
-  if (spec.qk_norm) {
+  if (input.q_norm.defined()) {
     q = normalize(q, input.q_norm, input.norm_eps);
     k = normalize(k, input.k_norm, input.norm_eps);
   }
@@ -99,6 +111,7 @@ at::Tensor AtenOps::attention(const AttentionInput& input) {
     const std::int64_t first_key = spec.window > 0 ? std::max<std::int64_t>(0, begin - spec.window + 1) : 0;
     const std::int64_t keys = end - first_key;
     at::Tensor scores = at::matmul(grouped.narrow(3, begin, queries), keys_t.narrow(-1, first_key, keys)) * spec.scale;
+    if (spec.softcap > 0.0) scores = (scores / spec.softcap).tanh() * spec.softcap;
     scores = scores.masked_fill(hidden_keys(begin, queries, first_key, keys, spec.window),
                                 -std::numeric_limits<double>::infinity());
     const at::Tensor probabilities = scores.softmax(-1).to(input.qkv.scalar_type());

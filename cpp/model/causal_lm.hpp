@@ -23,7 +23,7 @@ class CausalLm {
   const WeightSource& weights() const noexcept { return *weights_; }
 
   /// ids: int64 [n, S], each < vocab_size -> [n*S, H]. Reads only the rows that occur, each once.
-  /// @throws invalid_argument on an id out of range
+  /// @throws invalid_argument: an id out of range, or more tokens than the model has learned positions
   at::Tensor embed(const at::Tensor& ids) const;
   std::unique_ptr<DecoderLayer> load_layer(std::size_t index) const;
   /// Table for `length` positions of layer `index`; null when the layer has none. Cached by length.
@@ -32,6 +32,8 @@ class CausalLm {
   at::Tensor logits(const at::Tensor& hidden, Ops& ops) const;
 
  private:
+  at::Tensor add_positions(const at::Tensor& embeddings, std::int64_t length) const;
+
   DecoderSpec spec_;
   std::shared_ptr<WeightSource> weights_;
   at::ScalarType dtype_;
@@ -41,8 +43,8 @@ class CausalLm {
     std::unique_ptr<RopeTable> table;  // on the heap: callers keep pointers to it while the cache grows
   };
   mutable std::vector<CachedRope> ropes_;
-  mutable Projection head_;
-  mutable at::Tensor final_norm_;
+  mutable Projection head_, project_out_;
+  mutable Norm final_norm_;
 };
 
 struct Perplexity {

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "model/ops.hpp"
-#include "model/projection.hpp"
+#include "model/attention.hpp"
+#include "model/mlp.hpp"
+#include "model/norm.hpp"
 #include "model/spec.hpp"
 #include "model/weight_source.hpp"
 
@@ -22,24 +23,29 @@ class DecoderLayer {
 
   const std::string& name() const noexcept { return name_; }
   std::size_t index() const noexcept { return index_; }
-  /// All projections in forward order (qkv, o, gate_up, down). Weights may be replaced by the tuner.
+  /// All projections in forward order (qkv, o, gate_up, down, or what the family has of them). Weights may be replaced by the tuner.
   std::vector<Projection*> projections();
 
   /// x: [B*S, H] -> [B*S, H]. `rope` is the table for at least S positions, null when the layer has no rope.
   at::Tensor forward(const at::Tensor& x, std::int64_t batch, const RopeTable* rope, Ops& ops) const;
   /// The same after the input norm, which needs no gradient and can be computed once per sample:
-  /// forward(x) == forward_normed(x, input_norm(x)).
+  /// forward(x) == forward_normed(x, input_norm(x)). Where a family has none, the input norm is x.
   at::Tensor input_norm(const at::Tensor& x, Ops& ops) const;
   at::Tensor forward_normed(const at::Tensor& x, const at::Tensor& normed, std::int64_t batch, const RopeTable* rope,
                             Ops& ops) const;
 
  private:
+  /// Norms of one branch: of what goes in, of what comes out, and of the residual stream once that was added.
+  struct BranchNorms {
+    Norm input, output, sum;
+  };
+
   std::string name_;
   std::size_t index_ = 0;
   LayerSpec spec_;
-  double norm_eps_ = 1e-6;
-  Projection qkv_, out_, gate_up_, down_;
-  at::Tensor input_norm_, post_attention_norm_, q_norm_, k_norm_;
+  Attention attention_;
+  Mlp mlp_;
+  BranchNorms attention_norms_, mlp_norms_;
 };
 
 }  // namespace autoround::model

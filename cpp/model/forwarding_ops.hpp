@@ -18,8 +18,14 @@ class ForwardingOps : public Ops {
                                                  double eps) override {
     return inner_.add_rms_norm(x, delta, weight, eps);
   }
+  at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) override {
+    return inner_.layer_norm(x, weight, bias, eps);
+  }
   at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) override {
     return inner_.gated_activation(gate_up, activation);
+  }
+  at::Tensor activation(const at::Tensor& x, Activation activation) override {
+    return inner_.activation(x, activation);
   }
 
  protected:

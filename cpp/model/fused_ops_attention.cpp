@@ -45,7 +45,7 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_p
     a.cos = plan->cos.const_data_ptr<float>();
     a.sin = plan->sin.const_data_ptr<float>();
   }
-  if (spec.qk_norm) {
+  if (input.q_norm.defined()) {
     plan->q_norm = input.q_norm.contiguous();
     plan->k_norm = input.k_norm.contiguous();
     a.q_norm = static_cast<const kernels::Bf16*>(plan->q_norm.const_data_ptr());
@@ -103,9 +103,9 @@ bool covered(const AttentionInput& input) {
   const auto fp32 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; };
   const AttentionSpec& spec = *input.spec;
   return kernels::select_kernels().attention != nullptr && bf16(input.qkv) && input.qkv.size(0) > 0 &&
-         spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim &&
+         spec.softcap == 0.0 && spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim &&
          (input.rope == nullptr || (fp32(input.rope->cos) && fp32(input.rope->sin))) &&
-         (!spec.qk_norm || (bf16(input.q_norm) && bf16(input.k_norm)));
+         (!input.q_norm.defined() || (bf16(input.q_norm) && bf16(input.k_norm)));
 }
 
 }  // namespace

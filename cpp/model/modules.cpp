@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "model/attention.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::model {
@@ -31,14 +32,18 @@ bool same_bytes(const Checkpoint& checkpoint, const TensorInfo& a, const TensorI
 /// Collects modules and checks the tensors that each of them needs.
 class ModuleList {
  public:
-  explicit ModuleList(const Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), quantized_(checkpoint.config().is_quantized()) {}
+  ModuleList(const DecoderSpec& spec, const Checkpoint& checkpoint)
+      : spec_(spec), checkpoint_(checkpoint), quantized_(checkpoint.config().is_quantized()) {}
 
   void set_block(std::int64_t block) { block_ = block; }
 
   ModuleInfo& add(std::string name, std::string class_name, std::vector<std::string> bases = {}) {
-    return modules_.emplace_back(ModuleInfo{
-        .name = std::move(name), .class_name = std::move(class_name), .bases = std::move(bases), .block = block_});
+    std::string alias = spec_.alias(name);
+    return modules_.emplace_back(ModuleInfo{.name = std::move(name),
+                                            .alias = std::move(alias),
+                                            .class_name = std::move(class_name),
+                                            .bases = std::move(bases),
+                                            .block = block_});
   }
 
   void add_weighted(const std::string& name, std::string class_name, std::vector<std::int64_t> shape) {
@@ -59,23 +64,33 @@ class ModuleList {
     if (bias) require(name + ".bias", {out});
   }
 
-  void add_head(const DecoderSpec& spec) {
-    const std::string head = spec.lm_head + ".weight", embedding = spec.embed_tokens() + ".weight";
+  void add_norm(const std::string& name, std::vector<std::int64_t> shape) {
+    ModuleInfo& module = add(name, spec_.norm_class);
+    if (spec_.norm.bias) require(name + ".bias", shape);
+    if (!spec_.norm.weight) return;
+    module.weight = name + ".weight";
+    require(module.weight, shape);
+    module.shape = std::move(shape);
+  }
+
+  void add_head() {
+    const std::string head = spec_.lm_head + ".weight", embedding = spec_.embed_tokens() + ".weight";
+    const std::int64_t width = spec_.embedding_size.value_or(spec_.hidden_size);
     const TensorInfo* stored = checkpoint_.find(head);
-    if (!spec.tie_word_embeddings) {
+    if (!spec_.tie_word_embeddings) {
       if (!stored && !quantized_)
         fail(Code::parse, head,
              "the checkpoint has no such tensor and `tie_word_embeddings` is false; a model whose "
              "head is its embedding says so with `tie_word_embeddings`: true in config.json");
-      return add_linear(spec.lm_head, spec.vocab_size, spec.hidden_size, /*bias=*/false);
+      return add_linear(spec_.lm_head, spec_.vocab_size, width, /*bias=*/false);
     }
     if (const TensorInfo* embedded = checkpoint_.find(embedding);
         stored && embedded && !same_bytes(checkpoint_, *stored, *embedded))
       fail(Code::parse, head,
            "`tie_word_embeddings` is true, but the checkpoint stores a head that differs from " + embedding +
                "; set it to false in config.json to use that head");
-    ModuleInfo& module = add(spec.lm_head, "Linear");
-    module.shape = {spec.vocab_size, spec.hidden_size};
+    ModuleInfo& module = add(spec_.lm_head, "Linear");
+    module.shape = {spec_.vocab_size, width};
     module.weight = embedding;
   }
 
@@ -90,63 +105,89 @@ class ModuleList {
     require_shape(tensor, found->shape, shape);
   }
 
+  const DecoderSpec& spec_;
   const Checkpoint& checkpoint_;
   bool quantized_;
   std::int64_t block_ = -1;
   std::vector<ModuleInfo> modules_;
 };
 
-void add_layer(ModuleList& modules, const DecoderSpec& spec, std::size_t index) {
-  const AttentionSpec& attention = spec.layers[index].attention;
-  const MlpSpec& mlp = spec.layers[index].mlp;
+void add_attention(ModuleList& modules, const DecoderSpec& spec, const AttentionSpec& attention,
+                   const std::string& name) {
+  const LayerNames& names = spec.names;
   const std::int64_t hidden = spec.hidden_size;
   const std::int64_t query = attention.heads * attention.head_dim, key = attention.kv_heads * attention.head_dim;
-  const std::string name = spec.layer_name(index);
-
-  modules.add(name, spec.layer_class, {"GradientCheckpointingLayer"});
-  modules.add(name + ".self_attn", spec.attention_class);
+  const std::string prefix = name + ".";
+  modules.add(name, spec.attention_class);
   if (attention.fused_qkv) {
-    modules.add_linear(name + ".self_attn.qkv_proj", query + 2 * key, hidden, attention.qkv_bias);
+    modules.add_linear(prefix + names.qkv, query + 2 * key, hidden, attention.qkv_bias);
   } else {
-    modules.add_linear(name + ".self_attn.q_proj", query, hidden, attention.qkv_bias, "qkv");
-    modules.add_linear(name + ".self_attn.k_proj", key, hidden, attention.qkv_bias, "qkv");
-    modules.add_linear(name + ".self_attn.v_proj", key, hidden, attention.qkv_bias, "qkv");
+    modules.add_linear(prefix + names.q, query, hidden, attention.qkv_bias, "qkv");
+    modules.add_linear(prefix + names.k, key, hidden, attention.qkv_bias, "qkv");
+    modules.add_linear(prefix + names.v, key, hidden, attention.qkv_bias, "qkv");
   }
-  modules.add_linear(name + ".self_attn.o_proj", hidden, query, attention.out_bias);
-  if (attention.qk_norm) {
-    modules.add_weighted(name + ".self_attn.q_norm", spec.norm_class, {attention.head_dim});
-    modules.add_weighted(name + ".self_attn.k_norm", spec.norm_class, {attention.head_dim});
-  }
-  modules.add(name + ".mlp", spec.mlp_class);
-  if (mlp.fused_gate_up) {
-    modules.add_linear(name + ".mlp.gate_up_proj", 2 * mlp.intermediate, hidden, mlp.bias);
+  modules.add_linear(prefix + names.out, hidden, query, attention.out_bias);
+  if (attention.qk_norm == QkNorm::none) return;
+  modules.add_norm(prefix + names.q_norm, qk_norm_shape(attention.qk_norm, attention.heads, attention.head_dim));
+  modules.add_norm(prefix + names.k_norm,
+                   qk_norm_shape(attention.qk_norm, attention.kv_heads, attention.head_dim));
+}
+
+void add_mlp(ModuleList& modules, const DecoderSpec& spec, const MlpSpec& mlp, const std::string& layer) {
+  const LayerNames& names = spec.names;
+  const std::string prefix = names.mlp_prefix(layer);
+  if (!names.mlp.empty()) modules.add(layer + "." + names.mlp, spec.mlp_class);
+  if (!mlp.gated) {
+    modules.add_linear(prefix + names.up, mlp.intermediate, spec.hidden_size, mlp.bias);
+  } else if (mlp.fused_gate_up) {
+    modules.add_linear(prefix + names.gate_up, 2 * mlp.intermediate, spec.hidden_size, mlp.bias);
   } else {
-    modules.add_linear(name + ".mlp.gate_proj", mlp.intermediate, hidden, mlp.bias, "gate_up");
-    modules.add_linear(name + ".mlp.up_proj", mlp.intermediate, hidden, mlp.bias, "gate_up");
+    modules.add_linear(prefix + names.gate, mlp.intermediate, spec.hidden_size, mlp.bias, "gate_up");
+    modules.add_linear(prefix + names.up, mlp.intermediate, spec.hidden_size, mlp.bias, "gate_up");
   }
-  modules.add_linear(name + ".mlp.down_proj", hidden, mlp.intermediate, mlp.bias);
-  modules.add(name + ".mlp.act_fn", mlp.activation_class);
-  modules.add_weighted(name + ".input_layernorm", spec.norm_class, {hidden});
-  modules.add_weighted(name + ".post_attention_layernorm", spec.norm_class, {hidden});
+  modules.add_linear(prefix + names.down, spec.hidden_size, mlp.intermediate, mlp.bias);
+  modules.add(prefix + names.activation, mlp.activation_class);
+}
+
+void add_layer(ModuleList& modules, const DecoderSpec& spec, std::size_t index) {
+  const LayerNames& names = spec.names;
+  const std::string name = spec.layer_name(index);
+  modules.add(name, spec.layer_class, {"GradientCheckpointingLayer"});
+  add_attention(modules, spec, spec.layers[index].attention, name + "." + names.attention);
+  add_mlp(modules, spec, spec.layers[index].mlp, name);
+  for (const std::string& norm :
+       {names.attention_input_norm, names.attention_output_norm, names.attention_sum_norm, names.mlp_input_norm,
+        names.mlp_output_norm, names.mlp_sum_norm})
+    if (!norm.empty()) modules.add_norm(name + "." + norm, {spec.hidden_size});
 }
 
 }  // namespace
 
 std::vector<ModuleInfo> list_modules(const DecoderSpec& spec, const Checkpoint& checkpoint) {
-  ModuleList modules(checkpoint);
+  ModuleList modules(spec, checkpoint);
   const std::vector<std::string> bases{spec.pretrained_class, "PreTrainedModel"};
+  const std::int64_t embedding_size = spec.embedding_size.value_or(spec.hidden_size);
+  const std::string model = spec.prefix.substr(0, spec.prefix.size() - 1);
   modules.add("", spec.architecture, bases);
-  modules.add(spec.prefix.substr(0, spec.prefix.size() - 1), spec.model_class, bases);
-  modules.add_weighted(spec.embed_tokens(), "Embedding", {spec.vocab_size, spec.hidden_size});
+  if (!spec.outer_class.empty()) modules.add(model.substr(0, model.rfind('.')), spec.outer_class, bases);
+  modules.add(model, spec.model_class, bases);
+  modules.add_weighted(spec.embed_tokens(), spec.embedding_class, {spec.vocab_size, embedding_size});
+  if (const PositionSpec& positions = spec.positions; !positions.name.empty())
+    modules.add_weighted(spec.prefix + positions.name, positions.class_name,
+                         {spec.max_position + positions.offset, spec.hidden_size});
+  if (spec.embedding_size) {
+    modules.add_linear(spec.project_out(), embedding_size, spec.hidden_size, /*bias=*/false);
+    modules.add_linear(spec.project_in(), spec.hidden_size, embedding_size, /*bias=*/false);
+  }
   modules.add(spec.prefix + "layers", "ModuleList");
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     modules.set_block(static_cast<std::int64_t>(i));
     add_layer(modules, spec, i);
   }
   modules.set_block(-1);
-  modules.add_weighted(spec.final_norm(), spec.norm_class, {spec.hidden_size});
-  modules.add(spec.prefix + "rotary_emb", spec.rotary_class);
-  modules.add_head(spec);
+  if (!spec.norm_name.empty()) modules.add_norm(spec.final_norm(), {spec.hidden_size});
+  if (!spec.rotary_class.empty()) modules.add(spec.prefix + "rotary_emb", spec.rotary_class);
+  modules.add_head();
   return modules.take();
 }
 

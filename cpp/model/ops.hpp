@@ -26,7 +26,7 @@ struct AttentionInput {
   std::int64_t batch = 1;
   const AttentionSpec* spec = nullptr;
   const RopeTable* rope = nullptr;  // null: no rope on this layer
-  at::Tensor q_norm, k_norm;        // [head_dim] when spec->qk_norm
+  at::Tensor q_norm, k_norm;        // [head_dim]: RMSNorm of each head before rope; undefined: none here
   double norm_eps = 1e-6;
 };
 
@@ -36,12 +36,16 @@ class Ops {
   virtual at::Tensor linear(const Projection& projection, const at::Tensor& x) = 0;
   /// Causal attention (padding is on the right, so it needs no mask). -> [B*S, heads * head_dim]
   virtual at::Tensor attention(const AttentionInput& input) = 0;
+  /// With a weight of x's dtype the normalized value is rounded before the weight; with a wider one, after it.
   virtual at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) = 0;
   /// h = x + delta, y = rms_norm(h). Returns {h, y}.
   virtual std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
                                                          const at::Tensor& weight, double eps) = 0;
+  /// Weight and bias may be undefined; a weight of [heads, width] is of an x of [T, heads, width]. Rounded once.
+  virtual at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) = 0;
   /// act(gate) * up of [T, 2*I] = gate | up. -> [T, I]
   virtual at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) = 0;
+  virtual at::Tensor activation(const at::Tensor& x, Activation activation) = 0;
 };
 
 /// Plain LibTorch operations in the order and with the roundings of the transformers code. Differentiable.
@@ -52,7 +56,9 @@ class AtenOps : public Ops {
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
+  at::Tensor layer_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+  at::Tensor activation(const at::Tensor&, Activation) override;
 };
 
 /// The fused kernels (model/kernels), picked for this CPU at run time; what no kernel covers goes to AtenOps.

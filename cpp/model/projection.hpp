@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "model/weight_source.hpp"
+
 namespace autoround::model {
 
 struct Projection {
@@ -17,5 +19,10 @@ struct Projection {
   at::Tensor bias;    // [sum of rows] or undefined
   std::vector<Part> parts;
 };
+
+/// Linears that share their input of `columns` elements, row under row; `parts` gives names and rows.
+/// @throws Error as WeightSource::load_into
+Projection load_projection(const WeightSource& weights, std::vector<Projection::Part> parts, std::int64_t columns,
+                           bool bias, at::ScalarType dtype);
 
 }  // namespace autoround::model

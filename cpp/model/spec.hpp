@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
@@ -27,8 +28,27 @@ struct RopeSpec {
   std::optional<double> mscale, mscale_all_dim;            // yarn
   bool truncate = true;                                    // yarn
   std::vector<double> short_factor, long_factor;           // longrope: [rotary_dim / 2]
+  bool interleaved = false;  // element 2i turns with 2i + 1; otherwise i with i + rotary_dim / 2
 
   bool operator==(const RopeSpec&) const = default;
+};
+
+enum class NormKind { rms, layer };
+
+/// The norms of a model are all of one kind, with the eps of the model.
+struct NormSpec {
+  NormKind kind = NormKind::rms;
+  bool wide = false;         // times the weight in fp32, then rounded; otherwise rounded before the weight too
+  bool unit_offset = false;  // times 1 + weight
+  bool weight = true, bias = false;
+};
+
+/// What is normalized in q and in k before rope.
+enum class QkNorm {
+  none,
+  head,   // each head, with one weight for all: [head_dim]
+  heads,  // each head, with a weight of its own: [heads, head_dim]
+  whole,  // all heads as one vector: [heads * head_dim]
 };
 
 struct AttentionSpec {
@@ -36,8 +56,10 @@ struct AttentionSpec {
   double scale = 0.0;       // factor of q.k
   std::int64_t window = 0;  // a key is visible iff q - window < k <= q; 0 = no window
   bool qkv_bias = false, out_bias = false;
-  bool fused_qkv = false;  // the checkpoint has one qkv_proj, rows of q, k and v in this order
-  bool qk_norm = false;    // RMSNorm over each head of q and k before rope
+  bool fused_qkv = false;    // the checkpoint has one qkv_proj, rows of q, k and v in this order
+  bool qkv_by_head = false;  // its rows are q, k and v of the first head, then those of the second ...
+  QkNorm qk_norm = QkNorm::none;
+  double softcap = 0.0;  // scores become softcap * tanh(score / softcap) before the mask; 0 = they stay
   std::optional<RopeSpec> rope;
 };
 
@@ -45,6 +67,7 @@ struct MlpSpec {
   std::int64_t intermediate = 0;
   Activation activation = Activation::silu;
   std::string activation_class;  // "SiLUActivation"
+  bool gated = true;  // down(act(gate(x)) * up(x)); otherwise down(act(up(x)))
   bool bias = false;
   bool fused_gate_up = false;  // the checkpoint has one gate_up_proj, rows of gate and up in this order
 };
@@ -53,6 +76,30 @@ struct LayerSpec {
   AttentionSpec attention;
   MlpSpec mlp;
   double residual_multiplier = 1.0;  // of both branches before they are added
+  bool parallel = false;             // both branches start from the layer's input and are added to it together
+};
+
+/// Names of the modules of a layer below its own; what has none does not exist. Norms sit where their names say.
+struct LayerNames {
+  std::string attention = "self_attn";
+  std::string q = "q_proj", k = "k_proj", v = "v_proj", qkv = "qkv_proj", out = "o_proj";  // below attention
+  std::string q_norm = "q_norm", k_norm = "k_norm";
+  std::string mlp = "mlp";  // without one, its linears are the layer's own
+  std::string gate = "gate_proj", up = "up_proj", gate_up = "gate_up_proj", down = "down_proj";  // below mlp
+  std::string activation = "act_fn";
+  std::string attention_input_norm = "input_layernorm", attention_output_norm;
+  std::string attention_sum_norm;  // of the residual stream after attention was added
+  std::string mlp_input_norm = "post_attention_layernorm", mlp_output_norm;
+  std::string mlp_sum_norm;
+
+  std::string mlp_prefix(const std::string& layer) const { return layer + (mlp.empty() ? "." : "." + mlp + "."); }
+};
+
+/// A learned vector for each position, added to the embeddings.
+struct PositionSpec {
+  std::string name;         // of the module below the prefix; none: no such vectors
+  std::string class_name;
+  std::int64_t offset = 0;  // row of the first position; max_position rows follow
 };
 
 struct DecoderSpec {
@@ -60,18 +107,32 @@ struct DecoderSpec {
   std::string architecture;  // "LlamaForCausalLM"
   std::string layer_class;   // "LlamaDecoderLayer", the sequential target
   std::string model_class, pretrained_class, attention_class, mlp_class, norm_class, rotary_class;
+  std::string embedding_class = "Embedding";
+  std::string outer_class;  // of a module around the model: "OPTModel" around OPTDecoder
   std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
+  std::optional<std::int64_t> embedding_size;  // of a token's vector, where linears lead from it to hidden_size and back
+  NormSpec norm;
   double norm_eps = 1e-6;
-  double embedding_multiplier = 1.0;  // of the embeddings
-  double logits_scaling = 1.0;        // divides the logits
+  double embedding_multiplier = 1.0;        // of the embeddings
+  bool embedding_multiplier_typed = false;  // it is rounded to the compute dtype first
+  PositionSpec positions;
+  double logits_scaling = 1.0;  // divides the logits
+  double logits_softcap = 0.0;  // they become softcap * tanh(logit / softcap); 0 = they stay
   bool tie_word_embeddings = false;
   std::vector<LayerSpec> layers;
-  // Names in the checkpoint. Layer i lives under layer_prefix + "i.".
+  // Names in the checkpoint.
   std::string prefix = "model.";
-  std::string embed_tokens() const { return prefix + "embed_tokens"; }
-  std::string layer_name(std::size_t i) const { return prefix + "layers." + std::to_string(i); }
-  std::string final_norm() const { return prefix + "norm"; }
+  std::string embeddings = "embed_tokens", norm_name = "norm";  // below prefix; without a name there is no final norm
+  LayerNames names;
   std::string lm_head = "lm_head";
+  // Where the checkpoint names modules otherwise than transformers does: {a module of the checkpoint, of transformers}.
+  std::vector<std::pair<std::string, std::string>> renamed;
+  std::string embed_tokens() const { return prefix + embeddings; }
+  std::string layer_name(std::size_t i) const { return prefix + "layers." + std::to_string(i); }
+  std::string final_norm() const { return norm_name.empty() ? norm_name : prefix + norm_name; }
+  std::string alias(const std::string& module) const;  // what transformers calls it, where `renamed` says so; else ""
+  std::string project_in() const { return prefix + "project_in"; }    // [hidden_size, embedding_size]
+  std::string project_out() const { return prefix + "project_out"; }  // [embedding_size, hidden_size]
 };
 
 /// @throws Error unsupported: model_type is not known (the message lists those that are); parse: a value out of range.

@@ -172,7 +172,7 @@ void AutoRoundModifier::on_end(Run& run) {
   q_input_.reset();
 }
 
-/// lm_head and embeddings when the recipe targets them: rounded to nearest, as no block loss covers them.
+/// lm_head, embeddings and what else lies outside the layers, when the recipe targets them: rounded to nearest, as no block loss covers them.
 void AutoRoundModifier::round_outside_blocks(Run& run) {
   for (MatchedModule& matched : matched_) {
     if (matched.module->block >= 0) continue;

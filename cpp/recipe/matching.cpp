@@ -19,10 +19,12 @@ Target::Target(std::string text) : text_(std::move(text)) {
 
 std::optional<Target::Rank> Target::match(const ModuleInfo& module) const {
   if (pattern_) {
-    if (!pattern_->matches_start_of(module.name)) return std::nullopt;
+    if (!pattern_->matches_start_of(module.name) &&
+        (module.alias.empty() || !pattern_->matches_start_of(module.alias)))
+      return std::nullopt;
     return Rank{Rank::Kind::pattern};
   }
-  if (text_ == module.name) return Rank{Rank::Kind::name};
+  if (text_ == module.name || text_ == module.alias) return Rank{Rank::Kind::name};
   if (text_ == module.class_name) return Rank{Rank::Kind::class_name};
   const auto base = std::find(module.bases.begin(), module.bases.end(), text_);
   if (base == module.bases.end()) return std::nullopt;

@@ -15,6 +15,7 @@ namespace autoround::recipe {
 /// A module of the model as names see it, in named_modules order. Filled by model/.
 struct ModuleInfo {
   std::string name;                 // "model.layers.0.self_attn.q_proj"
+  std::string alias;                // a second name, by which transformers knows it; "" where there is none
   std::string class_name;           // "Linear", "LlamaDecoderLayer", "LlamaRMSNorm"
   std::vector<std::string> bases;   // other classes that a target may name
   std::int64_t block = -1;          // index of its decoder layer, -1 outside

@@ -5,11 +5,10 @@ namespace autoround::model {
 
 DecoderSpec read_phi3(const checkpoint::HfConfig& config) {
   DecoderSpec spec =
-      read_skeleton(config, {.class_prefix = "Phi3", .max_position = 4096, .norm_eps = 1e-5, .partial_rotary = true});
-  const JsonView text = config.text();
-  const std::int64_t window = text.has("sliding_window") ? text.integer("sliding_window", 1, max_positions) : 0;
+      read_skeleton(config, {.class_prefix = "Phi3", .max_position = 4096, .norm_eps = 1e-5, .partial_rotary = 1.0});
+  spec.names.activation = "activation_fn";
+  read_window(spec, config.text());
   for (LayerSpec& layer : spec.layers) {
-    layer.attention.window = window;
     layer.attention.fused_qkv = true;
     layer.mlp.fused_gate_up = true;
   }

@@ -10,7 +10,7 @@ DecoderSpec read_qwen3(const checkpoint::HfConfig& config) {
   const bool attention_bias = text.boolean_or("attention_bias", false);
   for (LayerSpec& layer : spec.layers) {
     layer.attention.qkv_bias = layer.attention.out_bias = attention_bias;
-    layer.attention.qk_norm = true;
+    layer.attention.qk_norm = QkNorm::head;
   }
   read_window_layers(spec, text);
   return spec;

@@ -25,6 +25,12 @@ std::vector<std::string> supported_families() {
   return names;
 }
 
+std::string DecoderSpec::alias(const std::string& module) const {
+  for (const auto& [stored, named] : renamed)
+    if (module == stored || module.starts_with(stored + ".")) return named + module.substr(stored.size());
+  return "";
+}
+
 DecoderSpec read_spec(const checkpoint::HfConfig& config) {
   const auto known = supported_families();
   const std::string supported = "supported are " + join(known, ", ");
@@ -40,11 +46,14 @@ DecoderSpec read_spec(const checkpoint::HfConfig& config) {
 DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint) {
   DecoderSpec spec = read_spec(checkpoint.config());
   struct Layout {
-    const char *prefix, *lm_head;
+    std::string prefix, lm_head;
   };
-  for (const auto& [prefix, lm_head] : {Layout{"model.", "lm_head"}, Layout{"model.language_model.", "lm_head"},
-                                        Layout{"language_model.model.", "language_model.lm_head"}}) {
-    if (!checkpoint.find(std::string(prefix) + "embed_tokens.weight")) continue;
+  const auto stores = [&](const std::string& module) { return checkpoint.find(module + ".weight") != nullptr; };
+  for (auto& [prefix, lm_head] : {Layout{spec.prefix, spec.lm_head}, Layout{"model.language_model.", spec.lm_head},
+                                  Layout{"language_model." + spec.prefix, "language_model." + spec.lm_head}}) {
+    if (!stores(prefix + spec.embeddings)) continue;
+    if (lm_head != spec.lm_head)
+      spec.renamed = {{prefix.substr(0, prefix.size() - 1), "model.language_model"}, {lm_head, spec.lm_head}};
     spec.prefix = prefix;
     spec.lm_head = lm_head;
     break;

@@ -55,14 +55,16 @@ std::vector<double> read_factors(const JsonView& view, const std::string& key, s
 
 RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t head_dim, std::int64_t max_position,
                    const SkeletonDefaults& defaults) {
-  const Json parameters = config.rope_parameters();
+  const Json parameters = config.rope_parameters(defaults.rope_layer_type, defaults.rope_theta);
   const JsonView view(parameters, config.view().subject() + ": rope parameters");
   const JsonView text = config.text();
 
   RopeSpec rope;
   rope.type = read_type(view);
-  rope.theta = above(view, "rope_theta", view.number_or("rope_theta", defaults.rope_theta), 1.0);
-  const double part = view.number_or("partial_rotary_factor", text.number_or("partial_rotary_factor", 1.0));
+  rope.theta = above(view, "rope_theta", view.number("rope_theta"), 1.0);
+  const std::string& part_key = defaults.partial_rotary_key;
+  const double part =
+      view.number_or("partial_rotary_factor", text.number_or(part_key, defaults.partial_rotary.value_or(1.0)));
   if (part != 1.0 && !defaults.partial_rotary)
     fail(Code::unsupported, view.subject(),
          "a `partial_rotary_factor` other than 1 is not supported for this model_type");

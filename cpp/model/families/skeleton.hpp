@@ -13,15 +13,24 @@ namespace autoround::model {
 /// Limit of positions and windows: what a config.json says beyond it is a mistake.
 inline constexpr std::int64_t max_positions = std::int64_t{1} << 31;
 
-/// How transformers' configuration class of the family fills in keys that config.json lacks.
+/// How transformers' configuration class of the family fills in keys that config.json lacks, and how it calls them.
 struct SkeletonDefaults {
   std::string class_prefix;              // "Llama": LlamaForCausalLM, LlamaDecoderLayer ...
   std::optional<std::int64_t> kv_heads;  // nullopt: as many as heads
   std::optional<std::int64_t> head_dim;  // nullopt: hidden_size / num_attention_heads
   std::int64_t max_position = 2048;
   double norm_eps = 1e-6, rope_theta = 10000.0;
-  bool partial_rotary = false;  // partial_rotary_factor may leave a part of each head alone
+  std::optional<double> partial_rotary;  // of partial_rotary_factor; nullopt: the whole of each head is rotated
   bool tie_word_embeddings = false;
+  std::string activation = "silu";
+  // Keys; where one is empty, the family has no such key and the default holds.
+  std::string kv_heads_key = "num_key_value_heads", head_dim_key = "head_dim", norm_eps_key = "rms_norm_eps";
+  std::string intermediate_key = "intermediate_size", activation_key = "hidden_act";
+  std::string partial_rotary_key = "partial_rotary_factor";
+  bool rotates = true;          // false: no rope
+  std::string rope_layer_type;  // of HfConfig::rope_parameters
+  // Sizes that multimodal checkpoints leave out of their text_config; nullopt: the key must be there.
+  std::optional<std::int64_t> vocab_size, hidden_size, intermediate, layers, heads;
 };
 
 /// Sizes, names, norms, activation and rope; no biases, no window, no q/k norm. Layers are all alike.
@@ -32,8 +41,24 @@ DecoderSpec read_skeleton(const checkpoint::HfConfig& config, const SkeletonDefa
 /// max_window_layers.
 void read_window_layers(DecoderSpec& spec, const JsonView& text);
 
+/// Sets the window of layers as Gemma's and Cohere's configurations say it: sliding_window, 4096 by default, on the
+/// layers that layer_types names; without it on all but every `interval`-th.
+void read_window_pattern(DecoderSpec& spec, const JsonView& text, std::int64_t interval);
+
+/// The key that gives the window of all layers; null or absent means none.
+void read_window(DecoderSpec& spec, const JsonView& text);
+
 /// Rope parameters of a head of `head_dim` elements. @throws as read_skeleton
 RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t head_dim, std::int64_t max_position,
                    const SkeletonDefaults& defaults);
+
+/// A number that must be greater than 0. @throws parse
+double positive_number(const JsonView& text, const std::string& key, double fallback);
+
+/// A limit of scores or logits: absent means `fallback`, null none, which is 0 here. @throws parse: not positive
+double read_softcap(const JsonView& text, const std::string& key, double fallback);
+
+/// Refuses a switch that changes what the model computes and that nothing here implements. @throws unsupported
+void require_off(const JsonView& text, const std::string& key);
 
 }  // namespace autoround::model

@@ -1,7 +1,8 @@
-"""Compares logits and perplexity of the engine with those of transformers.
+"""Compares hidden states, logits and perplexity of the engine with those of transformers, and the names of modules.
 
 Tiny random models of every family, rope type and option are saved in the spelling of transformers 4 or 5, read back
-by transformers and by logits_tool, and compared: fp32 logits to 1e-4, perplexity to 1e-4 relative. A real model, where
+by transformers and by logits_tool, and compared: fp32 hidden states after every layer and logits to 1e-4, perplexity to
+1e-4 relative. A real model, where
 it is present, is compared to 1e-3. In bf16 the engine may be 1.5 times as far from fp32 as transformers' bf16 is.
 """
 
@@ -9,6 +10,7 @@ import argparse
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import (AutoModelForCausalLM, GraniteConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config,
+from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, GraniteConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config,
                           SmolLM3Config)
 
 SIZES = dict(vocab_size=101, hidden_size=64, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
@@ -103,16 +106,37 @@ CASES = [
 
 def spell_as_v4(path):
     """Rewrites config.json as transformers 4 wrote it."""
-    config = json.loads(path.read_text())
+    whole = json.loads(path.read_text())
+    config = whole.get("text_config", whole)
     parameters = config.pop("rope_parameters")
-    config["rope_theta"] = parameters.pop("rope_theta")
+    if "full_attention" in parameters:
+        config["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
+        parameters = parameters["full_attention"]
+    neox = config["model_type"] == "gpt_neox"
+    config["rotary_emb_base" if neox else "rope_theta"] = parameters.pop("rope_theta")
     kind = parameters.pop("rope_type")
     if "partial_rotary_factor" in parameters:
-        config["partial_rotary_factor"] = parameters.pop("partial_rotary_factor")
-    config["rope_scaling"] = None if kind == "default" else {"type": kind, **parameters}
-    config["torch_dtype"] = config.pop("dtype")
-    config.pop("layer_types", None)
-    path.write_text(json.dumps(config, indent=2))
+        config["rotary_pct" if neox else "partial_rotary_factor"] = parameters.pop("partial_rotary_factor")
+    # Gemma 3 never had the oldest spelling.
+    config["rope_scaling"] = None if kind == "default" else {
+        "rope_type" if "rope_local_base_freq" in config else "type": kind, **parameters}
+    whole["torch_dtype"] = whole.pop("dtype")
+    if config["model_type"] not in ("gemma2", "gemma3_text", "cohere2"):  # whose pattern was always in the configuration
+        config.pop("layer_types", None)
+    path.write_text(json.dumps(whole, indent=2))
+
+
+def rename_tensors(path, renamings):
+    """Gives tensors whose names begin so the names that older versions and other writers gave them."""
+    def renamed(name):
+        return next((new + name[len(old):] for old, new in renamings if name.startswith(old)), name)
+
+    tensors = {renamed(name): tensor for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+OLD_NAMES = [("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."),
+             ("model.vision_tower.", "vision_tower."), ("model.multi_modal_projector.", "multi_modal_projector.")]
 
 
 @dataclass
@@ -122,10 +146,16 @@ class Case:
     work: Path    # ids and what the tool writes
 
 
+def auto_class(config):
+    return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+
+
 def make_tiny(root, index, name, config_class, options):
     folder = root / f"{index:02}"
     torch.manual_seed(1000 + index)
-    model = AutoModelForCausalLM.from_config(config_class(**{**SIZES, **options}), dtype=torch.float32)
+    sizes = {key: value for key, value in {**SIZES, **options}.items() if value is not ...}
+    config = config_class(**sizes)
+    model = auto_class(config).from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             # Norms near one, biases that matter, attention far from uniform, logits of a few units.
@@ -135,6 +165,8 @@ def make_tiny(root, index, name, config_class, options):
     model.to(dtype).save_pretrained(folder)
     if "v4" in name:
         spell_as_v4(folder / "config.json")
+    if "old name" in name:
+        rename_tensors(folder / "model.safetensors", [("lm_head.", "embed_out.")] if "neox" in name else OLD_NAMES)
     write_ids(folder, np.random.default_rng(index).integers(0, SIZES["vocab_size"], (WINDOWS, LENGTH)))
     return Case(name, folder, folder)
 
@@ -148,21 +180,55 @@ def read_ids(folder):
     return torch.from_numpy(data[2:].reshape(data[:2]))
 
 
+def decoder_layers(model):
+    return next(module for name, module in model.named_modules()
+                if name.split(".")[-1] == "layers" and "vision" not in name)
+
+
+def module_classes(named_modules, multimodal):
+    """name -> class, of the language model. Dropout is none once a model is trained."""
+    return {name: class_name for name, class_name in named_modules if class_name != "Dropout" and not
+            (multimodal and re.fullmatch("|model|model.(vision_tower|multi_modal_projector).*", name))}
+
+
+@dataclass
+class Result:
+    """What a model makes of a case: hidden states [layers, windows * length, hidden] and logits [windows * length, vocab]."""
+    hidden: np.ndarray
+    logits: np.ndarray
+    nll: float
+    modules: dict
+
+
 def reference(case, dtype):
-    """transformers' logits [windows * length, vocab] and mean negative log-likelihood."""
-    model = AutoModelForCausalLM.from_pretrained(case.folder, dtype=dtype).eval()
+    """transformers' results."""
+    config = AutoConfig.from_pretrained(case.folder)
+    # The default attention leaves out what limits the scores.
+    limits = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+    model = auto_class(config).from_pretrained(case.folder, dtype=dtype, **({"attn_implementation": "eager"} if limits else {}))
     ids = read_ids(case.work)
+    states = []
+    for layer in decoder_layers(model):
+        layer.register_forward_hook(lambda _, __, output: states.append(output if torch.is_tensor(output) else output[0]))
     with torch.no_grad():
-        logits = model(ids).logits.float()
+        logits = model.eval()(ids).logits.float()
     nll = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).double(), ids[:, 1:].flatten()).item()
-    return logits.flatten(0, 1).numpy(), nll
+    named = ((name, type(module).__name__) for name, module in model.named_modules())
+    classes = module_classes(named, hasattr(config, "vision_config"))
+    hidden = torch.stack([state.float().flatten(0, -2) for state in states]).numpy()
+    return Result(hidden, logits.flatten(0, 1).numpy(), nll, classes)
 
 
 def run_tool(tool, ops, dtype, cases):
     subprocess.run([tool, ops, dtype, *(str(path) for case in cases for path in (case.folder, case.work))], check=True)
     for case in cases:
-        logits = np.fromfile(case.work / "logits.bin", np.float32).reshape(read_ids(case.work).numel(), -1)
-        yield logits, np.fromfile(case.work / "nll.bin", np.float64)[0]
+        tokens = read_ids(case.work).numel()
+        modules = [line.split(" ") for line in (case.work / "modules.txt").read_text().splitlines()]
+        layers = sum(re.search(r"layers\.\d+$", name) is not None for name, _ in modules)
+        hidden = np.fromfile(case.work / "hidden.bin", np.float32).reshape(layers, tokens, -1)
+        logits = np.fromfile(case.work / "logits.bin", np.float32).reshape(tokens, -1)
+        multimodal = "vision_config" in json.loads((case.folder / "config.json").read_text())
+        yield Result(hidden, logits, np.fromfile(case.work / "nll.bin", np.float64)[0], module_classes(modules, multimodal))
 
 
 class Report:
@@ -177,26 +243,40 @@ class Report:
         if not good or limit > 1e-4:
             print(f"{'ok' if good else 'FAILED'}: {name}: {what} {found:.2e}, limit {limit:.2e}")
 
+    def check_names(self, name, found, wanted):
+        """Both: name of a module -> class."""
+        different = {f"{n}: {c}" for n, c in found.items()} ^ {f"{n}: {c}" for n, c in wanted.items()}
+        if different:
+            self.failures += 1
+            print(f"FAILED: {name}: modules differ: {sorted(different)[:8]}")
+
+
+def difference(found, wanted):
+    """The largest; of values that are more than a few units, as a part of their root mean square."""
+    return np.abs(found - wanted).max() / max(1.0, np.sqrt(np.square(wanted).mean()))
+
 
 def compare_fp32(report, tool, cases, tolerance):
     expected = [reference(case, torch.float32) for case in cases]
     for ops in ("aten", "fused"):
-        for case, (wanted, wanted_nll), (logits, nll) in zip(cases, expected, run_tool(tool, ops, "fp32", cases)):
+        for case, wanted, found in zip(cases, expected, run_tool(tool, ops, "fp32", cases)):
             name = f"{case.name} ({ops})"
-            report.check(name, "largest difference of a logit", np.abs(logits - wanted).max(), tolerance)
-            report.check(name, "relative difference of the perplexity", abs(math.exp(nll - wanted_nll) - 1), 1e-4)
+            report.check(name, "largest difference of a hidden state", difference(found.hidden, wanted.hidden), tolerance)
+            report.check(name, "largest difference of a logit", difference(found.logits, wanted.logits), tolerance)
+            report.check(name, "relative difference of the perplexity", abs(math.exp(found.nll - wanted.nll) - 1), 1e-4)
+            report.check_names(name, found.modules, wanted.modules)
     return expected
 
 
 def compare_bf16(report, tool, cases, expected):
     """bf16 rounds differently in every implementation: the yardstick is transformers' own distance from fp32."""
-    def distance(logits, wanted):
-        return np.abs(logits - wanted[0]).mean()
+    def distance(found, wanted):
+        return np.abs(found.logits - wanted.logits).mean()
 
-    theirs = [distance(reference(case, torch.bfloat16)[0], wanted) for case, wanted in zip(cases, expected)]
+    theirs = [distance(reference(case, torch.bfloat16), wanted) for case, wanted in zip(cases, expected)]
     for ops in ("aten", "fused"):
-        for case, limit, wanted, (logits, _) in zip(cases, theirs, expected, run_tool(tool, ops, "bf16", cases)):
-            report.check(f"{case.name} (bf16, {ops})", "mean distance from fp32", distance(logits, wanted), 1.5 * limit)
+        for case, limit, wanted, found in zip(cases, theirs, expected, run_tool(tool, ops, "bf16", cases)):
+            report.check(f"{case.name} (bf16, {ops})", "mean distance from fp32", distance(found, wanted), 1.5 * limit)
 
 
 def real_case(root, model):

@@ -1,5 +1,6 @@
 // logits_tool aten|fused fp32|bf16 {MODEL WORK}...: for each model folder, reads WORK/ids.bin (int64: windows, length,
-// ids) and writes WORK/logits.bin (fp32 [windows * length, vocab]) and WORK/nll.bin (double).
+// ids) and writes WORK/hidden.bin (fp32 [layers, windows * length, hidden], after each layer), WORK/logits.bin (fp32
+// [windows * length, vocab]), WORK/nll.bin (double) and WORK/modules.txt (lines of transformers' name and class).
 #include <ATen/ATen.h>
 
 #include <fstream>
@@ -31,13 +32,19 @@ void write(const std::string& path, const at::Tensor& tensor) {
 void run(const std::string& folder, const std::string& work, at::ScalarType dtype, model::Ops& ops) {
   const auto checkpoint = autoround::checkpoint::Checkpoint::open(folder, autoround::Logger());
   const model::DecoderSpec spec = model::read_spec(*checkpoint);
-  model::list_modules(spec, *checkpoint);  // checks names and shapes
+  std::ofstream modules(work + "/modules.txt");
+  for (const auto& module : model::list_modules(spec, *checkpoint))
+    modules << (module.alias.empty() ? module.name : module.alias) << ' ' << module.class_name << '\n';
   const model::CausalLm lm(spec, model::checkpoint_weights(checkpoint), dtype);
   const at::Tensor ids = read_ids(work + "/ids.bin");
 
   at::Tensor hidden = lm.embed(ids);
-  for (std::size_t i = 0; i < spec.layers.size(); ++i)
+  std::vector<at::Tensor> states;
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     hidden = lm.load_layer(i)->forward(hidden, ids.size(0), lm.rope(i, ids.size(1)), ops);
+    states.push_back(hidden.to(at::kFloat));
+  }
+  write(work + "/hidden.bin", at::stack(states));
   write(work + "/logits.bin", lm.logits(hidden, ops).contiguous());
 
   const std::vector<std::int64_t> lengths(static_cast<std::size_t>(ids.size(0)), ids.size(1));

@@ -87,14 +87,13 @@ TEST_CASE("aten ops: only the leading rotary_dim elements of a head are rotated"
 
 TEST_CASE("aten ops: q and k norms are RMSNorms over each head", "[model]") {
   const Shape shape{2, 5, 4, 2, 6, 0};
-  AttentionSpec spec = attention_spec(shape);
+  const AttentionSpec spec = attention_spec(shape);
   const at::Tensor qkv = random_tensor({10, 48}, 5), q_norm = random_tensor({6}, 6), k_norm = random_tensor({6}, 7);
   AtenOps ops;
   at::Tensor normed = qkv.clone().view({10, 8, 6});
   normed.narrow(1, 0, 4).copy_(ops.rms_norm(normed.narrow(1, 0, 4), q_norm, 1e-3));
   normed.narrow(1, 4, 2).copy_(ops.rms_norm(normed.narrow(1, 4, 2), k_norm, 1e-3));
   const at::Tensor expected = ops.attention({.qkv = normed.view({10, 48}), .batch = 2, .spec = &spec});
-  spec.qk_norm = true;
   const at::Tensor out =
       ops.attention({.qkv = qkv, .batch = 2, .spec = &spec, .q_norm = q_norm, .k_norm = k_norm, .norm_eps = 1e-3});
   CHECK(max_difference(out, expected) < 1e-6);
@@ -110,6 +109,38 @@ TEST_CASE("aten ops: rms_norm rounds the normalised value before the weight, as 
   const at::Tensor wide = half.to(at::kFloat);
   const at::Tensor normalised = (wide * (wide.pow(2).mean(-1, true) + 1e-5).rsqrt()).to(at::kBFloat16);
   CHECK(at::equal(ops.rms_norm(half, half_weight, 1e-5), normalised * half_weight));
+}
+
+TEST_CASE("aten ops: a wide weight is met before rounding", "[model]") {
+  AtenOps ops;
+  const at::Tensor x = random_tensor({3, 8}, 8).to(at::kBFloat16), weight = random_tensor({8}, 9).add(1.0);
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor normalised = wide * (wide.pow(2).mean(-1, true) + 1e-5).rsqrt();
+  CHECK(at::equal(ops.rms_norm(x, weight, 1e-5), (normalised * weight).to(at::kBFloat16)));
+}
+
+TEST_CASE("aten ops: layer_norm has weight and bias or neither, or a weight for each head", "[model]") {
+  AtenOps ops;
+  const at::Tensor x = random_tensor({5, 3, 8}, 8), weight = random_tensor({8}, 9), bias = random_tensor({8}, 10);
+  const at::Tensor centred = x - x.mean(-1, true);
+  const at::Tensor normalised = centred * (centred.pow(2).mean(-1, true) + 1e-3).rsqrt();
+  CHECK(max_difference(ops.layer_norm(x, weight, bias, 1e-3), normalised * weight + bias) < 1e-5);
+  CHECK(max_difference(ops.layer_norm(x, {}, {}, 1e-3), normalised) < 1e-5);
+  const at::Tensor by_head = random_tensor({3, 8}, 11);
+  CHECK(max_difference(ops.layer_norm(x, by_head, {}, 1e-3), normalised * by_head) < 1e-5);
+}
+
+TEST_CASE("aten ops: a soft limit bends the scores before the mask", "[model]") {
+  const Shape shape{1, 6, 2, 1, 4, 3};
+  AttentionSpec spec = attention_spec(shape);
+  const at::Tensor qkv = random_tensor({6, 16}, 3) * 2.0;
+  AtenOps ops;
+  const at::Tensor unlimited = ops.attention({.qkv = qkv, .spec = &spec});
+  spec.softcap = 1e5;
+  CHECK(max_difference(ops.attention({.qkv = qkv, .spec = &spec}), unlimited) < 1e-4);
+  spec.softcap = 1e-6;  // all scores are alike: the mean of the values that are visible
+  const at::Tensor out = ops.attention({.qkv = qkv, .spec = &spec});
+  CHECK(max_difference(out[5].narrow(0, 0, 4), qkv.narrow(0, 3, 3).narrow(1, 12, 4).mean(0)) < 1e-5);
 }
 
 TEST_CASE("aten ops: add_rms_norm gives the sum and its norm", "[model]") {

@@ -31,7 +31,7 @@ TEST_CASE("spec: a llama is read with its sizes, class names and defaults", "[mo
   CHECK(layer.attention.scale == 0.5);
   CHECK(layer.attention.window == 0);
   CHECK_FALSE(layer.attention.qkv_bias);
-  CHECK_FALSE(layer.attention.qk_norm);
+  CHECK(layer.attention.qk_norm == QkNorm::none);
   CHECK(layer.attention.rope->type == RopeType::standard);
   CHECK(layer.attention.rope->theta == 10000.0);
   CHECK(layer.attention.rope->rotary_dim == 4);
@@ -84,7 +84,7 @@ TEST_CASE("spec: qwen2 has q, k, v biases and windows from max_window_layers or 
 TEST_CASE("spec: qwen3 has q/k norms and heads of 128 unless it says otherwise", "[model]") {
   Json config = config_of("qwen3");
   const AttentionSpec attention = parse_spec(config).layers[0].attention;
-  CHECK(attention.qk_norm);
+  CHECK(attention.qk_norm == QkNorm::head);
   CHECK(attention.head_dim == 128);
   config["head_dim"] = nullptr;
   CHECK(parse_spec(config).layers[0].attention.head_dim == 4);

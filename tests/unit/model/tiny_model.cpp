@@ -98,7 +98,7 @@ Tensors random_tensors(const DecoderSpec& spec, std::uint64_t seed) {
     linear(".mlp.down_proj", hidden, mlp.intermediate, mlp.bias);
     add(spec.layer_name(i) + ".input_layernorm.weight", {hidden});
     add(spec.layer_name(i) + ".post_attention_layernorm.weight", {hidden});
-    if (!attention.qk_norm) continue;
+    if (attention.qk_norm == QkNorm::none) continue;
     add(spec.layer_name(i) + ".self_attn.q_norm.weight", {attention.head_dim});
     add(spec.layer_name(i) + ".self_attn.k_norm.weight", {attention.head_dim});
   }

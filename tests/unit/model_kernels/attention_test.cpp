@@ -18,12 +18,11 @@ struct Case {
 
 /// Inputs of a case and their gradient, bf16, and the same as double.
 struct Problem {
-  explicit Problem(const Case& c) : batch(c.batch) {
+  explicit Problem(const Case& c) : batch(c.batch), has_norm(c.qk_norm) {
     spec.heads = c.heads;
     spec.kv_heads = c.kv_heads;
     spec.head_dim = c.head_dim;
     spec.window = c.window;
-    spec.qk_norm = c.qk_norm;
     spec.scale = 1.0 / std::sqrt(static_cast<double>(c.head_dim));
     const std::int64_t rows = c.batch * c.sequence;
     qkv = reference::random({rows, (c.heads + 2 * c.kv_heads) * c.head_dim}, at::kBFloat16, 1).requires_grad_(true);
@@ -41,7 +40,7 @@ struct Problem {
     input.batch = batch;
     input.spec = &spec;
     input.rope = table;
-    if (spec.qk_norm) {
+    if (has_norm) {
       input.q_norm = q_norm.to(rows.scalar_type());
       input.k_norm = k_norm.to(rows.scalar_type());
     }
@@ -55,6 +54,7 @@ struct Problem {
   at::Tensor gradient(const at::Tensor& out) const { return torch::autograd::grad({out}, {qkv}, {grad})[0]; }
 
   std::int64_t batch;
+  bool has_norm;
   AttentionSpec spec;
   at::Tensor qkv, grad, q_norm, k_norm;
   RopeTable rope;

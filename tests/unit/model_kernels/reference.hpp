@@ -45,7 +45,7 @@ inline at::Tensor attention(const AttentionInput& input) {
       input.qkv.view({input.batch, sequence, spec.heads + 2 * spec.kv_heads, spec.head_dim}).transpose(1, 2);
   at::Tensor q = rows.narrow(1, 0, spec.heads), k = rows.narrow(1, spec.heads, spec.kv_heads),
              v = rows.narrow(1, spec.heads + spec.kv_heads, spec.kv_heads);
-  if (spec.qk_norm) {
+  if (input.q_norm.defined()) {
     q = rms_norm(q, input.q_norm, input.norm_eps);
     k = rms_norm(k, input.k_norm, input.norm_eps);
   }

@@ -94,6 +94,97 @@ TEST_CASE("block tuner: beats round-to-nearest and leaves what a loader computes
   CHECK(result.loss == Approx(error.square().mean().item<double>()).epsilon(1e-5));
 }
 
+struct Kind {
+  const char* name;
+  void (*customize)(model::DecoderSpec&);
+};
+
+/// Layers that share little with llama's.
+const Kind kinds[] = {
+    {"four norms, 1 + weight, limited scores",
+     [](model::DecoderSpec& spec) {
+       spec.norm = {.wide = true, .unit_offset = true};
+       spec.names.attention_output_norm = "post_attention_layernorm";
+       spec.names.mlp_input_norm = "pre_feedforward_layernorm";
+       spec.names.mlp_output_norm = "post_feedforward_layernorm";
+       spec.layers[0].mlp.activation = model::Activation::gelu_tanh;
+       spec.layers[0].attention.qk_norm = model::QkNorm::head;
+       spec.layers[0].attention.softcap = 2.0;
+       spec.layers[0].attention.window = 5;
+     }},
+    {"parallel branches off two layer norms, q, k and v by head, no gate",
+     [](model::DecoderSpec& spec) {
+       spec.norm = {.kind = model::NormKind::layer, .bias = true};
+       model::LayerSpec& layer = spec.layers[0];
+       layer.parallel = true;
+       layer.attention.kv_heads = layer.attention.heads;
+       layer.attention.fused_qkv = layer.attention.qkv_by_head = true;
+       layer.attention.qkv_bias = layer.attention.out_bias = layer.mlp.bias = true;
+       layer.attention.rope->rotary_dim = 4;
+       layer.mlp.gated = false;
+       layer.mlp.activation = model::Activation::gelu;
+     }},
+    {"parallel branches off one norm, neighbours rotated",
+     [](model::DecoderSpec& spec) {
+       spec.norm = {.kind = model::NormKind::layer};
+       spec.names.mlp_input_norm = "";
+       spec.layers[0].parallel = true;
+       spec.layers[0].attention.rope->interleaved = true;
+       spec.layers[0].attention.qk_norm = model::QkNorm::heads;
+     }},
+    {"norms of what the branches give, q and k normed whole",
+     [](model::DecoderSpec& spec) {
+       spec.norm.wide = true;
+       spec.names.attention_input_norm = spec.names.mlp_input_norm = "";
+       spec.names.attention_output_norm = "post_attention_layernorm";
+       spec.names.mlp_output_norm = "post_feedforward_layernorm";
+       spec.layers[0].attention.qk_norm = model::QkNorm::whole;
+     }},
+    {"norms of the sums, no positions",
+     [](model::DecoderSpec& spec) {
+       spec.norm = {.kind = model::NormKind::layer, .bias = true};
+       spec.names.attention_input_norm = spec.names.mlp_input_norm = "";
+       spec.names.attention_sum_norm = "self_attn_layer_norm";
+       spec.names.mlp_sum_norm = "final_layer_norm";
+       spec.layers[0].attention.rope.reset();
+       spec.layers[0].mlp.gated = false;
+       spec.layers[0].mlp.activation = model::Activation::relu;
+     }},
+};
+
+TEST_CASE("block tuner: layers of every kind train", "[tuner]") {
+  const Kind& kind = GENERATE(from_range(kinds));
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  INFO(kind.name);
+  const TinyBlock block(dtype, {}, 1, kind.customize);
+  const auto result = tune(block, quick(60), 3).result;
+  CHECK(result.loss < 0.9 * result.rtn_loss);
+  CHECK(result.best_iteration >= 0);
+}
+
+TEST_CASE("block tuner: fused and plain operations make the same of layers of every kind, gradients too", "[tuner]") {
+  const Kind& kind = GENERATE(from_range(kinds));
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  INFO(kind.name);
+  const TinyBlock block(dtype, {}, 1, kind.customize);
+  const auto layer = block.layer();
+  const at::Tensor of_output = at::randn(block.data.input.sizes(), at::detail::createCPUGenerator(3)).to(dtype);
+  const auto run = [&](model::Ops& ops) {
+    const at::Tensor x = block.data.input.clone().requires_grad_(true);
+    const at::Tensor y = layer->forward(x, block.data.input.size(0) / block.data.length, block.data.rope, ops);
+    y.backward(of_output);
+    return std::pair{y.detach().to(at::kFloat), x.grad().to(at::kFloat)};
+  };
+  model::AtenOps plain;
+  model::FusedOps fused;
+  const auto [output, gradient] = run(plain);
+  const auto [fused_output, fused_gradient] = run(fused);
+  const auto far = [](const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); };
+  const double limit = dtype == at::kFloat ? 1e-5 : 2e-2;
+  CHECK(far(fused_output, output) < limit);
+  CHECK(far(fused_gradient, gradient) < limit);
+}
+
 TEST_CASE("block tuner: reports every iteration and keeps the best", "[tuner]") {
   const TinyBlock block;
   const auto run = tune(block, quick(), 3);

@@ -6,7 +6,51 @@
 
 namespace autoround::tuner::test {
 
-TinyBlock::TinyBlock(at::ScalarType compute_type, BlockShape shape, std::uint64_t seed) : dtype(compute_type) {
+namespace {
+
+/// Every tensor of the layer: weights and biases random, norms one (or 1 + 0).
+void add_weights(MapWeights& weights, const model::DecoderSpec& spec, const at::Generator& generator) {
+  const auto random = [&](at::IntArrayRef shape) { return at::randn(shape, generator).mul_(0.1).to(at::kBFloat16); };
+  const auto linear = [&](const std::string& suffix, std::int64_t out, std::int64_t in, bool bias) {
+    weights.tensors[linear_name(suffix) + ".weight"] = random({out, in});
+    if (bias) weights.tensors[linear_name(suffix) + ".bias"] = random({out});
+  };
+  const auto norm = [&](const std::string& suffix, at::IntArrayRef shape) {
+    if (suffix.empty()) return;
+    weights.tensors[linear_name(suffix) + ".weight"] = at::full(shape, spec.norm.unit_offset ? 0.0 : 1.0, at::kBFloat16);
+    if (spec.norm.bias) weights.tensors[linear_name(suffix) + ".bias"] = at::zeros(shape, at::kBFloat16);
+  };
+  const model::LayerNames& names = spec.names;
+  const model::AttentionSpec& attention = spec.layers.front().attention;
+  const model::MlpSpec& mlp = spec.layers.front().mlp;
+  const std::int64_t hidden = spec.hidden_size, width = attention.heads * attention.head_dim;
+  const std::int64_t kv_width = attention.kv_heads * attention.head_dim;
+  const std::string attn = names.attention + ".", feed = names.mlp + ".";
+  if (attention.fused_qkv) {
+    linear(attn + names.qkv, width + 2 * kv_width, hidden, attention.qkv_bias);
+  } else {
+    linear(attn + names.q, width, hidden, attention.qkv_bias);
+    linear(attn + names.k, kv_width, hidden, attention.qkv_bias);
+    linear(attn + names.v, kv_width, hidden, attention.qkv_bias);
+  }
+  linear(attn + names.out, hidden, width, attention.out_bias);
+  if (mlp.gated) linear(feed + names.gate, mlp.intermediate, hidden, mlp.bias);
+  linear(feed + names.up, mlp.intermediate, hidden, mlp.bias);
+  linear(feed + names.down, hidden, mlp.intermediate, mlp.bias);
+  if (attention.qk_norm != model::QkNorm::none) {
+    norm(attn + names.q_norm, model::qk_norm_shape(attention.qk_norm, attention.heads, attention.head_dim));
+    norm(attn + names.k_norm, model::qk_norm_shape(attention.qk_norm, attention.kv_heads, attention.head_dim));
+  }
+  for (const auto& name : {names.attention_input_norm, names.attention_output_norm, names.attention_sum_norm,
+                           names.mlp_input_norm, names.mlp_output_norm, names.mlp_sum_norm})
+    norm(name, {hidden});
+}
+
+}  // namespace
+
+TinyBlock::TinyBlock(at::ScalarType compute_type, BlockShape shape, std::uint64_t seed,
+                     void (*customize)(model::DecoderSpec&))
+    : dtype(compute_type) {
   model::LayerSpec layer_spec;
   auto& attention = layer_spec.attention;
   attention.heads = shape.heads;
@@ -21,27 +65,16 @@ TinyBlock::TinyBlock(at::ScalarType compute_type, BlockShape shape, std::uint64_
   spec.hidden_size = shape.hidden;
   spec.max_position = 128;
   spec.layers = {layer_spec};
+  if (customize != nullptr) customize(spec);
 
-  auto generator = at::detail::createCPUGenerator(seed);
-  const auto add = [&](const std::string& suffix, std::int64_t out, std::int64_t in) {
-    weights.tensors[linear_name(suffix) + ".weight"] = at::randn({out, in}, generator).mul_(0.1).to(at::kBFloat16);
-  };
-  const auto width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
-  add("self_attn.q_proj", width, shape.hidden);
-  add("self_attn.k_proj", kv_width, shape.hidden);
-  add("self_attn.v_proj", kv_width, shape.hidden);
-  add("self_attn.o_proj", shape.hidden, width);
-  add("mlp.gate_proj", shape.intermediate, shape.hidden);
-  add("mlp.up_proj", shape.intermediate, shape.hidden);
-  add("mlp.down_proj", shape.hidden, shape.intermediate);
-  for (const char* norm : {"input_layernorm", "post_attention_layernorm"}) {
-    weights.tensors[linear_name(norm) + ".weight"] = at::ones({shape.hidden}, at::kBFloat16);
+  const auto generator = at::detail::createCPUGenerator(seed);
+  add_weights(weights, spec, generator);
+  if (const auto& of_layer = spec.layers.front().attention.rope) {
+    rope = model::make_rope_table(*of_layer, shape.length);
+    data.rope = &rope;
   }
-
-  rope = model::make_rope_table(*attention.rope, shape.length);
   data.length = shape.length;
   data.lengths.assign(static_cast<std::size_t>(shape.samples), shape.length);
-  data.rope = &rope;
   data.input = at::randn({shape.samples * shape.length, shape.hidden}, generator).to(dtype);
   data.target = reference();
 }
@@ -52,7 +85,7 @@ std::unique_ptr<model::DecoderLayer> TinyBlock::layer() const {
 
 at::Tensor TinyBlock::reference() const {
   model::AtenOps ops;
-  return run_layer(*layer(), data.input, data.length, 4, &rope, ops, {});
+  return run_layer(*layer(), data.input, data.length, 4, data.rope, ops, {});
 }
 
 quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric) {

@@ -44,7 +44,9 @@ struct BlockShape {
 /// One layer named model.layers.0 and both streams of calibration data. The target is what the full-precision layer
 /// makes of the input. Bit for bit the same for the same arguments.
 struct TinyBlock {
-  explicit TinyBlock(at::ScalarType dtype = at::kFloat, BlockShape shape = {}, std::uint64_t seed = 1);
+  /// @param customize makes another family's layer of the llama's
+  explicit TinyBlock(at::ScalarType dtype = at::kFloat, BlockShape shape = {}, std::uint64_t seed = 1,
+                     void (*customize)(model::DecoderSpec&) = nullptr);
   TinyBlock(const TinyBlock&) = delete;  // data.rope points to rope
   TinyBlock& operator=(const TinyBlock&) = delete;
 
@@ -56,7 +58,7 @@ struct TinyBlock {
   at::ScalarType dtype;
   model::DecoderSpec spec;
   MapWeights weights;
-  model::RopeTable rope;
+  model::RopeTable rope;  // empty where the layer has none
   BlockData data;
 };
 

@@ -1,0 +1,36 @@
+// The attention branch of a decoder layer: projections, norms of q and k, rope, attention.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/norm.hpp"
+#include "model/projection.hpp"
+
+namespace autoround::model {
+
+/// Shape of the weight that normalizes that many heads of q or of k; none for QkNorm::none.
+std::vector<std::int64_t> qk_norm_shape(QkNorm kind, std::int64_t heads, std::int64_t head_dim);
+
+class Attention {
+ public:
+  /// @param layer name of the layer, "model.layers.0"
+  /// @throws Error as WeightSource::load_into
+  static Attention load(const DecoderSpec& spec, const AttentionSpec& attention, const std::string& layer,
+                        const WeightSource& weights, at::ScalarType dtype);
+
+  std::vector<Projection*> projections() { return {&qkv_, &out_}; }
+
+  /// normed: [B*S, H] -> [B*S, H], before any norm of the output
+  at::Tensor forward(const at::Tensor& normed, std::int64_t batch, const RopeTable* rope, Ops& ops) const;
+
+ private:
+  at::Tensor prepare_heads(const at::Tensor& qkv, Ops& ops) const;
+
+  AttentionSpec spec_;
+  bool norm_in_kernel_ = false;
+  Projection qkv_, out_;
+  Norm q_norm_, k_norm_;
+};
+
+}  // namespace autoround::model
