@@ -123,6 +123,14 @@ std::string common_format(const std::vector<Group>& groups) {
   return groups.front().format;
 }
 
+/// A pattern for all modules of the part of a multimodal model that a module of that name belongs to, a vision tower say.
+/// Readers have names of their own for what lies above and below it.
+std::string part_pattern(const std::string& module) {
+  constexpr std::string_view outer = "model.";
+  const std::size_t begin = module.rfind(outer, 0) == 0 ? outer.size() : 0;
+  return "re:(.*[.])?" + module.substr(begin, module.find('.', begin) - begin) + "[.].*";
+}
+
 // Every Linear that stays as it was, under its full name: vLLM takes no class names here. A 2-D weight of a module that
 // this library does not know (multi-token prediction, a vision tower) would look like a Linear to a reader that does.
 std::vector<std::string> ignored_modules(const ExportPlan& plan) {
@@ -134,15 +142,19 @@ std::vector<std::string> ignored_modules(const ExportPlan& plan) {
   for (const auto& module : plan.modules) {
     known.insert(module.name + ".weight");
     if (quantized(module)) continue;
-    if (is_linear(module) || (embeddings_too && is_embedding(module))) ignored.push_back(module.name);
+    if (!is_linear(module) && !(embeddings_too && is_embedding(module))) continue;
+    ignored.push_back(module.name);
+    if (!module.alias.empty()) ignored.push_back(module.alias);
   }
   constexpr std::string_view suffix = ".weight";
+  const bool multimodal = plan.checkpoint.config().view().has("text_config");
   for (const auto& tensor : plan.checkpoint.tensors()) {
     const bool is_weight = tensor.name.size() > suffix.size() &&
                            tensor.name.compare(tensor.name.size() - suffix.size(), suffix.size(), suffix) == 0;
-    if (is_weight && tensor.shape.size() == 2 && known.count(tensor.name) == 0) {
-      ignored.push_back(tensor.name.substr(0, tensor.name.size() - suffix.size()));
-    }
+    if (!is_weight || tensor.shape.size() != 2 || known.count(tensor.name) != 0) continue;
+    const std::string module = tensor.name.substr(0, tensor.name.size() - suffix.size());
+    const std::string entry = multimodal ? part_pattern(module) : module;
+    if (known.insert(entry).second) ignored.push_back(entry);
   }
   return ignored;
 }

@@ -50,7 +50,7 @@ ar::quant::QuantizedWeight round_to_nearest(const ar::recipe::ModuleInfo& module
 /// Quantizes and writes; returns every dequantized weight by tensor name.
 Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, const ar::model::WeightSource& weights,
                       const ar::recipe::Recipe& recipe, const std::string& directory) {
-  const auto spec = ar::model::read_spec(checkpoint.config());
+  const auto spec = ar::model::read_spec(checkpoint);
   const auto modules = ar::model::list_modules(spec, checkpoint);
   const auto assignment = ar::recipe::assign(recipe, modules, ar::Logger());
   const auto groups = recipe.groups();
@@ -78,7 +78,7 @@ Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, c
 /// fp32 logits of the folder's own weights, [ids.numel(), vocabulary].
 at::Tensor compute_logits(const std::string& directory, const at::Tensor& ids) {
   const auto checkpoint = Checkpoint::open(directory, ar::Logger());
-  const ar::model::CausalLm model(ar::model::read_spec(checkpoint->config()), ar::exporter::open_weights(checkpoint),
+  const ar::model::CausalLm model(ar::model::read_spec(*checkpoint), ar::exporter::open_weights(checkpoint),
                                   at::kFloat);
   ar::model::AtenOps plain;
   const auto inputs = ar::exporter::open_inputs(*checkpoint);
@@ -111,7 +111,7 @@ void run(const std::string& format, const std::string& model, const std::string&
   const at::NoGradGuard no_grad;
   const auto checkpoint = Checkpoint::open(model, ar::Logger());
   const auto weights = ar::model::checkpoint_weights(checkpoint);
-  const std::int64_t vocabulary = ar::model::read_spec(checkpoint->config()).vocab_size;
+  const std::int64_t vocabulary = ar::model::read_spec(*checkpoint).vocab_size;
   const at::Tensor ids = (at::arange(48) * 7 + 1).remainder(vocabulary).view({2, 24});
   for (const auto& recipe : recipes) {
     const std::string directory = ar::join_path(output, stem(recipe));

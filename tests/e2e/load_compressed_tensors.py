@@ -26,8 +26,11 @@ from compressed_tensors import __version__ as compressed_tensors_version
 from compressed_tensors.quantization.quant_scheme import PRESET_SCHEMES
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import (AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig, GraniteConfig, LlamaConfig, MistralConfig,
-                          Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
+from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, Cohere2Config, CohereConfig,
+                          CompressedTensorsConfig, Gemma2Config, Gemma3Config, Gemma3TextConfig, GemmaConfig, Glm4Config,
+                          GPTNeoXConfig, GraniteConfig, LlamaConfig, Mistral3Config, MistralConfig, Olmo2Config, OPTConfig,
+                          Phi3Config, PixtralVisionConfig, Qwen2Config, Qwen3Config, SiglipVisionConfig, SmolLM3Config,
+                          Starcoder2Config)
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
@@ -42,9 +45,19 @@ PRESETS = sorted(name for name in PRESET_SCHEMES if name != "UNQUANTIZED" and no
 NOT_IN_VLLM = r"w8_a?sym_tensor|W[2-7]A4|W[23567]A8|MXFP4XFP8|MXFP6\w*|MXFP8\w*"
 
 
+def auto_class(config):
+    return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+
+
+def name_in_transformers(name):
+    """Of a tensor that is stored under the name that older versions gave it, as transformers still writes it."""
+    return re.sub("^language_model[.]model", "model.language_model", name)
+
+
 def load(folder, dequantize):
     chosen = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if dequantize else {}
-    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, output_loading_info=True, **chosen)
+    of_config = auto_class(AutoConfig.from_pretrained(folder))
+    model, info = of_config.from_pretrained(folder, dtype=torch.bfloat16, output_loading_info=True, **chosen)
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         assert not info.get(problem), f"{folder.name}: {problem}: {info[problem]}"
     return model.eval()
@@ -59,7 +72,9 @@ def in_fp32(folder, model):
     """The weights that the loader found, in a plain model without any quantization."""
     config = AutoConfig.from_pretrained(folder)
     del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    # The default attention leaves out what limits the scores.
+    limits = {"attn_implementation": "eager"} if getattr(config, "attn_logit_softcapping", None) is not None else {}
+    plain = auto_class(config).from_config(config, dtype=torch.float32, **limits)
     found = model.state_dict()
     plain.load_state_dict({name: found[name].float() for name in plain.state_dict()})
     return plain.eval()
@@ -74,8 +89,9 @@ def check_weights(folder, model, expected):
     state = model.state_dict()
     quantized = [name for name in expected if name.endswith(".weight")]
     for name in quantized:
-        assert state[name].dtype == expected[name].dtype, f"{folder.name}: {name} is {state[name].dtype}"
-        assert torch.equal(state[name], expected[name]), f"{folder.name}: {name} differs from what was written"
+        found = state[name_in_transformers(name)]
+        assert found.dtype == expected[name].dtype, f"{folder.name}: {name} is {found.dtype}"
+        assert torch.equal(found, expected[name]), f"{folder.name}: {name} differs from what was written"
     stored = {name[: -len("_scale")] for file in folder.glob("*.safetensors") for name in safe_open(file, "pt").keys()
               if name.endswith(".weight_scale")}
     assert stored == set(quantized), f"{folder.name}: quantized weights {stored ^ set(quantized)}"
@@ -123,10 +139,11 @@ def check(folder, expected_folder=None, default_path=True):
 
 def make_model(folder, tied, config_class=LlamaConfig, **options):
     torch.manual_seed(0)
-    config = config_class(**{
+    sizes = {
         "hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "vocab_size": 128, "max_position_embeddings": 64, "tie_word_embeddings": tied, "initializer_range": 0.1, **options})
-    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+        "vocab_size": 128, "max_position_embeddings": 64, "tie_word_embeddings": tied, "initializer_range": 0.1, **options}
+    config = config_class(**{key: value for key, value in sizes.items() if value is not ...})
+    auto_class(config).from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
 
 
 def weights(bits, symmetric, strategy):
@@ -173,14 +190,39 @@ def recipes():
     return cases
 
 
-# Besides llama, each with what sets it apart.
+VISION = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4)
+
+
+def gemma3_with_images(**text):
+    return Gemma3Config(text_config=Gemma3TextConfig(**text), vision_config=SiglipVisionConfig(**VISION), mm_tokens_per_image=4,
+                        image_token_index=127, tie_word_embeddings=text["tie_word_embeddings"])
+
+
+def mistral3_with_images(**text):
+    return Mistral3Config(text_config=MistralConfig(**text), vision_config=PixtralVisionConfig(**VISION), image_token_index=127,
+                          tie_word_embeddings=text["tie_word_embeddings"])
+
+
+# Besides llama, each with what sets it apart; `...` leaves a size out.
 FAMILIES = {
+    "cohere": (CohereConfig, {"use_qk_norm": True}),
+    "cohere2": (Cohere2Config, {"num_hidden_layers": 4, "sliding_window": 7}),
+    "gemma": (GemmaConfig, {"head_dim": 32}),
+    "gemma2": (Gemma2Config, {"head_dim": 32, "sliding_window": 7}),
+    "gemma3": (gemma3_with_images, {"head_dim": 32, "sliding_window": 7}),
+    "gemma3_text": (Gemma3TextConfig, {"head_dim": 32, "sliding_window": 7, "sliding_window_pattern": 2}),
+    "glm4": (Glm4Config, {"head_dim": 32, "pad_token_id": 0}),
+    "gpt_neox": (GPTNeoXConfig, {"num_key_value_heads": ...}),
     "granite": (GraniteConfig, {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "logits_scaling": 2.0, "attention_multiplier": 0.1}),
     "mistral": (MistralConfig, {"sliding_window": 7}),
+    "mistral3": (mistral3_with_images, {}),
+    "olmo2": (Olmo2Config, {}),
+    "opt": (OPTConfig, {"ffn_dim": 384, "word_embed_proj_dim": 128, "intermediate_size": ..., "num_key_value_heads": ...}),
     "phi3": (Phi3Config, {"pad_token_id": 0, "sliding_window": 9}),
     "qwen2": (Qwen2Config, {}),
     "qwen3": (Qwen3Config, {"head_dim": 32}),
     "smollm3": (SmolLM3Config, {"num_hidden_layers": 4, "pad_token_id": 0}),
+    "starcoder2": (Starcoder2Config, {"sliding_window": 7}),
 }
 
 # Schemes of single layers, by case.

@@ -7,14 +7,24 @@
 namespace autoround::model {
 
 gsl::span<const Family> families() {
-  static constexpr std::array<Family, 7> table{{
+  static constexpr std::array<Family, 17> table{{
+      {"cohere", read_cohere},
+      {"cohere2", read_cohere2},
+      {"gemma", read_gemma},
+      {"gemma2", read_gemma2},
+      {"gemma3_text", read_gemma3},
+      {"glm4", read_glm4},
+      {"gpt_neox", read_gpt_neox},
       {"granite", read_granite},
       {"llama", read_llama},
       {"mistral", read_mistral},
+      {"olmo2", read_olmo2},
+      {"opt", read_opt},
       {"phi3", read_phi3},
       {"qwen2", read_qwen2},
       {"qwen3", read_qwen3},
       {"smollm3", read_smollm3},
+      {"starcoder2", read_starcoder2},
   }};
   return table;
 }
@@ -57,6 +67,10 @@ DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint) {
     spec.prefix = prefix;
     spec.lm_head = lm_head;
     break;
+  }
+  if (spec.model_type == "gpt_neox" && stores("embed_out")) {
+    spec.renamed = {{"embed_out", spec.lm_head}};
+    spec.lm_head = "embed_out";
   }
   return spec;
 }

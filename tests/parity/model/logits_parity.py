@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from dense_cases import CASES as DENSE_CASES
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, GraniteConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config,
@@ -297,7 +298,7 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        tiny = [make_tiny(root, i, *case) for i, case in enumerate(CASES)]
+        tiny = [make_tiny(root, i, *case) for i, case in enumerate(CASES + DENSE_CASES)]
         expected = compare_fp32(report, arguments.tool, tiny, 1e-4)
         print(f"{len(tiny)} tiny models compared, the worst at {report.worst:.0%} of its limit")
         compare_bf16(report, arguments.tool, tiny[::4], expected[::4])
