@@ -1,5 +1,7 @@
 // Rotary position tables. Formulas and the fp32 order of operations are those of transformers' modeling_rope_utils: an
 // angle is position times frequency, so that a last bit of the frequency counts at late positions.
+#include "model/rope.hpp"
+
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -72,7 +74,11 @@ at::Tensor longrope_frequencies(const RopeSpec& spec, std::int64_t length) {
   return factors.mul(at::pow(spec.theta, exponents(spec))).reciprocal();
 }
 
-at::Tensor frequencies(const RopeSpec& spec, std::int64_t length) {
+double yarn_mscale(double factor, double mscale) { return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
+
+}  // namespace
+
+at::Tensor rope_frequencies(const RopeSpec& spec, std::int64_t length) {
   switch (spec.type) {
     case RopeType::standard:
       return plain_frequencies(spec);
@@ -90,10 +96,7 @@ at::Tensor frequencies(const RopeSpec& spec, std::int64_t length) {
   fail(Code::internal, "rope", "a rope type has no frequencies");
 }
 
-double yarn_mscale(double factor, double mscale) { return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
-
-/// What cos and sin are multiplied with.
-double attention_factor(const RopeSpec& spec) {
+double rope_attention_factor(const RopeSpec& spec) {
   if (spec.type != RopeType::yarn && spec.type != RopeType::longrope) return 1.0;
   if (spec.attention_factor) return *spec.attention_factor;
   if (spec.type == RopeType::longrope)
@@ -104,12 +107,10 @@ double attention_factor(const RopeSpec& spec) {
   return yarn_mscale(spec.factor, 1.0);
 }
 
-}  // namespace
-
 RopeTable make_rope_table(const RopeSpec& spec, std::int64_t length) {
   const at::Tensor positions = at::arange(length, at::kFloat);
-  const at::Tensor angles = at::outer(positions, frequencies(spec, length));
-  const double factor = attention_factor(spec);
+  const at::Tensor angles = at::outer(positions, rope_frequencies(spec, length));
+  const double factor = rope_attention_factor(spec);
   return {angles.cos().mul(factor), angles.sin().mul(factor)};
 }
 
