@@ -59,8 +59,8 @@ struct ShardWriter::Impl {
     WrittenRanges written;
   };
 
-  Impl(std::string folder, const std::vector<PlannedTensor>& plan, std::uint64_t max_shard_bytes)
-      : directory(std::move(folder)), shards(lay_out_shards(plan, max_shard_bytes)) {
+  Impl(std::string folder, std::vector<ShardLayout> layouts)
+      : directory(std::move(folder)), shards(std::move(layouts)) {
     files.reserve(shards.size());  // tensors hold pointers into it
     for (const ShardLayout& shard : shards) {
       files.push_back(OutputFile::open(join_path(directory, shard.file_name), shard.file_bytes));
@@ -94,7 +94,10 @@ struct ShardWriter::Impl {
 };
 
 ShardWriter::ShardWriter(std::string directory, std::vector<PlannedTensor> plan, std::uint64_t max_shard_bytes)
-    : impl_(std::make_unique<Impl>(std::move(directory), plan, max_shard_bytes)) {}
+    : ShardWriter(std::move(directory), lay_out_shards(plan, max_shard_bytes)) {}
+
+ShardWriter::ShardWriter(std::string directory, std::vector<ShardLayout> shards)
+    : impl_(std::make_unique<Impl>(std::move(directory), std::move(shards))) {}
 
 ShardWriter::~ShardWriter() = default;
 

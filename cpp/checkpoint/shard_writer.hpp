@@ -18,6 +18,8 @@ struct PlannedTensor {
   std::string module;  // tensors of one module stay in one shard
 };
 
+struct ShardLayout;  // checkpoint/shard_layout.hpp
+
 class ShardWriter {
  public:
   static constexpr std::uint64_t default_shard_bytes = 5'000'000'000;
@@ -27,6 +29,8 @@ class ShardWriter {
   /// @throws Error io (no space, no permission), invalid_argument (a name twice)
   ShardWriter(std::string directory, std::vector<PlannedTensor> plan,
               std::uint64_t max_shard_bytes = default_shard_bytes);
+  /// The same for files of any format that have a header and then tensors in places of their own.
+  ShardWriter(std::string directory, std::vector<ShardLayout> shards);
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
   ~ShardWriter();
