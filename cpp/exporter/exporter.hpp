@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "quant/weight_format.hpp"
 #include "recipe/matching.hpp"
@@ -22,6 +23,7 @@ struct ExportPlan {
   const recipe::Assignment& assignment;                // what is quantized, with which group of recipe.groups()
   std::map<std::string, quant::WeightFormat> formats;  // by module name, quantized ones only
   bool tie_word_embeddings = false;
+  Logger log = {};  // for what a format leaves out
 };
 
 /// One tensor of the output as it was written: how a later run tells that it is still there.

@@ -7,6 +7,7 @@
 #include "exporter/exporter.hpp"
 #include "exporter/fake_layout.hpp"
 #include "exporter/folder_format.hpp"
+#include "exporter/gguf_format.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
@@ -31,6 +32,7 @@ const std::vector<Format>& formats() {
       {"auto_round:auto_awq", folder<auto_round_awq_layout>, at::kHalf},
       {"auto_gptq", folder<auto_gptq_layout>, at::kHalf},
       {"auto_awq", folder<auto_awq_layout>, at::kHalf},
+      {"gguf", gguf_format, at::kHalf},
       {"fake", folder<fake_layout>, std::nullopt},
   };
   return table;

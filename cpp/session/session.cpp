@@ -69,7 +69,8 @@ struct Session::Impl {
   exporter::ExportPlan export_plan() const {
     return {model->checkpoint(), recipe,
             model->modules(),    modifier->assignment(),
-            modifier->formats(), model->spec().tie_word_embeddings};
+            modifier->formats(), model->spec().tie_word_embeddings,
+            model->log()};
   }
 
   void emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block,

@@ -1,10 +1,11 @@
 // export_tool FORMAT MODEL OUTPUT RECIPE.yaml...
 // Rounds a checkpoint to nearest as each recipe says and writes OUTPUT/<recipe's name>, a folder in that format, and
 // OUTPUT/<recipe's name>.expected, the weights that a loader must see and the logits that this library computes from
-// the folder. load_compressed_tensors.py and load_auto_round.py compare.
+// the folder or, of GGUF, which it does not read, from these weights. load_*.py compare.
 #include <ATen/ATen.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <exception>
 #include <iostream>
 
@@ -47,6 +48,38 @@ ar::quant::QuantizedWeight round_to_nearest(const ar::recipe::ModuleInfo& module
   return rounded;
 }
 
+/// A checkpoint with some of its weights replaced.
+class ReplacedWeights final : public ar::model::WeightSource {
+ public:
+  ReplacedWeights(std::shared_ptr<ar::model::WeightSource> checkpoint, const Tensors& tensors)
+      : checkpoint_(std::move(checkpoint)), tensors_(tensors.begin(), tensors.end()) {}
+  bool has(const std::string& name) const override { return tensors_.count(name) != 0 || checkpoint_->has(name); }
+  at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
+    const auto found = tensors_.find(name);
+    return found == tensors_.end() ? checkpoint_->load(name, dtype) : found->second.to(dtype, false, /*copy=*/true);
+  }
+  void load_into(const std::string& name, at::Tensor out) const override { out.copy_(load(name, out.scalar_type())); }
+  at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const override {
+    return load(name, dtype).index_select(0, ids);
+  }
+
+ private:
+  std::shared_ptr<ar::model::WeightSource> checkpoint_;
+  std::map<std::string, at::Tensor> tensors_;
+};
+
+/// A tied head stays as it is when the embeddings are quantized.
+std::shared_ptr<ar::model::WeightSource> replaced_weights(std::shared_ptr<ar::model::WeightSource> weights,
+                                                          const ar::model::DecoderSpec& spec, Tensors tensors) {
+  const auto named = [&](const std::string& name) {
+    return std::any_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.first == name; });
+  };
+  const std::string head = spec.lm_head + ".weight", embeddings = spec.embed_tokens() + ".weight";
+  if (spec.tie_word_embeddings && named(embeddings) && !named(head))
+    tensors.emplace_back(head, weights->load(embeddings, at::kFloat));
+  return std::make_shared<ReplacedWeights>(std::move(weights), tensors);
+}
+
 /// Quantizes and writes; returns every dequantized weight by tensor name.
 Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, const ar::model::WeightSource& weights,
                       const ar::recipe::Recipe& recipe, const std::string& directory) {
@@ -69,19 +102,19 @@ Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, c
     if (!entry.group) continue;
     const auto weight = round_to_nearest(*entry.module, plan.formats.at(entry.module->name), weights);
     exporter->write(weight);
-    expected.emplace_back(weight.name + ".weight", ar::quant::dequantize(weight, scale_type));
+    const at::ScalarType type = format == "gguf" ? at::kFloat : scale_type;
+    expected.emplace_back(weight.name + ".weight", ar::quant::dequantize(weight, type));
   }
   exporter->finish();
   return expected;
 }
 
-/// fp32 logits of the folder's own weights, [ids.numel(), vocabulary].
-at::Tensor compute_logits(const std::string& directory, const at::Tensor& ids) {
-  const auto checkpoint = Checkpoint::open(directory, ar::Logger());
-  const ar::model::CausalLm model(ar::model::read_spec(*checkpoint), ar::exporter::open_weights(checkpoint),
-                                  at::kFloat);
+/// In fp32, [ids.numel(), vocabulary].
+at::Tensor compute_logits(ar::model::DecoderSpec spec, std::shared_ptr<ar::model::WeightSource> weights,
+                          const ar::quant::InputQuantizers& inputs, const at::Tensor& ids) {
+  spec.tie_word_embeddings = spec.tie_word_embeddings && !weights->has(spec.lm_head + ".weight");
+  const ar::model::CausalLm model(std::move(spec), std::move(weights), at::kFloat);
   ar::model::AtenOps plain;
-  const auto inputs = ar::exporter::open_inputs(*checkpoint);
   ar::quant::InputOps ops(inputs, plain);
   at::Tensor hidden = model.embed(ids);
   for (std::size_t i = 0; i < model.spec().layers.size(); ++i) {
@@ -118,7 +151,11 @@ void run(const std::string& format, const std::string& model, const std::string&
     make_directory(directory);
     Tensors expected = export_folder(format, *checkpoint, *weights, ar::recipe::Recipe::load(recipe), directory);
     expected.emplace_back("ids", ids);
-    expected.emplace_back("logits", compute_logits(directory, ids));
+    const auto written = format == "gguf" ? checkpoint : Checkpoint::open(directory, ar::Logger());
+    const auto spec = ar::model::read_spec(*written);
+    const auto found =
+        format == "gguf" ? replaced_weights(weights, spec, expected) : ar::exporter::open_weights(written);
+    expected.emplace_back("logits", compute_logits(spec, found, ar::exporter::open_inputs(*written), ids));
     write_expected(directory + ".expected", expected);
   }
 }

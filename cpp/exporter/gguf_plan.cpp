@@ -1,0 +1,183 @@
+#include "exporter/gguf_plan.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "exporter/folder_output.hpp"
+#include "exporter/folder_rules.hpp"
+#include "exporter/gguf_architectures.hpp"
+#include "exporter/gguf_rope.hpp"
+#include "exporter/gguf_tokenizer.hpp"
+#include "exporter/gguf_types.hpp"
+
+namespace autoround::exporter {
+namespace {
+
+using model::DecoderSpec;
+
+/// Collects entries, and what has no place.
+class Builder {
+ public:
+  explicit Builder(const ExportPlan& plan)
+      : plan_(plan),
+        spec_(model::read_spec(plan.checkpoint)),
+        architecture_(gguf_architecture(spec_.model_type)),
+        modules_(quantized_modules(plan)) {}
+
+  GgufPlan build() {
+    check_schemes();
+    for (auto& [name, values] : rope_tensors(spec_)) {
+      const std::vector<std::int64_t> shape = values.sizes().vec();
+      gguf_.entries.push_back({{std::move(name), shape, &gguf::f32}, "", "", std::move(values)});
+    }
+    add_tensors();
+    note_windows();
+    if (!offences_.empty())
+      fail(Code::unsupported, "gguf",
+           "this format has no place for a part of the plan: " + join(offences_, "; ") + ". It holds " + gguf_schemes());
+    if (modules_.empty()) fail(Code::invalid_argument, "gguf", "the recipe quantizes no module of this model");
+    add_metadata();
+    return std::move(gguf_);
+  }
+
+ private:
+  void check_schemes() {
+    offences_ = schemes_without_a_place(plan_, modules_, {.floats = true, .inputs = true});
+    for (const auto& [module, format, group] : modules_) {
+      if (gguf_type_of(format, module->shape.at(1)) == nullptr)
+        offences_.push_back("`" + module->name + "` is " + describe(format) + " of " +
+                            std::to_string(module->shape.at(1)) + " columns");
+      if (format.number == quant::Number::integer && format.scale_type != at::kHalf)
+        offences_.push_back("`" + module->name + "` has scales that are not float16 (scale_dtype)");
+      if (format.input && format.number != quant::Number::nvfp4)
+        offences_.push_back("`" + module->name + "` has quantized inputs");
+    }
+    const Offences others = gguf_offences(architecture_, spec_);
+    offences_.insert(offences_.end(), others.begin(), others.end());
+  }
+
+  void add_tensors() {
+    const auto stored = [](const recipe::ModuleInfo& module, const quant::WeightFormat&) {
+      return std::vector<checkpoint::TensorInfo>{{module.name + ".weight", checkpoint::DType::u8, module.shape}};
+    };
+    const FolderPlan folder = plan_folder(plan_, stored);
+    auto copy = folder.copies.begin();
+    for (const checkpoint::PlannedTensor& planned : folder.tensors) {
+      const bool copied = copy != folder.copies.end() && copy->to == planned.info.name;
+      const std::string source = copied ? (copy++)->from : "";
+      if (is_tied_head(planned.info.name)) continue;
+      const auto place = gguf_place(architecture_, spec_, planned.info.name);
+      if (!place) {
+        leave_out(planned.info.name);
+      } else if (copied) {
+        add_copy(planned.info, source, *place);
+      } else {
+        add_quantized(planned.module, planned.info.shape, *place);
+      }
+    }
+  }
+
+  /// Stored, though it is the embeddings: readers take those.
+  bool is_tied_head(const std::string& tensor) const {
+    return tensor == spec_.lm_head + ".weight" && plan_.tie_word_embeddings && !unties_embeddings(plan_);
+  }
+
+  // Vision towers, layers that predict further tokens and buffers are no part of what llama.cpp computes here; the
+  // layers themselves must be there as a whole.
+  void leave_out(const std::string& tensor) {
+    const bool in_layer = std::any_of(plan_.modules.begin(), plan_.modules.end(), [&](const auto& module) {
+      return module.block >= 0 && !module.weight.empty() && tensor.rfind(module.name + ".", 0) == 0;
+    });
+    if (in_layer) {
+      offences_.push_back("`" + tensor + "` has no name in llama.cpp's " + std::string(architecture_.name));
+    } else {
+      gguf_.notes.push_back("`" + tensor + "` is left out: llama.cpp's " + std::string(architecture_.name) +
+                            " has no such tensor");
+    }
+  }
+
+  void add_copy(const checkpoint::TensorInfo& info, const std::string& source, const GgufPlace& place) {
+    const GgufType* type = gguf_float_type(info.dtype);
+    if (type == nullptr) {
+      offences_.push_back("`" + source + "` is of type " + std::string(checkpoint::dtype_name(info.dtype)));
+      return;
+    }
+    if (info.shape.size() < 2) type = &gguf::f32;  // as llama.cpp wants norms and biases
+    gguf_.entries.push_back({{place.name, info.shape, type}, source, "", {}, place.paired_heads});
+  }
+
+  void add_quantized(const std::string& module, const std::vector<std::int64_t>& shape, const GgufPlace& place) {
+    const quant::WeightFormat& format = plan_.formats.at(module);
+    const GgufType* type = gguf_type_of(format, shape.at(1));
+    if (type == nullptr) return;  // is an offence
+    gguf_.entries.push_back({{place.name, shape, type}, "", module, {}, place.paired_heads});
+    if (format.number != quant::Number::nvfp4) return;
+    const std::string base = place.name.substr(0, place.name.rfind('.'));
+    gguf_.entries.push_back({{base + ".scale", {1}, &gguf::f32}, "", module});
+    if (format.input) gguf_.entries.push_back({{base + ".input_scale", {1}, &gguf::f32}, "", module});
+  }
+
+  void note_windows() {
+    const auto windowed = std::find_if(spec_.layers.begin(), spec_.layers.end(),
+                                       [](const auto& layer) { return layer.attention.window > 0; });
+    if (windowed != spec_.layers.end())
+      gguf_.notes.push_back("llama.cpp knows no sliding windows in " + std::string(architecture_.name) +
+                            ": texts of more than " + std::to_string(windowed->attention.window) +
+                            " tokens are computed otherwise");
+  }
+
+  /// The type of most quantized weights.
+  const GgufType& main_type() const {
+    std::map<const GgufType*, std::uint64_t> bytes;
+    for (const GgufEntry& entry : gguf_.entries)
+      if (entry.tensor.type->pack != nullptr) bytes[entry.tensor.type] += entry.tensor.byte_size();
+    const auto most = [](const auto& a, const auto& b) {
+      return std::pair(a.second, b.first->id) < std::pair(b.second, a.first->id);
+    };
+    return *std::max_element(bytes.begin(), bytes.end(), most)->first;
+  }
+
+  /// That of the checkpoint's folder; in a Hugging Face cache, whose folders are called after revisions, the one above.
+  std::string model_name() const {
+    std::string path = canonical_path(plan_.checkpoint.directory());
+    if (file_name(parent_path(path)) == "snapshots") path = parent_path(parent_path(path));
+    std::string name = file_name(path);
+    if (const std::size_t dashes = name.rfind("--"); name.rfind("models--", 0) == 0) name.erase(0, dashes + 2);
+    return name.empty() || name == "/" || invalid_utf8(name) ? "model" : name;
+  }
+
+  void add_metadata() {
+    const GgufType& type = main_type();
+    add_architecture(architecture_, spec_, gguf_.metadata);
+    gguf_.metadata.add_text("general.name", model_name());
+    gguf_.metadata.add_integer("general.file_type", type.file_type);
+    if (!add_tokenizer(plan_.checkpoint, spec_.vocab_size, gguf_.metadata))
+      gguf_.notes.emplace_back("there is no tokenizer.json: readers get token ids only");
+    gguf_.file_name = model_name() + "-" + std::string(type.name) + ".gguf";
+  }
+
+  const ExportPlan& plan_;
+  DecoderSpec spec_;
+  const GgufArchitecture& architecture_;
+  std::vector<QuantizedModule> modules_;
+  Offences offences_;
+  GgufPlan gguf_;
+};
+
+}  // namespace
+
+checkpoint::TensorInfo GgufEntry::place() const {
+  return {tensor.name, checkpoint::DType::u8, {static_cast<std::int64_t>(gguf_padded(tensor.byte_size()))}};
+}
+
+checkpoint::ShardLayout GgufPlan::layout() const {
+  std::vector<GgufTensor> tensors;
+  for (const GgufEntry& entry : entries) tensors.push_back(entry.tensor);
+  return lay_out_gguf(file_name, metadata, tensors);
+}
+
+GgufPlan plan_gguf(const ExportPlan& plan) { return Builder(plan).build(); }
+
+}  // namespace autoround::exporter

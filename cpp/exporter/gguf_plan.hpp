@@ -1,0 +1,37 @@
+// What a GGUF file will hold, decided before it is written.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "exporter/exporter.hpp"
+#include "exporter/gguf_file.hpp"
+
+namespace autoround::exporter {
+
+/// A tensor of the file and what it is made of: a tensor of the checkpoint, a module that is quantized, or values.
+struct GgufEntry {
+  GgufTensor tensor;
+  std::string source;             // of the checkpoint, converted; else ""
+  std::string module;             // quantized; else ""
+  at::Tensor values = {};         // of neither
+  std::int64_t paired_heads = 0;  // gguf_architectures.hpp
+
+  checkpoint::TensorInfo place() const;  // bytes, with the zeros that follow
+};
+
+struct GgufPlan {
+  std::string file_name;
+  GgufMetadata metadata;
+  std::vector<GgufEntry> entries;
+  std::vector<std::string> notes;  // what readers will not get
+
+  checkpoint::ShardLayout layout() const;
+};
+
+/// @throws Error unsupported, invalid_argument: as Exporter::check; parse: tokenizer.json.
+GgufPlan plan_gguf(const ExportPlan& plan);
+
+}  // namespace autoround::exporter

@@ -1,0 +1,87 @@
+#include "exporter/gguf_rope.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "model/rope.hpp"
+
+namespace autoround::exporter {
+namespace {
+
+using model::RopeSpec;
+using model::RopeType;
+
+/// That of the layers that have one; null: none has.
+const RopeSpec* rope_of(const model::DecoderSpec& spec) {
+  for (const model::LayerSpec& layer : spec.layers)
+    if (layer.attention.rope) return &*layer.attention.rope;
+  return nullptr;
+}
+
+void add_yarn(const std::string& scaling, const RopeSpec& rope, GgufMetadata& metadata) {
+  metadata.add_text(scaling + "type", "yarn");
+  metadata.add_number(scaling + "factor", rope.factor);
+  metadata.add_integer(scaling + "original_context_length", std::llround(rope.original_max_position));
+  // llama.cpp multiplies it with the factor of the paper.
+  const double of_paper = rope.factor <= 1.0 ? 1.0 : 0.1 * std::log(rope.factor) + 1.0;
+  metadata.add_number(scaling + "attn_factor", model::rope_attention_factor(rope) / of_paper);
+}
+
+at::Tensor divisors(const std::vector<double>& factors) { return at::tensor(factors, at::kDouble).to(at::kFloat); }
+
+}  // namespace
+
+void check_rope(const model::DecoderSpec& spec, Offences& offences) {
+  const RopeSpec* rope = rope_of(spec);
+  if (rope == nullptr) {
+    offences.emplace_back("no layer has rotary positions");
+    return;
+  }
+  for (const model::LayerSpec& layer : spec.layers) {
+    if (!layer.attention.rope || *layer.attention.rope == *rope) continue;
+    offences.emplace_back("layers rotate positions in different ways");
+    break;
+  }
+  const bool is_usual = rope->beta_fast == 32.0 && rope->beta_slow == 1.0 && rope->truncate;
+  if (rope->type == RopeType::yarn && !is_usual)
+    offences.emplace_back("llama.cpp takes beta_fast 32, beta_slow 1 and truncate for granted in yarn");
+}
+
+void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata) {
+  const RopeSpec& rope = *rope_of(spec);
+  metadata.add_integer(prefix + "rope.dimension_count", rope.rotary_dim);
+  metadata.add_number(prefix + "rope.freq_base", rope.theta);
+  const std::string scaling = prefix + "rope.scaling.";
+  switch (rope.type) {
+    case RopeType::linear:
+      metadata.add_text(scaling + "type", "linear");
+      metadata.add_number(scaling + "factor", rope.factor);
+      break;
+    case RopeType::yarn:
+      add_yarn(scaling, rope, metadata);
+      break;
+    case RopeType::longrope:
+      metadata.add_text(scaling + "type", "longrope");
+      metadata.add_integer(scaling + "original_context_length", std::llround(rope.original_max_position));
+      metadata.add_number(scaling + "attn_factor", model::rope_attention_factor(rope));
+      break;
+    case RopeType::llama3:    // rope_tensors
+    case RopeType::dynamic:   // as it is up to the length that the model was trained with
+    case RopeType::standard:
+      break;
+  }
+}
+
+std::vector<std::pair<std::string, at::Tensor>> rope_tensors(const model::DecoderSpec& spec) {
+  const RopeSpec& rope = *rope_of(spec);
+  if (rope.type == RopeType::longrope)
+    return {{"rope_factors_long.weight", divisors(rope.long_factor)},
+            {"rope_factors_short.weight", divisors(rope.short_factor)}};
+  if (rope.type != RopeType::llama3) return {};
+  RopeSpec plain = rope;
+  plain.type = RopeType::standard;
+  return {{"rope_freqs.weight", model::rope_frequencies(plain, 1) / model::rope_frequencies(rope, 1)}};
+}
+
+}  // namespace autoround::exporter

@@ -1,0 +1,249 @@
+#include "exporter/gguf_tokenizer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <unordered_map>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "exporter/gguf_pre_tokenizer.hpp"
+#include "exporter/json_members.hpp"
+
+namespace autoround::exporter {
+namespace {
+
+constexpr std::size_t max_bytes = 256u << 20;
+constexpr std::string_view block_mark = "\xE2\x96\x81";  // U+2581, the space of SentencePiece
+
+enum Kind : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+
+struct Vocabulary {
+  std::vector<std::string> tokens;
+  std::vector<std::int32_t> kinds;
+};
+
+std::optional<std::string> companion_text(const checkpoint::Checkpoint& checkpoint, const std::string& name) {
+  const auto& names = checkpoint.companion_files();
+  if (std::find(names.begin(), names.end(), name) == names.end()) return std::nullopt;
+  return read_text_file(join_path(checkpoint.directory(), name), max_bytes);
+}
+
+[[noreturn]] void broken(const std::string& what) { fail(Code::parse, "tokenizer.json", what); }
+
+bool starts_with(std::string_view text, std::string_view start) { return text.rfind(start, 0) == 0; }
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+std::string replaced(std::string_view text, std::string_view what, std::string_view with) {
+  std::string result;
+  for (std::size_t at = text.find(what); at != std::string_view::npos; at = text.find(what)) {
+    result.append(text.substr(0, at)).append(with);
+    text.remove_prefix(at + what.size());
+  }
+  return result.append(text);
+}
+
+// Some checkpoints do not mark tokens as special that are; llama.cpp's converter knows these.
+bool looks_special(std::string_view token) {
+  constexpr std::array<std::string_view, 4> known{"<pad>", "<mask>", "<2mass>", "[@BOS@]"};
+  return std::find(known.begin(), known.end(), token) != known.end() ||
+         (starts_with(token, "<|") && ends_with(token, "|>")) ||
+         (starts_with(token, "<\xEF\xBD\x9C") && ends_with(token, "\xEF\xBD\x9C>")) ||  // U+FF5C
+         (starts_with(token, "<unused") && ends_with(token, ">"));
+}
+
+std::size_t token_id(const Json& value, std::int64_t tokens, const std::string& token) {
+  const std::int64_t id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
+  if (id < 0 || id >= tokens)
+    broken("token " + quote(token) + " has the id " + value.dump() + "; the model has " + std::to_string(tokens) +
+           " rows of embeddings");
+  return static_cast<std::size_t>(id);
+}
+
+Vocabulary read_vocabulary(const Json& tokenizer, const Json& model, std::int64_t tokens) {
+  Vocabulary vocabulary;
+  for (std::int64_t i = 0; i < tokens; ++i) vocabulary.tokens.push_back("[PAD" + std::to_string(i) + "]");
+  vocabulary.kinds.assign(static_cast<std::size_t>(tokens), Kind::unused);
+  const Json& vocab = member(model, "vocab");
+  if (!vocab.is_object()) broken("`model.vocab` is missing or no object");
+  for (const auto& entry : vocab.items()) {
+    const std::size_t id = token_id(entry.value(), tokens, entry.key());
+    vocabulary.tokens[id] = entry.key();
+    vocabulary.kinds[id] = Kind::normal;
+  }
+  for (const Json& token : member(tokenizer, "added_tokens")) {
+    std::string content = text_member(token, "content");
+    const std::size_t id = token_id(member(token, "id"), tokens, content);
+    const bool is_special = flag_member(token, "special", false) || looks_special(content);
+    if (!is_special) content = replaced(content, block_mark, " ");
+    vocabulary.tokens[id] = std::move(content);
+    vocabulary.kinds[id] = is_special ? Kind::control : Kind::user_defined;
+  }
+  return vocabulary;
+}
+
+struct Merge {
+  std::string left, right;
+};
+
+std::vector<Merge> read_merges(const Json& model) {
+  std::vector<Merge> merges;
+  const Json& list = member(model, "merges");
+  if (!list.is_array()) broken("`model.merges` is missing or no list");
+  for (const Json& merge : list) {
+    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      merges.push_back({merge[0].get<std::string>(), merge[1].get<std::string>()});
+      continue;
+    }
+    const std::string text = merge.is_string() ? merge.get<std::string>() : "";
+    const std::size_t space = text.find(' ', 1);
+    if (space == std::string::npos) broken("`model.merges` holds " + quote(merge.dump()) + ", which is no pair");
+    merges.push_back({text.substr(0, space), text.substr(space + 1)});
+  }
+  return merges;
+}
+
+void add_vocabulary(const Vocabulary& vocabulary, GgufMetadata& metadata) {
+  metadata.add_texts("tokenizer.ggml.tokens", vocabulary.tokens);
+  metadata.add_integers("tokenizer.ggml.token_type", vocabulary.kinds);
+}
+
+void add_byte_level(const Json& tokenizer, const Json& model, const std::string& model_type, std::int64_t tokens,
+                    GgufMetadata& metadata) {
+  metadata.add_text("tokenizer.ggml.model", "gpt2");
+  metadata.add_text("tokenizer.ggml.pre", gguf_pre_tokenizer(tokenizer, model_type, "tokenizer.json"));
+  add_vocabulary(read_vocabulary(tokenizer, model, tokens), metadata);
+  std::vector<std::string> merges;
+  constexpr std::string_view space = "\xC4\xA0";  // U+0120, which byte-level tokens have for a space
+  for (const Merge& merge : read_merges(model))
+    merges.push_back(replaced(merge.left, " ", space) + " " + replaced(merge.right, " ", space));
+  metadata.add_texts("tokenizer.ggml.merges", merges);
+}
+
+/// Whether a space comes before the first word: a step of the normalizer or of the pre-tokenizer says so.
+bool adds_space(const Json& step) {
+  for (const char* steps : {"normalizers", "pretokenizers"}) {
+    const Json& list = member(step, steps);
+    if (std::any_of(list.begin(), list.end(), adds_space)) return true;
+  }
+  const std::string type = text_member(step, "type");
+  return type == "Prepend" || (type == "Metaspace" && text_member(step, "prepend_scheme") != "never");
+}
+
+// llama.cpp merges the pair whose result has the highest score; SentencePiece wrote the merges of tokenizer.json in the
+// order of its scores.
+void add_sentence_piece(const Json& tokenizer, const Json& model, std::int64_t tokens, GgufMetadata& metadata) {
+  Vocabulary vocabulary = read_vocabulary(tokenizer, model, tokens);
+  std::unordered_map<std::string_view, std::size_t> ids;
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) ids.emplace(vocabulary.tokens[id], id);
+  std::vector<float> scores(vocabulary.tokens.size(), 0.f);
+  std::vector<bool> scored(scores.size());
+  float score = 0.f;
+  for (const Merge& merge : read_merges(model)) {
+    const auto found = ids.find(merge.left + merge.right);
+    score -= 1.f;
+    if (found == ids.end() || scored[found->second]) continue;
+    scored[found->second] = true;
+    scores[found->second] = score;
+  }
+  const std::string unknown_token = text_member(model, "unk_token");
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& token = vocabulary.tokens[id];
+    if (token.size() == 6 && starts_with(token, "<0x") && token.back() == '>') vocabulary.kinds[id] = Kind::byte;
+    if (!unknown_token.empty() && token == unknown_token) vocabulary.kinds[id] = Kind::unknown;
+  }
+  metadata.add_text("tokenizer.ggml.model", "llama");
+  metadata.add_text("tokenizer.ggml.pre", "default");
+  add_vocabulary(vocabulary, metadata);
+  metadata.add_numbers("tokenizer.ggml.scores", scores);
+  metadata.add_flag("tokenizer.ggml.add_space_prefix", adds_space(member(tokenizer, "normalizer")) ||
+                                                          adds_space(member(tokenizer, "pre_tokenizer")));
+}
+
+/// The token that tokenizer_config.json names, as text or as an object with `content`.
+std::string special_token(const Json& config, const char* key) {
+  return member(config, key).is_object() ? text_member(member(config, key), "content") : text_member(config, key);
+}
+
+/// Whether the tokenizer puts `token` at that end of a text.
+bool surrounds(const Json& processor, const std::string& token, bool first) {
+  const Json& steps = member(processor, "processors");
+  if (std::any_of(steps.begin(), steps.end(), [&](const Json& step) { return surrounds(step, token, first); }))
+    return true;
+  const Json& parts = member(processor, "single");  // of a TemplateProcessing
+  if (token.empty() || !parts.is_array() || parts.size() < 2) return false;
+  return text_member(member(first ? parts.front() : parts.back(), "SpecialToken"), "id") == token;
+}
+
+void add_special_tokens(const checkpoint::Checkpoint& checkpoint, const Json& tokenizer, const Json& config,
+                        GgufMetadata& metadata) {
+  struct Special {
+    const char *token, *id, *key;
+  };
+  constexpr std::array<Special, 4> specials{{
+      {"bos_token", "bos_token_id", "tokenizer.ggml.bos_token_id"},
+      {"eos_token", "eos_token_id", "tokenizer.ggml.eos_token_id"},
+      {"unk_token", "unk_token_id", "tokenizer.ggml.unknown_token_id"},
+      {"pad_token", "pad_token_id", "tokenizer.ggml.padding_token_id"},
+  }};
+  const Json& model_config = checkpoint.config().text().json();
+  const Json& added = member(tokenizer, "added_tokens");
+  for (const Special& special : specials) {
+    const std::string token = special_token(config, special.token);
+    const auto found = std::find_if(added.begin(), added.end(), [&](const Json& entry) {
+      return !token.empty() && text_member(entry, "content") == token;
+    });
+    const Json& id = found != added.end() ? member(*found, "id") : member(model_config, special.id);
+    if (id.is_number_integer()) metadata.add_integer(special.key, id.get<std::int64_t>());
+  }
+  struct Affix {
+    const char *said, *token, *key;
+    bool first;
+  };
+  constexpr std::array<Affix, 2> affixes{{
+      {"add_bos_token", "bos_token", "tokenizer.ggml.add_bos_token", true},
+      {"add_eos_token", "eos_token", "tokenizer.ggml.add_eos_token", false},
+  }};
+  for (const Affix& affix : affixes) {
+    const std::string token = special_token(config, affix.token);
+    metadata.add_flag(affix.key, flag_member(config, affix.said,
+                                             surrounds(member(tokenizer, "post_processor"), token, affix.first)));
+  }
+}
+
+void add_chat_template(const checkpoint::Checkpoint& checkpoint, const Json& config, GgufMetadata& metadata) {
+  std::string text = text_member(config, "chat_template");
+  if (text.empty()) text = companion_text(checkpoint, "chat_template.jinja").value_or("");
+  if (!text.empty()) metadata.add_text("tokenizer.chat_template", text);
+}
+
+}  // namespace
+
+bool add_tokenizer(const checkpoint::Checkpoint& checkpoint, std::int64_t tokens, GgufMetadata& metadata) {
+  const std::optional<std::string> text = companion_text(checkpoint, "tokenizer.json");
+  if (!text) {
+    metadata.add_text("tokenizer.ggml.model", "none");
+    return false;
+  }
+  const Json tokenizer = parse_json(*text, "tokenizer.json", {.max_bytes = max_bytes});
+  const Json& model = member(tokenizer, "model");
+  const std::string type = text_member(model, "type");
+  if (type != "BPE")
+    fail(Code::unsupported, "tokenizer.json",
+         "the tokenizer is of type " + quote(type) + "; llama.cpp is told of BPE, by bytes or as SentencePiece does it");
+  flag_member(model, "byte_fallback", false)
+      ? add_sentence_piece(tokenizer, model, tokens, metadata)
+      : add_byte_level(tokenizer, model, checkpoint.config().model_type(), tokens, metadata);
+
+  const std::optional<std::string> config_text = companion_text(checkpoint, "tokenizer_config.json");
+  const Json config = config_text ? parse_json(*config_text, "tokenizer_config.json") : Json::object();
+  add_special_tokens(checkpoint, tokenizer, config, metadata);
+  add_chat_template(checkpoint, config, metadata);
+  return true;
+}
+
+}  // namespace autoround::exporter
