@@ -24,8 +24,8 @@ gsl::span<std::byte> bytes_of(const at::Tensor& contiguous) {
 
 /// Index of the first word whose exponent bits are all set (NaN or Inf).
 template <typename Word>
-std::optional<std::int64_t> first_nonfinite(const at::Tensor& flat, Word exponent) {
-  const Word* words = static_cast<const Word*>(flat.data_ptr());
+std::optional<std::int64_t> first_full_exponent(const at::Tensor& flat, Word exponent) {
+  const Word* words = static_cast<const Word*>(flat.const_data_ptr());
   const std::int64_t count = flat.numel();
   bool found = false;
   for (std::int64_t i = 0; i < count; ++i) found |= (words[i] & exponent) == exponent;  // no branch: vectorises
@@ -34,10 +34,7 @@ std::optional<std::int64_t> first_nonfinite(const at::Tensor& flat, Word exponen
 }
 
 void require_finite(const at::Tensor& flat, const std::string& name, std::int64_t offset) {
-  const auto bad = flat.scalar_type() == at::kFloat      ? first_nonfinite<std::uint32_t>(flat, 0x7f800000u)
-                   : flat.scalar_type() == at::kBFloat16 ? first_nonfinite<std::uint16_t>(flat, 0x7f80u)
-                                                         : first_nonfinite<std::uint16_t>(flat, 0x7c00u);
-  if (bad)
+  if (const auto bad = first_nonfinite(flat))
     fail(Code::parse, name,
          "element " + std::to_string(offset + *bad) + " of the tensor is NaN or infinite; weights must be finite");
 }
@@ -145,6 +142,11 @@ void require_shape(const std::string& name, const std::vector<std::int64_t>& fou
   fail(Code::parse, name,
        "the tensor has shape " + checkpoint::shape_text(found) + "; config.json implies " +
            checkpoint::shape_text(wanted));
+}
+
+std::optional<std::int64_t> first_nonfinite(const at::Tensor& values) {
+  if (values.scalar_type() == at::kFloat) return first_full_exponent<std::uint32_t>(values, 0x7f800000u);
+  return first_full_exponent<std::uint16_t>(values, values.scalar_type() == at::kBFloat16 ? 0x7f80u : 0x7c00u);
 }
 
 std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const Checkpoint> checkpoint) {

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const checkpoin
 /// @throws Error parse, with both shapes, when a tensor of the checkpoint has not the shape that config.json implies.
 void require_shape(const std::string& name, const std::vector<std::int64_t>& found,
                    const std::vector<std::int64_t>& wanted);
+
+/// Place of the first NaN or infinity among the elements of a contiguous fp32, fp16 or bf16 tensor.
+std::optional<std::int64_t> first_nonfinite(const at::Tensor& values);
 
 at::ScalarType torch_type(checkpoint::DType type);  // @throws unsupported
 checkpoint::DType disk_type(at::ScalarType type);   // @throws unsupported

@@ -4,28 +4,9 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "quant/rounding.hpp"
+#include "modifier/tune_options.hpp"
 
 namespace autoround::modifier {
-namespace {
-
-/// Round-to-nearest of weights that are not tuned: no data needed. Those given together share what readers share.
-std::vector<quant::QuantizedWeight> round_to_nearest(const std::vector<const MatchedModule*>& modules,
-                                                     const std::vector<at::Tensor>& weights) {
-  std::vector<quant::RoundingState> states;
-  for (std::size_t i = 0; i < modules.size(); ++i)
-    states.push_back(quant::make_rounding_state(modules[i]->format, weights[i], /*tune_minmax=*/false,
-                                                /*trainable=*/false));
-  std::vector<quant::RoundingState*> sharing;
-  for (quant::RoundingState& state : states) sharing.push_back(&state);
-  quant::share_global_scale(sharing);
-  std::vector<quant::QuantizedWeight> rounded;
-  for (std::size_t i = 0; i < modules.size(); ++i)
-    rounded.push_back(quant::quantize(states[i], modules[i]->module->name));
-  return rounded;
-}
-
-}  // namespace
 
 AutoRoundModifier::AutoRoundModifier(recipe::Recipe recipe) : recipe_(std::move(recipe)) { recipe_.validate(); }
 
@@ -38,8 +19,6 @@ void AutoRoundModifier::on_initialize(Run& run) {
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
   check_calibrated_inputs(run);
   if (recipe_.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
-  if (recipe_.nblocks != 1)
-    fail(Code::unsupported, "nblocks", "tuning several blocks at once is not built in; nblocks must be 1");
 }
 
 void AutoRoundModifier::resolve(const Run& run) {
@@ -78,75 +57,65 @@ std::map<std::string, quant::WeightFormat> AutoRoundModifier::formats() const {
 
 void AutoRoundModifier::on_start(Run& run) {
   resolve(run);  // again, on what the model is now
-  captures_.clear();
+  layers_.clear();
   for (const recipe::ModuleInfo& module : run.modules)
-    if (module.class_name == sequential_target_)
-      captures_.push_back(std::make_unique<InputCapture>(run.hooks, module.name));
+    if (module.class_name == sequential_target_) layers_.push_back(module.name);
+  captures_.clear();
+  for (std::size_t first = 0; first < layers_.size(); first += block_layers()) {
+    const std::size_t last = std::min(first + block_layers(), layers_.size()) - 1;
+    captures_.push_back(std::make_unique<InputCapture>(run.hooks, layers_[first], layers_[last]));
+  }
   for (MatchedModule& matched : matched_) matched.status = Status::calibration;
 }
 
-std::optional<std::string> AutoRoundModifier::decoding_layer(const std::vector<std::string>& modules) const {
-  std::vector<std::string> layers;
-  for (const auto& capture : captures_)
-    if (std::find(modules.begin(), modules.end(), capture->layer()) != modules.end())
-      layers.push_back(capture->layer());
-  if (layers.empty()) return std::nullopt;
-  if (layers.size() > 1)
+std::optional<std::size_t> AutoRoundModifier::decoding_block(const std::vector<std::string>& modules) const {
+  std::vector<std::size_t> found;
+  for (std::size_t i = 0; i < layers_.size(); ++i)
+    if (std::find(modules.begin(), modules.end(), layers_[i]) != modules.end()) found.push_back(i);
+  if (found.empty()) return std::nullopt;
+  const std::size_t first = found.front() / block_layers() * block_layers();
+  const std::size_t count = std::min(block_layers(), layers_.size() - first);
+  // In order and each once, so that the first and the number of them say it all.
+  if (found.front() != first || found.back() != first + found.size() - 1 || found.size() != count)
     fail(Code::invalid_argument, "module_names",
-         "only one decoding layer is expected, found " + std::to_string(layers.size()));
-  return layers.front();
+         (block_layers() == 1 ? "only one decoding layer is expected"
+                              : "the " + std::to_string(count) + " decoding layers from " + layers_[first] +
+                                    " on are expected") +
+             ", found " + std::to_string(found.size()));
+  return first;
 }
 
 void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgraph) {
-  if (!decoding_layer(subgraph.modules)) return;
+  if (!decoding_block(subgraph.modules)) return;
   apply_autoround(run, subgraph);
-  post_autoround_cleanup(subgraph.layer->index());
+  post_autoround_cleanup(subgraph);
 }
 
 void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
-  model::DecoderLayer& layer = *subgraph.layer;
-  const std::size_t block = layer.index();
-  std::map<std::string, quant::WeightFormat> formats;
-  for (const MatchedModule& matched : matched_)
-    if (matched.module->block == static_cast<std::int64_t>(block))
-      formats.emplace(matched.module->name, matched.format);
-
-  if (!captured_input(block).defined()) {  // no calibration data: iters is 0
+  const tuner::DecoderBlock block(subgraph.layers);
+  if (!captured_input(subgraph.block()).defined()) {  // no calibration data: iters is 0
     last_block_ = {};
-    for (const model::Projection* projection : layer.projections()) {
-      std::vector<const MatchedModule*> modules;
-      std::vector<at::Tensor> weights;
-      for (const auto& part : projection->parts) {
-        const auto matched = std::find_if(matched_.begin(), matched_.end(),
-                                          [&](const MatchedModule& m) { return m.module->name == part.name; });
-        if (matched == matched_.end()) continue;
-        modules.push_back(&*matched);
-        weights.push_back(projection->weight.narrow(0, part.row, part.rows));
-      }
-      for (quant::QuantizedWeight& weight : round_to_nearest(modules, weights)) run.on_weight(std::move(weight));
-    }
+    for (quant::QuantizedWeight& weight : tuner::round_block(block, formats())) run.on_weight(std::move(weight));
     return;
   }
 
   const tuner::BlockData data = take_streams(run, subgraph);
-  last_block_ = tuner::tune_block(
-      layer, data, formats, tune_options(), run.cancel,
-      [&](const tuner::Iteration& iteration) { run.on_iteration(block, iteration); }, run.log);
+  last_block_ =
+      tuner::tune_block(block, data, formats(), tune_options(recipe_), run.cancel, run.on_iteration, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
   q_input_ = std::exchange(last_block_.output, {});
 }
 
-/// Both sides of the layer that was reached. The result alone holds them: no stream is kept alive longer than its
+/// Both sides of the block that was reached. The result alone holds them: no stream is kept alive longer than its
 /// block.
 tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph& subgraph) {
-  InputCapture& capture = *captures_.at(subgraph.layer->index());
+  InputCapture& capture = *captures_.at(subgraph.block() / block_layers());
   tuner::BlockData data;
   data.input = recipe_.enable_quanted_input && q_input_.defined() ? q_input_ : capture.input();
   data.target = capture.output();
   data.lengths = run.lengths;
   data.length = run.length;
-  data.rope = subgraph.rope;
   capture.release();
   q_input_.reset();
   return data;
@@ -154,15 +123,17 @@ tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph&
 
 void AutoRoundModifier::restore_block(Run& run, const Subgraph& subgraph,
                                       const std::vector<quant::QuantizedWeight>& weights) {
-  const std::size_t block = subgraph.layer->index();
-  if (captured_input(block).defined())
-    q_input_ = tuner::rerun_block(*subgraph.layer, take_streams(run, subgraph), weights, tune_options(), run.cancel);
-  post_autoround_cleanup(block);
+  if (captured_input(subgraph.block()).defined())
+    q_input_ = tuner::rerun_block(tuner::DecoderBlock(subgraph.layers), take_streams(run, subgraph), weights,
+                                  tune_options(recipe_), run.cancel);
+  post_autoround_cleanup(subgraph);
 }
 
-void AutoRoundModifier::post_autoround_cleanup(std::size_t block) {
+void AutoRoundModifier::post_autoround_cleanup(const Subgraph& subgraph) {
+  const auto first = static_cast<std::int64_t>(subgraph.block());
+  const auto end = first + static_cast<std::int64_t>(subgraph.layers.size());
   for (MatchedModule& matched : matched_)
-    if (matched.module->block == static_cast<std::int64_t>(block)) matched.quantized = true;
+    if (matched.module->block >= first && matched.module->block < end) matched.quantized = true;
 }
 
 void AutoRoundModifier::on_end(Run& run) {
@@ -180,7 +151,10 @@ void AutoRoundModifier::round_outside_blocks(Run& run) {
     std::string stored = matched.module->name + ".weight";
     if (!run.weights.has(stored)) stored = run.spec.embed_tokens() + ".weight";  // a tied head is untied here
     run.log.info(matched.module->name + ": rounded to nearest (outside the decoder layers)");
-    for (quant::QuantizedWeight& weight : round_to_nearest({&matched}, {run.weights.load(stored, run.compute_type)}))
+    model::Projection projection;
+    projection.weight = run.weights.load(stored, run.compute_type);
+    projection.parts = {{.name = matched.module->name, .rows = projection.weight.size(0)}};
+    for (quant::QuantizedWeight& weight : tuner::round_block(tuner::LinearBlock(projection), formats()))
       run.on_weight(std::move(weight));
     matched.quantized = true;
   }
@@ -189,23 +163,6 @@ void AutoRoundModifier::round_outside_blocks(Run& run) {
 void AutoRoundModifier::on_finalize(Run&) {
   for (const MatchedModule& matched : matched_)
     if (!matched.quantized) fail(Code::internal, matched.module->name, "matched by the recipe but never quantized");
-}
-
-tuner::TuneOptions AutoRoundModifier::tune_options() const {
-  tuner::TuneOptions options;
-  options.iters = recipe_.iters;
-  options.batch_size = recipe_.batch_size;
-  options.gradient_accumulate_steps = recipe_.gradient_accumulate_steps;
-  options.lr = recipe_.lr.value_or(0.0);
-  options.minmax_lr = recipe_.minmax_lr.value_or(0.0);
-  options.momentum = recipe_.momentum;
-  options.dynamic_max_gap = recipe_.dynamic_max_gap;
-  options.enable_minmax_tuning = recipe_.enable_minmax_tuning;
-  options.not_use_best_mse = recipe_.not_use_best_mse;
-  options.fused = recipe_.enable_torch_compile;
-  options.rtn_on_nan = recipe_.on_nan == recipe::OnNan::rtn;
-  options.seed = static_cast<std::uint64_t>(recipe_.seed);
-  return options;
 }
 
 }  // namespace autoround::modifier

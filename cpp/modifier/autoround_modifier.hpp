@@ -1,5 +1,6 @@
-// AutoRoundModifier: resolves a recipe to one scheme a module, captures each decoder layer's inputs, tunes the layer on
-// the quantized stream against the full-precision output, and carries the quantized output to the next layer.
+// AutoRoundModifier: resolves a recipe to one scheme a module, captures each block's inputs, tunes the block on the
+// quantized stream against the full-precision output, and carries the quantized output to the next one. A block is a
+// decoder layer, or `nblocks` of them in a row.
 // Behaviour: llm-compressor 0.14 AutoRoundModifier, without the faults listed in docs/algorithm.md.
 #pragma once
 
@@ -34,7 +35,7 @@ class AutoRoundModifier : public Modifier {
   void on_end(Run& run) override;
   void on_finalize(Run& run) override;
 
-  /// Instead of on_sequential_epoch_end for a layer that an earlier run tuned: `weights` are what it made of it.
+  /// Instead of on_sequential_epoch_end for a block that an earlier run tuned: `weights` are what it made of it.
   /// Carries the same quantized stream on. last_block() is not touched.
   void restore_block(Run& run, const Subgraph& subgraph, const std::vector<quant::QuantizedWeight>& weights);
 
@@ -42,17 +43,17 @@ class AutoRoundModifier : public Modifier {
   const recipe::Assignment& assignment() const noexcept { return assignment_; }  // after on_initialize
   const std::vector<MatchedModule>& matched() const noexcept { return matched_; }
   std::map<std::string, quant::WeightFormat> formats() const;  // by module name
-  /// Classes of the layers that are tuned one by one.
+  /// Class of the layers that blocks are made of.
   const std::string& sequential_target() const noexcept { return sequential_target_; }
-  /// The one decoding layer among `modules`, or nullopt. After on_start.
-  /// @throws Error invalid_argument "only one decoding layer is expected, found N"
-  std::optional<std::string> decoding_layer(const std::vector<std::string>& modules) const;
+  /// The block whose decoding layers are among `modules`, by the index of its first layer; nullopt when none are. After
+  /// on_start. @throws Error invalid_argument "only one decoding layer is expected, found N"
+  std::optional<std::size_t> decoding_block(const std::vector<std::string>& modules) const;
   /// What the last tuned block gave; weights already handed on.
   const tuner::BlockResult& last_block() const noexcept { return last_block_; }
-  /// What the hooks caught on the way into a decoder layer; undefined before the data reached it and after it was
-  /// tuned.
-  const at::Tensor& captured_input(std::size_t block) const { return captures_.at(block)->input(); }
-  /// The quantized stream that the next layer will see; undefined before the first and after the end.
+  /// What the hooks caught on the way into a block, named by its first layer; undefined before the data reached it and
+  /// after it was tuned.
+  const at::Tensor& captured_input(std::size_t block) const { return captures_.at(block / block_layers())->input(); }
+  /// The quantized stream that the next block will see; undefined before the first and after the end.
   const at::Tensor& quantized_input() const noexcept { return q_input_; }
 
  private:
@@ -60,15 +61,16 @@ class AutoRoundModifier : public Modifier {
   void check_calibrated_inputs(const Run& run) const;
   void apply_autoround(Run& run, const Subgraph& subgraph);
   tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph);
-  void post_autoround_cleanup(std::size_t block);
+  void post_autoround_cleanup(const Subgraph& subgraph);
   void round_outside_blocks(Run& run);
-  tuner::TuneOptions tune_options() const;
+  std::size_t block_layers() const noexcept { return static_cast<std::size_t>(recipe_.nblocks); }
 
   recipe::Recipe recipe_;
   recipe::Assignment assignment_;
   std::vector<MatchedModule> matched_;
   std::string sequential_target_;
-  std::vector<std::unique_ptr<InputCapture>> captures_;  // one a decoder layer, in order
+  std::vector<std::string> layers_;                      // the decoder layers, in order
+  std::vector<std::unique_ptr<InputCapture>> captures_;  // one a block
   at::Tensor q_input_;
   tuner::BlockResult last_block_;
 };

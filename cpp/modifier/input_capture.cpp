@@ -2,10 +2,9 @@
 
 namespace autoround::modifier {
 
-InputCapture::InputCapture(HookRegistry& hooks, const std::string& layer)
-    : layer_(layer),
-      pre_(hooks.add(HookPoint::pre_forward, layer, [this](const std::string&, const at::Tensor& x) { input_ = x; })),
-      post_(hooks.add(HookPoint::post_forward, layer,
+InputCapture::InputCapture(HookRegistry& hooks, const std::string& first, const std::string& last)
+    : pre_(hooks.add(HookPoint::pre_forward, first, [this](const std::string&, const at::Tensor& x) { input_ = x; })),
+      post_(hooks.add(HookPoint::post_forward, last,
                       [this](const std::string&, const at::Tensor& y) { output_ = y; })) {}
 
 void InputCapture::release() noexcept {

@@ -1,5 +1,5 @@
-// What the calibration data looked like on both sides of one decoder layer, caught by hooks while the full-precision
-// stream runs through it: one pass gives the layer's inputs and the reference output.
+// What the calibration data looked like on both sides of one block, caught by hooks while the full-precision stream runs
+// through its decoder layers: one pass gives the block's inputs and the reference output.
 #pragma once
 
 #include <string>
@@ -10,15 +10,14 @@ namespace autoround::modifier {
 
 class InputCapture {
  public:
-  InputCapture(HookRegistry& hooks, const std::string& layer);
+  /// @param first,last the block's outermost layers; one and the same when it has one
+  InputCapture(HookRegistry& hooks, const std::string& first, const std::string& last);
 
-  const std::string& layer() const noexcept { return layer_; }
-  const at::Tensor& input() const noexcept { return input_; }  // undefined until the layer ran
+  const at::Tensor& input() const noexcept { return input_; }  // undefined until the layers ran
   const at::Tensor& output() const noexcept { return output_; }
   void release() noexcept;  // drops both tensors, keeps the hooks
 
  private:
-  std::string layer_;
   at::Tensor input_, output_;
   HookRegistry::Handle pre_, post_;
 };

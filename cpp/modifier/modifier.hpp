@@ -9,7 +9,6 @@
 
 #include "base/cancel.hpp"
 #include "base/log.hpp"
-#include "model/decoder_layer.hpp"
 #include "modifier/hooks.hpp"
 #include "quant/weight_format.hpp"
 #include "recipe/matching.hpp"
@@ -30,14 +29,15 @@ struct Run {
   const CancelToken& cancel;
   const Logger& log;
   std::function<void(quant::QuantizedWeight&&)> on_weight;  // a linear is finished
-  std::function<void(std::size_t block, const tuner::Iteration&)> on_iteration;
+  std::function<void(const tuner::Iteration&)> on_iteration;
 };
 
 /// The part of the model that the data has just run through.
 struct Subgraph {
-  std::vector<std::string> modules;      // names
-  model::DecoderLayer* layer = nullptr;  // the live decoder layer among them
-  const model::RopeTable* rope = nullptr;
+  std::vector<std::string> modules;                // names
+  std::vector<tuner::DecoderBlock::Step> layers;   // the live decoder layers among them, in order
+
+  std::size_t block() const { return layers.front().layer->index(); }  // by its first layer
 };
 
 class Modifier {

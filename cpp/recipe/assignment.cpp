@@ -142,36 +142,58 @@ void report(const std::vector<std::string>& unmatched_targets, const std::vector
   fail(Code::invalid_argument, unmatched_targets.empty() ? "group_size" : "targets", join(all, "\n"));
 }
 
+/// The rules of a recipe, ready to be put to modules.
+struct Rules {
+  explicit Rules(const Recipe& recipe)
+      : groups(recipe.groups()), targets(target_rules(groups, recipe.layers.size())) {
+    for (const auto& ignore : recipe.ignore) ignores.push_back({Target(ignore)});
+  }
+
+  /// nullopt: nothing that a scheme could go to.
+  std::optional<Assignment::Entry> entry(const ModuleInfo& module) {
+    const Rule* ignore = first_ignore(ignores, module);
+    const bool linear = is_a(module, "Linear");
+    if (!has_matrix(module) || (!linear && !is_a(module, "Embedding"))) return std::nullopt;
+    const Rule* target = decide(targets, module, groups);
+    if (!linear && !target) return std::nullopt;
+    return entry_for(module, target, ignore, groups);
+  }
+
+  Groups groups;
+  std::vector<Rule> targets, ignores;
+};
+
 }  // namespace
 
 Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, const Logger& log) {
-  const Groups groups = recipe.groups();
-  std::vector<Rule> targets = target_rules(groups, recipe.layers.size());
-  std::vector<Rule> ignores;
-  for (const auto& ignore : recipe.ignore) ignores.push_back({Target(ignore)});
-
+  Rules rules(recipe);
   Assignment assignment;
-  for (const auto& module : modules) {
-    const Rule* ignore = first_ignore(ignores, module);
-    const bool linear = is_a(module, "Linear");
-    if (!has_matrix(module) || (!linear && !is_a(module, "Embedding"))) continue;
-    const Rule* target = decide(targets, module, groups);
-    if (linear || target) assignment.linears.push_back(entry_for(module, target, ignore, groups));
-  }
+  for (const auto& module : modules)
+    if (auto entry = rules.entry(module)) assignment.linears.push_back(std::move(*entry));
 
   std::vector<std::string> unmatched_targets;
-  for (const auto& rule : targets) {
+  for (const auto& rule : rules.targets) {
     if (!rule.used) unmatched_targets.push_back(unmatched(rule, modules));
   }
   std::vector<std::string> indivisible_modules;
   for (const auto& entry : assignment.linears) {
-    if (auto text = indivisible(entry, groups)) indivisible_modules.push_back(std::move(*text));
+    if (auto text = indivisible(entry, rules.groups)) indivisible_modules.push_back(std::move(*text));
   }
   report(unmatched_targets, indivisible_modules);
-  for (const auto& rule : ignores) {
+  for (const auto& rule : rules.ignores) {
     if (!rule.used) log.warn("ignore `" + rule.target.text() + "` matched no module");
   }
   return assignment;
+}
+
+QuantizationScheme scheme_of(const Recipe& recipe, const ModuleInfo& module) {
+  Rules rules(recipe);
+  const auto entry = rules.entry(module);
+  if (!entry || !entry->group)
+    fail(Code::invalid_argument, module.name,
+         "the recipe does not quantize `" + module.name + "`: " + (entry ? entry->reason : "no group matches"));
+  if (const auto text = indivisible(*entry, rules.groups)) report({}, {*text});
+  return rules.groups[*entry->group].second;
 }
 
 }  // namespace autoround::recipe

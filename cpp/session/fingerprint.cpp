@@ -77,7 +77,7 @@ Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const 
       {"compute_dtype", c10::toString(compute_type(options))},
       {"threads", std::to_string(at::get_num_threads())},
       {"formats", formats_text(options)},
-      {"scales", c10::toString(scale_type(model, recipe, options))},
+      {"scales", c10::toString(scale_type(model.weight_type(), recipe, options))},
       {"recipe", recipe.dump(recipe::Syntax::toml)},
       {"config.json", hash_of(model.checkpoint().config().json().dump())},
       {"weights", weights_text(model.checkpoint())},

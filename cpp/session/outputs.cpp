@@ -19,11 +19,12 @@ namespace {
            "; make it the same again, or start over without resume");
 }
 
-/// By module, not by tensor: what is stored of a block is exactly the modules that the plan quantizes in it.
+/// By module, not by tensor: what is stored of a block is exactly the modules that the plan quantizes in its layers.
 std::set<std::string> planned_modules(const exporter::ExportPlan& plan, std::size_t block) {
   std::set<std::string> names;
   for (const recipe::ModuleInfo& module : plan.modules)
-    if (module.block == static_cast<std::int64_t>(block) && plan.formats.count(module.name) != 0)
+    if (module.block >= 0 && module.block / plan.recipe.nblocks == static_cast<std::int64_t>(block) &&
+        plan.formats.count(module.name) != 0)
       names.insert(module.name);
   return names;
 }

@@ -1,14 +1,21 @@
 #include "session/pipeline.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::session {
 
-SequentialPipeline::SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, bool fused,
-                                       const modifier::HookRegistry& hooks, const CancelToken& cancel)
-    : model_(model), ids_(std::move(ids)), batch_(batch), hooks_(hooks), cancel_(cancel) {
+SequentialPipeline::SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch,
+                                       std::int64_t nblocks, bool fused, const modifier::HookRegistry& hooks,
+                                       const CancelToken& cancel)
+    : model_(model),
+      ids_(std::move(ids)),
+      batch_(batch),
+      nblocks_(static_cast<std::size_t>(nblocks)),
+      hooks_(hooks),
+      cancel_(cancel) {
   if (fused)
     ops_ = std::make_unique<model::FusedOps>();
   else
@@ -16,27 +23,31 @@ SequentialPipeline::SequentialPipeline(const model::CausalLm& model, at::Tensor 
 }
 
 std::optional<std::size_t> SequentialPipeline::advance() {
-  if (next_ == model_.spec().layers.size()) return std::nullopt;
-  layer_.reset();  // never two layers in memory
-  cancel_.throw_if_requested();
-  layer_ = model_.load_layer(next_);
-  if (ids_.defined()) {
+  const std::size_t first = next_, end = std::min(first + nblocks_, model_.spec().layers.size());
+  if (first == end) return std::nullopt;
+  layers_.clear();  // never two blocks in memory
+  for (; next_ < end; ++next_) {
+    cancel_.throw_if_requested();
+    layers_.push_back(model_.load_layer(next_));
+    if (!ids_.defined()) continue;
     if (next_ == 0) stream_ = model_.embed(ids_);
+    model::DecoderLayer& layer = *layers_.back();
     const std::int64_t length = ids_.size(1);
-    hooks_.fire(modifier::HookPoint::pre_forward, layer_->name(), stream_);
-    stream_ = tuner::run_layer(*layer_, stream_, length, batch_, model_.rope(next_, length), *ops_, cancel_);
-    hooks_.fire(modifier::HookPoint::post_forward, layer_->name(), stream_);
+    hooks_.fire(modifier::HookPoint::pre_forward, layer.name(), stream_);
+    const tuner::DecoderBlock alone(layer, model_.rope(next_, length));
+    stream_ = tuner::run_block(alone, stream_, length, batch_, *ops_, cancel_);
+    hooks_.fire(modifier::HookPoint::post_forward, layer.name(), stream_);
   }
-  return next_++;
+  return first;
 }
 
 modifier::Subgraph SequentialPipeline::subgraph(const std::vector<recipe::ModuleInfo>& modules) const {
   modifier::Subgraph out;
-  out.layer = layer_.get();
-  if (!layer_) return out;
-  if (ids_.defined()) out.rope = model_.rope(layer_->index(), ids_.size(1));
+  for (const auto& layer : layers_)
+    out.layers.push_back({layer.get(), ids_.defined() ? model_.rope(layer->index(), ids_.size(1)) : nullptr});
+  const auto end = static_cast<std::int64_t>(next_), first = end - static_cast<std::int64_t>(layers_.size());
   for (const recipe::ModuleInfo& module : modules)
-    if (module.block == static_cast<std::int64_t>(layer_->index())) out.modules.push_back(module.name);
+    if (module.block >= first && module.block < end) out.modules.push_back(module.name);
   return out;
 }
 

@@ -1,9 +1,10 @@
-// Runs calibration data through the model one decoder layer at a time on the full-precision stream, firing the forward
-// hooks. One pass a layer: the output of a layer is its reference and the next layer's input.
+// Runs calibration data through the model one block at a time on the full-precision stream, firing the forward hooks. One
+// pass a layer: the output of a block is its reference and the next one's input.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/cancel.hpp"
 #include "model/causal_lm.hpp"
@@ -14,24 +15,26 @@ namespace autoround::session {
 class SequentialPipeline {
  public:
   /// @param ids int64 [samples, length]; undefined: layers are loaded but nothing runs through them.
-  SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, bool fused,
+  /// @param nblocks decoder layers of a block; the last may have fewer
+  SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, std::int64_t nblocks, bool fused,
                      const modifier::HookRegistry& hooks, const CancelToken& cancel);
 
-  /// Advances to the next decoder layer: loads it, runs the stream through it. nullopt after the last.
+  /// Advances to the next block: loads its layers, runs the stream through them. Its first layer; nullopt after the last.
   std::optional<std::size_t> advance();
-  /// The layer that was reached last and the names of all modules inside it.
+  /// The layers that were reached last and the names of all modules inside them.
   modifier::Subgraph subgraph(const std::vector<recipe::ModuleInfo>& modules) const;
-  void release_layer() noexcept { layer_.reset(); }
+  void release_layers() noexcept { layers_.clear(); }
   std::size_t position() const noexcept { return next_; }  // layers reached so far
 
  private:
   const model::CausalLm& model_;
   at::Tensor ids_, stream_;
   std::int64_t batch_;
+  std::size_t nblocks_;
   std::unique_ptr<model::Ops> ops_;
   const modifier::HookRegistry& hooks_;
   const CancelToken& cancel_;
-  std::unique_ptr<model::DecoderLayer> layer_;
+  std::vector<std::unique_ptr<model::DecoderLayer>> layers_;
   std::size_t next_ = 0;
 };
 

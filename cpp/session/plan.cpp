@@ -15,7 +15,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   const auto groups = recipe.groups();
 
   const std::string& format = leading_format(options);
-  const at::ScalarType scales = scale_type(model, recipe, options);
+  const at::ScalarType scales = scale_type(model.weight_type(), recipe, options);
   exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(),
                                    assignment,         {},     model.spec().tie_word_embeddings};
   Json layers = Json::array();

@@ -39,6 +39,26 @@ std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
   return std::min(shape.samples, recipe.batch_size) * shape.length;
 }
 
+/// @param streams bytes of what is kept of all samples
+/// @param width elements of a token of a micro-batch that are alive together
+std::uint64_t total_memory(const recipe::Recipe& recipe, const RunShape& shape, std::int64_t streams,
+                           std::int64_t width) {
+  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte); in fp32 also the gradient (of the
+  // largest projection, about half of all), which in bf16 is never whole.
+  const bool fused = recipe.enable_torch_compile && recipe.momentum == 0.0;
+  // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
+  const std::int64_t temporaries =
+      (shape.element_bytes == 2 ? 0 : 2) + (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
+  const std::int64_t per_weight =
+      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + temporaries : 2 * shape.element_bytes + 1;
+  const std::int64_t kept = recipe.enable_torch_compile ? 1 : 4;  // plain operations keep what the fused compute again
+  const std::int64_t activations = batch_tokens(recipe, shape) * width * shape.element_bytes * kept;
+  // Of LibTorch and of the C library's arenas, what only the first products bring into memory. Measured.
+  constexpr std::int64_t first_use = std::int64_t{32} << 20;
+  return resident_bytes() +
+         static_cast<std::uint64_t>(shape.tuned_weights * per_weight + streams + activations + first_use);
+}
+
 }  // namespace
 
 RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe,
@@ -55,7 +75,7 @@ RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& r
   std::map<std::int64_t, std::int64_t> by_block;
   for (const auto& entry : assignment.linears)
     if (entry.group && entry.module->block >= 0 && entry.module->shape.size() == 2)
-      by_block[entry.module->block] += entry.module->shape[0] * entry.module->shape[1];
+      by_block[entry.module->block / recipe.nblocks] += entry.module->shape[0] * entry.module->shape[1];
   for (const auto& [block, weights] : by_block) {
     shape.tuned_weights = std::max(shape.tuned_weights, weights);
     shape.tuned_weights_total += weights;
@@ -80,23 +100,17 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes) {
 }
 
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
-  const std::int64_t tokens = shape.samples * shape.length;
-  // Per tuned weight: the weight and its rounded twin, V (fp32), best codes (1 byte); in fp32 also the gradient (of the
-  // largest projection, about half of all), which in bf16 is never whole. Streams: input, target, output and the normed
-  // input of every sample.
-  const bool fused = recipe.enable_torch_compile && recipe.momentum == 0.0;
-  // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
-  const std::int64_t temporaries =
-      (shape.element_bytes == 2 ? 0 : 2) + (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
-  const std::int64_t per_weight =
-      tunes(recipe, shape) ? 2 * shape.element_bytes + 4 + 1 + temporaries : 2 * shape.element_bytes + 1;
-  const std::int64_t streams = 4 * tokens * spec.hidden_size * shape.element_bytes;
-  const std::int64_t kept = recipe.enable_torch_compile ? 1 : 4;  // plain operations keep what the fused compute again
-  const std::int64_t activations = batch_tokens(recipe, shape) * activation_width(spec) * shape.element_bytes * kept;
-  // Of LibTorch and of the C library's arenas, what only the first products bring into memory. Measured.
-  constexpr std::int64_t first_use = std::int64_t{32} << 20;
-  return resident_bytes() +
-         static_cast<std::uint64_t>(shape.tuned_weights * per_weight + streams + activations + first_use);
+  // Input, target, output and the normed input of every sample.
+  const std::int64_t streams = 4 * shape.samples * shape.length * spec.hidden_size * shape.element_bytes;
+  const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
+  return total_memory(recipe, shape, streams, layers * activation_width(spec));
+}
+
+std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,
+                                   const RunShape& shape) {
+  const std::int64_t streams = shape.samples * shape.length * (in + 2 * out) * shape.element_bytes;
+  // The minibatch of both streams, output and gradient, each once more packed for the products.
+  return total_memory(recipe, shape, streams, 2 * (in + 2 * out));
 }
 
 double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {

@@ -13,7 +13,7 @@ namespace autoround::session {
 struct RunShape {
   std::int64_t samples = 0, length = 0;
   std::int64_t element_bytes = 2;        // of weights and activations while computing
-  std::int64_t tuned_weights = 0;        // of the largest block
+  std::int64_t tuned_weights = 0;        // of the largest block, which is `nblocks` decoder layers
   std::int64_t tuned_weights_total = 0;  // of all blocks
 };
 
@@ -23,6 +23,9 @@ RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& r
 
 /// High-water mark of the process in bytes: what it holds now plus what the run keeps alive together at its peak.
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
+/// The same for one linear layer [out, in] of a host, all of whose weights are tuned.
+std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,
+                                   const RunShape& shape);
 /// Wall-clock seconds of the run.
 double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
 

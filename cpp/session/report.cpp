@@ -72,9 +72,8 @@ std::int64_t peak_memory_bytes() {
   return kilobytes * 1024;
 }
 
-std::string report_json(const Model& model, const recipe::Recipe& recipe, const Options& options,
-                        const calibration::SampleSet* data, std::size_t samples, const Result& result,
-                        std::uint64_t output_bytes, const RunClock& clock) {
+std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, const Options& options,
+                        const Result& result, const RunClock& clock) {
   Json outputs = Json::array();
   for (const Options::Output& output : options.outputs)
     outputs.push_back({{"directory", output.directory}, {"format", output.format}});
@@ -88,16 +87,14 @@ std::string report_json(const Model& model, const recipe::Recipe& recipe, const 
       {"device", options.device},
       {"threads", at::get_num_threads()},
       {"model",
-       {{"directory", model.checkpoint().directory()},
-        {"architecture", model.spec().architecture},
-        {"parameters", model.parameter_count()},
-        {"bytes", model.checkpoint().byte_size()}}},
+       {{"directory", facts.directory},
+        {"architecture", facts.architecture},
+        {"parameters", facts.parameters},
+        {"bytes", facts.bytes}}},
       {"calibration",
-       {{"samples", samples},
-        {"sequence_length", data ? data->sequence_length() : 0},
-        {"tokens", samples > 0 ? real_tokens(*data, samples) : 0}}},
+       {{"samples", facts.samples}, {"sequence_length", facts.sequence_length}, {"tokens", facts.tokens}}},
       {"outputs", std::move(outputs)},
-      {"output_bytes", output_bytes},
+      {"output_bytes", facts.output_bytes},
       {"bits_per_weight", mean_bits(result.layers)},
       {"seconds", clock.seconds()},
       {"resumed_blocks", result.resumed_blocks},
@@ -108,6 +105,20 @@ std::string report_json(const Model& model, const recipe::Recipe& recipe, const 
       {"layers", std::move(layers)},
   };
   return report.dump(2, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+std::string report_json(const Model& model, const recipe::Recipe& recipe, const Options& options,
+                        const calibration::SampleSet* data, std::size_t samples, const Result& result,
+                        std::uint64_t output_bytes, const RunClock& clock) {
+  const RunFacts facts = {.directory = model.checkpoint().directory(),
+                          .architecture = model.spec().architecture,
+                          .parameters = model.parameter_count(),
+                          .bytes = model.checkpoint().byte_size(),
+                          .samples = samples,
+                          .sequence_length = data ? data->sequence_length() : 0,
+                          .tokens = samples > 0 ? real_tokens(*data, samples) : 0,
+                          .output_bytes = output_bytes};
+  return report_json(facts, recipe, options, result, clock);
 }
 
 std::string Result::report_html() const { return session::report_html(report_json); }

@@ -1,8 +1,26 @@
 #include "session/run_types.hpp"
 
+#include "base/error.hpp"
+#include "base/text.hpp"
 #include "exporter/exporter.hpp"
+#include "model/compute_type.hpp"
 
 namespace autoround::session {
+
+void check_device(const Options& options) {
+  if (options.device != "cpu")
+    fail(Code::unsupported, "device", "device " + options.device + " is not built in; this build knows: cpu");
+}
+
+void check_memory_limit(const Options& options, std::uint64_t predicted) {
+  const auto limit = options.memory_limit.find(options.device);
+  if (limit == options.memory_limit.end() || limit->second == 0) return;
+  const auto allowed = static_cast<std::uint64_t>(limit->second);
+  if (predicted > allowed)
+    fail(Code::invalid_argument, "memory_limit",
+         "the run is predicted to need " + format_bytes(predicted) + ", the limit is " + format_bytes(allowed) +
+             "; fewer or shorter samples or a smaller batch need less");
+}
 
 at::ScalarType compute_type(const Options& options) {
   if (options.compute_dtype == "bf16") return at::kBFloat16;
@@ -14,11 +32,11 @@ const std::string& leading_format(const Options& options) {
   return options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
 }
 
-at::ScalarType scale_type(const Model& model, const recipe::Recipe& recipe, const Options& options) {
+at::ScalarType scale_type(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options) {
   const std::string& leading = leading_format(options);
-  const at::ScalarType type = exporter::scale_type(leading, model.weight_type(), recipe.scale_dtype);
+  const at::ScalarType type = exporter::scale_type(leading, weights, recipe.scale_dtype);
   for (const Options::Output& output : options.outputs)
-    if (exporter::scale_type(output.format, model.weight_type(), recipe.scale_dtype) != type)
+    if (exporter::scale_type(output.format, weights, recipe.scale_dtype) != type)
       fail(Code::invalid_argument, "scale_dtype",
            "the outputs " + leading + " and " + output.format +
                " store scales in different types; set scale_dtype in the recipe");

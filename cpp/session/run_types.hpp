@@ -1,19 +1,26 @@
-// Number types of a run: in which weights and activations are computed, and in which scales are stored.
+// What a run computes with: its device, how much memory, in which types weights and activations are computed and scales
+// are stored.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
+#include "checkpoint/tensor_info.hpp"
 #include "recipe/recipe.hpp"
-#include "session/model.hpp"
 #include "session/options.hpp"
 
 namespace autoround::session {
 
+/// @throws Error unsupported: a device that is not built in
+void check_device(const Options& options);
+/// @param predicted bytes that the run will need @throws Error invalid_argument: more than the host allows
+void check_memory_limit(const Options& options, std::uint64_t predicted);
 /// The host's choice, or what this CPU multiplies in hardware.
 at::ScalarType compute_type(const Options& options);
 /// The first output's format; without an output, the default one: what it would store decides how tensors are tuned.
 const std::string& leading_format(const Options& options);
+/// @param weights the type of the full-precision weights
 /// @throws Error invalid_argument: the outputs store scales in different types and the recipe does not settle it
-at::ScalarType scale_type(const Model& model, const recipe::Recipe& recipe, const Options& options);
+at::ScalarType scale_type(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options);
 
 }  // namespace autoround::session

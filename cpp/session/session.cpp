@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/text.hpp"
 #include "modifier/autoround_modifier.hpp"
 #include "modifier/lifecycle.hpp"
 #include "session/data.hpp"
+#include "session/events.hpp"
 #include "session/fingerprint.hpp"
 #include "session/outputs.hpp"
 #include "session/pipeline.hpp"
@@ -75,20 +75,13 @@ struct Session::Impl {
 
   void emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block,
             std::int64_t iteration = -1, double loss = no_loss, std::vector<at::Tensor> inputs = {}) const {
-    if (!options.on_event || !(options.event_mask & kind)) return;
-    Event event;
-    event.kind = kind;
-    const double blocks = static_cast<double>(model->spec().layers.size());
-    event.fraction = block < 0 ? done_in_block : (static_cast<double>(block) + done_in_block) / blocks;
-    event.block = block;
-    event.name = name;
-    event.iteration = iteration;
-    event.loss = loss;
-    event.inputs = std::move(inputs);
-    if (!options.on_event(event)) fail(Code::cancelled, name, "stopped by the event callback");
+    const double layers = static_cast<double>(model->spec().layers.size());
+    const double fraction =
+        block < 0 ? done_in_block
+                  : (static_cast<double>(block) + done_in_block * static_cast<double>(reached->layers)) / layers;
+    session::emit(options, {kind, fraction, block, name, iteration, loss, std::move(inputs)});
   }
 
-  void check_memory_limit() const;
   void count_weight(const quant::QuantizedWeight& weight);
   void on_weight(quant::QuantizedWeight&& weight);
   void initialize();
@@ -112,7 +105,12 @@ struct Session::Impl {
   std::optional<exporter::ExportPlan> plan;
   std::optional<Outputs> outputs;
   std::optional<SequentialPipeline> pipeline;
-  std::optional<std::size_t> reached;  // decoder layer that the data has reached and that is not tuned yet
+  struct Reached {
+    std::size_t first, layers;  // of the model's decoder layers
+    std::string name;
+    std::int64_t index() const { return static_cast<std::int64_t>(first); }
+  };
+  std::optional<Reached> reached;  // the block that the data has reached and that is not tuned yet
   std::shared_ptr<Result> result = std::make_shared<Result>();
   RunClock clock;
 };
@@ -131,21 +129,8 @@ void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
     outputs->write(weight);
 }
 
-void Session::Impl::check_memory_limit() const {
-  const auto limit = options.memory_limit.find(options.device);
-  if (limit == options.memory_limit.end() || limit->second == 0) return;
-  const RunShape shape = run_shape(modifier->assignment(), recipe, data.get(), lm->dtype());
-  const std::uint64_t needed = predict_memory(model->spec(), recipe, shape);
-  if (needed > static_cast<std::uint64_t>(limit->second))
-    fail(Code::invalid_argument, "memory_limit",
-         "the run is predicted to need " + format_bytes(needed) + ", the limit is " +
-             format_bytes(static_cast<std::uint64_t>(limit->second)) +
-             "; fewer or shorter samples or a smaller batch need less");
-}
-
 void Session::Impl::initialize() {
-  if (options.device != "cpu")
-    fail(Code::unsupported, "device", "device " + options.device + " is not built in; this build knows: cpu");
+  check_device(options);
   if (model->is_quantized())
     fail(Code::unsupported, model->checkpoint().directory(),
          "the checkpoint is already quantized (quantization_config)");
@@ -155,20 +140,20 @@ void Session::Impl::initialize() {
 
   lm.emplace(model->causal_lm(compute_type(options)));
   run.emplace(modifier::Run{
-      model->spec(), model->modules(), lm->weights(), lm->dtype(), scale_type(*model, recipe, options),
+      model->spec(), model->modules(), lm->weights(), lm->dtype(), scale_type(model->weight_type(), recipe, options),
       uses_data() ? std::vector<std::int64_t>(data->lengths().begin(),
                                               data->lengths().begin() + static_cast<std::ptrdiff_t>(samples()))
                   : std::vector<std::int64_t>{},
       uses_data() ? data->sequence_length() : 0, hooks, *options.cancel, model->log(),
       [this](quant::QuantizedWeight&& weight) { on_weight(std::move(weight)); },
-      [this](std::size_t block, const tuner::Iteration& it) {
+      [this](const tuner::Iteration& it) {
         const double done =
             static_cast<double>(it.index + 1) / static_cast<double>(std::max<std::int64_t>(recipe.iters, 1));
-        emit(EventKind::iteration, static_cast<std::int64_t>(block), model->spec().layer_name(block), done, it.index,
-             it.loss);
+        emit(EventKind::iteration, reached->index(), reached->name, done, it.index, it.loss);
       }});
   modifier->on_initialize(*run);
-  check_memory_limit();
+  check_memory_limit(options, predict_memory(model->spec(), recipe,
+                                             run_shape(modifier->assignment(), recipe, data.get(), lm->dtype())));
   plan.emplace(export_plan());
   outputs.emplace(options.outputs, *plan);
   result->layers = layer_stats(modifier->assignment(), recipe);
@@ -180,46 +165,47 @@ void Session::Impl::start() {
   modifier->on_start(*run);
   if (!outputs->empty())
     outputs->begin(*plan, fingerprint(*model, recipe, data.get(), samples(), options), options.resume, model->log());
-  pipeline.emplace(*lm, token_ids(), recipe.batch_size, recipe.enable_torch_compile, hooks, *options.cancel);
+  pipeline.emplace(*lm, token_ids(), recipe.batch_size, recipe.nblocks, recipe.enable_torch_compile, hooks,
+                   *options.cancel);
   emit(EventKind::progress, -1, "start", 0.0);
 }
 
 std::optional<std::size_t> Session::Impl::next_block() {
-  reached = pipeline->advance();
-  if (!reached) return reached;
-  const auto block = static_cast<std::int64_t>(*reached);
-  const std::string name = model->spec().layer_name(*reached);
-  emit(EventKind::block_begin, block, name, 0.0);
+  const auto first = pipeline->advance();
+  if (!first) return first;
+  const auto layers = pipeline->subgraph(model->modules()).layers;
+  reached.emplace(Reached{*first, layers.size(), tuner::DecoderBlock(layers).name()});
+  emit(EventKind::block_begin, reached->index(), reached->name, 0.0);
   if (uses_data() && (options.event_mask & EventKind::block_inputs)) {
-    const auto stream = modifier->captured_input(*reached);
+    const auto stream = modifier->captured_input(*first);
     const auto quantized = modifier->quantized_input().defined() ? modifier->quantized_input() : stream;
     const auto sized = [&](const at::Tensor& t) {
       return t.view({static_cast<std::int64_t>(samples()), run->length, -1});
     };
-    emit(EventKind::block_inputs, block, name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
+    emit(EventKind::block_inputs, reached->index(), reached->name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
   }
-  return reached;
+  return first;
 }
 
 void Session::Impl::tune(const std::vector<std::string>& module_names) {
   modifier::Subgraph subgraph = pipeline->subgraph(model->modules());
   subgraph.modules = module_names;
-  const auto kept = outputs->kept(*reached);
+  const auto kept = outputs->kept(result->blocks.size());
   BlockStats stats = kept ? restore_block(subgraph, *kept) : tune_block(subgraph);
-  const auto block = static_cast<std::int64_t>(*std::exchange(reached, std::nullopt));
-  pipeline->release_layer();
+  pipeline->release_layers();
   if (stats.fell_back)
     result->warnings.push_back(stats.name + ": the loss was not finite; rounded to nearest instead (on_nan: rtn)");
   result->blocks.push_back(std::move(stats));
   const BlockStats& done = result->blocks.back();
-  emit(EventKind::block_end, block, done.name, 1.0, done.best_iteration, done.loss);
+  emit(EventKind::block_end, reached->index(), done.name, 1.0, done.best_iteration, done.loss);
+  reached.reset();
 }
 
 BlockStats Session::Impl::tune_block(const modifier::Subgraph& subgraph) {
   modifier->on_sequential_epoch_end(*run, subgraph);
   const tuner::BlockResult& tuned = modifier->last_block();
-  BlockStats stats{subgraph.layer->name(), tuned.rtn_loss, tuned.loss,     tuned.best_iteration,
-                   tuned.seconds,          tuned.losses,   tuned.fell_back};
+  BlockStats stats{reached->name, tuned.rtn_loss, tuned.loss, tuned.best_iteration,
+                   tuned.seconds, tuned.losses,   tuned.fell_back};
   if (!uses_data()) stats.rtn_loss = stats.loss = no_loss;
   outputs->finish_block(stats);
   return stats;
@@ -260,7 +246,7 @@ std::optional<std::size_t> Session::next_block() {
   impl_->lifecycle.require("next_block", {modifier::State::started});
   if (impl_->reached)
     fail(Code::invalid_state, "next_block",
-         "block " + std::to_string(*impl_->reached) + " was reached and not tuned: call sequential_epoch_end first");
+         "block " + std::to_string(impl_->reached->first) + " was reached and not tuned: call sequential_epoch_end first");
   return impl_->guarded([&] { return impl_->next_block(); });
 }
 
@@ -272,20 +258,23 @@ void Session::sequential_epoch_end() {
 
 void Session::sequential_epoch_end(const std::vector<std::string>& module_names) {
   impl_->lifecycle.require("sequential_epoch_end", {modifier::State::started});
-  const std::optional<std::string> layer = impl_->modifier->decoding_layer(module_names);
-  if (!layer) return;
-  if (!impl_->reached || *layer != impl_->model->spec().layer_name(*impl_->reached))
-    fail(Code::invalid_state, *layer,
-         *layer + " is not the layer that the data has reached: call next_block until it is");
+  const std::optional<std::size_t> block = impl_->modifier->decoding_block(module_names);
+  if (!block) return;
+  if (!impl_->reached || *block != impl_->reached->first) {
+    const std::string layer = impl_->model->spec().layer_name(*block);
+    fail(Code::invalid_state, layer,
+         layer + " is not the layer that the data has reached: call next_block until it is");
+  }
   impl_->guarded([&] { impl_->tune(module_names); });
 }
 
 void Session::end() {
   impl_->lifecycle.require("end", {modifier::State::started});
   const std::size_t total = impl_->model->spec().layers.size();
-  if (impl_->result->blocks.size() < total)
+  const std::size_t tuned = impl_->reached ? impl_->reached->first : impl_->pipeline->position();
+  if (tuned < total)
     fail(Code::invalid_state, "end",
-         std::to_string(impl_->result->blocks.size()) + " of " + std::to_string(total) +
+         std::to_string(tuned) + " of " + std::to_string(total) +
              " blocks are tuned: call next_block and sequential_epoch_end for the others first");
   impl_->guarded([&] { impl_->end(); });
   impl_->lifecycle.enter(modifier::State::ended);

@@ -33,7 +33,8 @@ void check(const TuneOptions& options) {
 
 void check(const BlockData& data) {
   Expects(!data.lengths.empty() && data.length > 0);
-  Expects(data.input.dim() == 2 && data.input.is_contiguous() && data.input.sizes() == data.target.sizes());
+  Expects(data.input.dim() == 2 && data.input.is_contiguous() && data.target.dim() == 2);
+  Expects(data.target.is_contiguous() && data.input.size(0) == data.target.size(0));
   Expects(data.input.size(0) == static_cast<std::int64_t>(data.lengths.size()) * data.length);
 }
 
@@ -44,7 +45,7 @@ double mean_error(const at::Tensor& output, const BlockData& data) {
   return squared_error(output, data.target, data.lengths, data.length) / static_cast<double>(elements);
 }
 
-/// Weights to choose from, with what the layer makes of them.
+/// Weights to choose from, with what the block makes of them.
 struct Candidate {
   std::vector<quant::QuantizedWeight> weights;
   at::Tensor output;
@@ -58,7 +59,7 @@ std::string divergence(const Optimization& run, double rtn_loss) {
 
 }  // namespace
 
-BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
+BlockResult tune_block(const Block& block, const BlockData& data,
                        const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options,
                        const CancelToken& cancel, const std::function<void(const Iteration&)>& on_iteration,
                        const Logger& log) {
@@ -70,23 +71,23 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
   model::FusedOps fused;
   model::Ops& ops = options.fused ? fused : plain;
 
-  RoundingStates states(layer, formats, options);
+  RoundingStates states(block.projections(), formats, options);
   if (states.needs_calibration()) {
     CalibrationOps observing(states, ops);
-    run_layer(layer, data.input, data.length, options.batch_size, data.rope, observing, cancel);
+    run_block(block, data.input, data.length, options.batch_size, observing, cancel);
     states.finish_calibration();
   }
   QuantOps quantized(states, ops);
   const auto evaluate = [&](std::vector<quant::QuantizedWeight> weights) {
     states.write_weights(weights);
-    at::Tensor output = run_layer(layer, data.input, data.length, options.batch_size, data.rope, quantized, cancel);
+    at::Tensor output = run_block(block, data.input, data.length, options.batch_size, quantized, cancel);
     const double loss = mean_error(output, data);
     return Candidate{std::move(weights), std::move(output), loss};
   };
   BlockResult result;
   const auto give_up = [&](const std::string& reason) {
-    if (!options.rtn_on_nan) fail(Code::numeric, layer.name(), reason);
-    log.warn(layer.name() + ": " + reason + "; kept round-to-nearest");
+    if (!options.rtn_on_nan) fail(Code::numeric, block.name(), reason);
+    log.warn(block.name() + ": " + reason + "; kept round-to-nearest");
     result.fell_back = true;
   };
 
@@ -94,10 +95,10 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
   result.rtn_loss = chosen.loss;
   if (!std::isfinite(result.rtn_loss)) {
     give_up("loss of round-to-nearest is " + format_number(result.rtn_loss) +
-            ": the layer's weights, inputs or targets are not finite, or its activations overflow");
+            ": weights, inputs or targets are not finite, or its activations overflow");
   } else if (options.iters > 0 && !states.empty()) {
     chosen = {};  // cheaper to compute again in the rare case than to hold beside the loop's activations
-    const Optimization run = optimize(layer, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
+    const Optimization run = optimize(block, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
     result.losses = run.losses;
     if (run.diverged) {
       give_up(divergence(run, result.rtn_loss));
@@ -107,7 +108,7 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
     }
     // The best minibatch says little about all samples; what is worse than doing nothing on all of them is not kept.
     if (!run.diverged && !(chosen.loss <= result.rtn_loss)) {
-      log.warn(layer.name() + ": tuned weights have loss " + format_number(chosen.loss) +
+      log.warn(block.name() + ": tuned weights have loss " + format_number(chosen.loss) +
                " over all samples, round-to-nearest " + format_number(result.rtn_loss) + "; kept round-to-nearest");
       result.best_iteration = -1;
     }
@@ -121,13 +122,13 @@ BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
   return result;
 }
 
-at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
+at::Tensor rerun_block(const Block& block, const BlockData& data,
                        const std::vector<quant::QuantizedWeight>& weights, const TuneOptions& options,
                        const CancelToken& cancel) {
   check(data);
   const at::NoGradGuard no_grad;
   quant::InputQuantizers inputs;
-  for (model::Projection* projection : layer.projections()) {
+  for (model::Projection* projection : block.projections()) {
     for (const auto& part : projection->parts) {
       const auto weight =
           std::find_if(weights.begin(), weights.end(), [&](const auto& w) { return w.name == part.name; });
@@ -141,18 +142,43 @@ at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
   model::FusedOps fused;
   model::Ops& ops = options.fused ? static_cast<model::Ops&>(fused) : plain;
   quant::InputOps quantized(inputs, ops);
-  return run_layer(layer, data.input, data.length, options.batch_size, data.rope, quantized, cancel);
+  return run_block(block, data.input, data.length, options.batch_size, quantized, cancel);
 }
 
-at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,
-                     const model::RopeTable* rope, model::Ops& ops, const CancelToken& cancel) {
+std::vector<quant::QuantizedWeight> round_block(const Block& block,
+                                                const std::map<std::string, quant::WeightFormat>& formats) {
+  std::vector<quant::QuantizedWeight> weights;
+  for (const model::Projection* projection : block.projections()) {
+    std::vector<quant::RoundingState> states;
+    std::vector<std::string> names;
+    for (const auto& part : projection->parts) {
+      const auto format = formats.find(part.name);
+      if (format == formats.end()) continue;
+      states.push_back(quant::make_rounding_state(format->second, projection->weight.narrow(0, part.row, part.rows),
+                                                  /*tune_minmax=*/false, /*trainable=*/false));
+      names.push_back(part.name);
+    }
+    std::vector<quant::RoundingState*> sharing;
+    for (quant::RoundingState& state : states) sharing.push_back(&state);
+    quant::share_global_scale(sharing);
+    for (std::size_t i = 0; i < states.size(); ++i) weights.push_back(quant::quantize(states[i], names[i]));
+  }
+  return weights;
+}
+
+at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t length, std::int64_t batch,
+                     model::Ops& ops, const CancelToken& cancel) {
   const at::NoGradGuard no_grad;
-  at::Tensor output = model::mapped_tensor(input.sizes(), input.scalar_type());  // lives until the next layer is done
+  at::Tensor output;
   const std::int64_t rows = input.size(0), chunk = batch * length;
   for (std::int64_t row = 0; row < rows; row += chunk) {
     cancel.throw_if_requested();
     const auto count = std::min(chunk, rows - row);
-    output.narrow(0, row, count).copy_(layer.forward(input.narrow(0, row, count), count / length, rope, ops));
+    const at::Tensor x = input.narrow(0, row, count);
+    const at::Tensor y = block.forward(x, block.prepare(x, ops), count / length, ops);
+    // Mapped: lives until the next block is done.
+    if (!output.defined()) output = model::mapped_tensor({rows, y.size(1)}, y.scalar_type());
+    output.narrow(0, row, count).copy_(y);
   }
   return output;
 }

@@ -1,5 +1,5 @@
-// Tunes one decoder layer: signed gradient descent on rounding and clipping so that the layer, fed with the quantized
-// stream, reproduces the full-precision layer's output. Knows one block; no files, no models, no recipes.
+// Tunes one block: signed gradient descent on rounding and clipping so that the block, fed with the quantized stream,
+// reproduces the full-precision block's output. Knows one block; no files, no models, no recipes.
 // Source: AutoRound (arXiv 2309.05516), numerics of auto-round 0.15.1 as written down in docs/algorithm.md.
 #pragma once
 
@@ -11,8 +11,9 @@
 
 #include "base/cancel.hpp"
 #include "base/log.hpp"
-#include "model/decoder_layer.hpp"
+#include "model/ops.hpp"
 #include "quant/rounding.hpp"
+#include "tuner/block.hpp"
 
 namespace autoround::tuner {
 
@@ -31,13 +32,12 @@ struct TuneOptions {
   std::uint64_t seed = 42;
 };
 
-/// Both streams of one block: [samples * length, hidden] in compute dtype, sample-major.
+/// Both streams of one block, in compute dtype, sample-major.
 struct BlockData {
-  at::Tensor input;                   // what the tuned layer sees (quantized stream)
-  at::Tensor target;                  // what it should give (full-precision layer on the full-precision stream)
+  at::Tensor input;                   // [samples * length, in]: what the tuned block sees (quantized stream)
+  at::Tensor target;                  // [samples * length, out]: what the full-precision one makes of its own stream
   std::vector<std::int64_t> lengths;  // real tokens of each sample; the rest is padding, which no loss counts
   std::int64_t length = 0;            // tokens of a sample with padding
-  const model::RopeTable* rope = nullptr;
 };
 
 struct Iteration {
@@ -48,7 +48,7 @@ struct Iteration {
 
 struct BlockResult {
   std::vector<quant::QuantizedWeight> weights;  // one per quantized linear, in forward order
-  at::Tensor output;                            // quantized layer on `input`: the quantized stream of the next block
+  at::Tensor output;                            // quantized block on `input`: the quantized stream of the next one
   double rtn_loss = 0.0;                        // over all samples, mean squared error on real tokens, round-to-nearest
   double loss = 0.0;                            // the same with the tuned parameters
   std::int64_t best_iteration = -1;             // -1: round-to-nearest was kept
@@ -57,22 +57,28 @@ struct BlockResult {
   double seconds = 0.0;
 };
 
-/// Tunes the linears of `layer` named in `formats` and leaves the layer with quantized-dequantized weights.
+/// Tunes the linears of `block` named in `formats` and leaves it with quantized-dequantized weights.
 /// `on_iteration` is called after each; cancel is checked before each.
-/// @throws Error numeric (subject = layer name), cancelled
-BlockResult tune_block(model::DecoderLayer& layer, const BlockData& data,
+/// @throws Error numeric (subject = block name), cancelled
+BlockResult tune_block(const Block& block, const BlockData& data,
                        const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options,
                        const CancelToken& cancel, const std::function<void(const Iteration&)>& on_iteration,
                        const Logger& log);
 
 /// The `output` that tune_block gave with these weights: a block that was tuned before is run, not tuned again. Leaves
-/// the layer with quantized-dequantized weights.
-at::Tensor rerun_block(model::DecoderLayer& layer, const BlockData& data,
+/// it with quantized-dequantized weights.
+at::Tensor rerun_block(const Block& block, const BlockData& data,
                        const std::vector<quant::QuantizedWeight>& weights, const TuneOptions& options,
                        const CancelToken& cancel);
 
-/// Runs a layer over all samples in chunks of `batch` samples, without gradients. -> [samples * length, hidden]
-at::Tensor run_layer(const model::DecoderLayer& layer, const at::Tensor& input, std::int64_t length, std::int64_t batch,
-                     const model::RopeTable* rope, model::Ops& ops, const CancelToken& cancel);
+/// Round-to-nearest of the linears of `block` named in `formats`, in forward order: no data needed. Nothing in the block
+/// changes. @throws Error numeric (subject = linear)
+std::vector<quant::QuantizedWeight> round_block(const Block& block,
+                                                const std::map<std::string, quant::WeightFormat>& formats);
+
+/// Runs a block over all samples in chunks of `batch` samples, without gradients.
+/// @param input [samples * length, in] -> [samples * length, out]
+at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t length, std::int64_t batch,
+                     model::Ops& ops, const CancelToken& cancel);
 
 }  // namespace autoround::tuner

@@ -7,12 +7,15 @@
 
 namespace autoround::tuner {
 
-MinibatchReader::MinibatchReader(const BlockData& data, const at::Tensor& normed, std::int64_t capacity)
-    : data_(data), normed_(normed) {
+MinibatchReader::MinibatchReader(const BlockData& data, const at::Tensor& prepared, std::int64_t capacity)
+    : data_(data), prepared_(prepared) {
   const auto rows = capacity * data.length;
-  for (at::Tensor* buffer : {&input_buffer_, &normed_buffer_, &target_buffer_}) {
-    *buffer = model::mapped_tensor({rows, data.input.size(1)}, data.input.scalar_type());
-  }
+  const auto buffer_for = [&](const at::Tensor& stream) {
+    return model::mapped_tensor({rows, stream.size(1)}, stream.scalar_type());
+  };
+  input_buffer_ = buffer_for(data.input);
+  if (!prepared_.is_same(data.input)) prepared_buffer_ = buffer_for(prepared_);
+  target_buffer_ = buffer_for(data.target);
 }
 
 Minibatch MinibatchReader::read(gsl::span<const std::int64_t> indices) {
@@ -22,16 +25,15 @@ Minibatch MinibatchReader::read(gsl::span<const std::int64_t> indices) {
   at::Tensor rows = at::empty({batch.samples()}, at::kLong);
   std::copy(indices.begin(), indices.end(), rows.mutable_data_ptr<std::int64_t>());
   batch.input = gather(data_.input, input_buffer_, rows);
-  batch.normed = gather(normed_, normed_buffer_, rows);
+  batch.prepared = prepared_buffer_.defined() ? gather(prepared_, prepared_buffer_, rows) : batch.input;
   batch.target = gather(data_.target, target_buffer_, rows);
   return batch;
 }
 
 at::Tensor MinibatchReader::gather(const at::Tensor& stream, at::Tensor& buffer, const at::Tensor& indices) const {
-  const auto hidden = stream.size(1);
   at::Tensor rows = buffer.narrow(0, 0, indices.size(0) * data_.length);
-  at::Tensor samples = rows.view({indices.size(0), data_.length, hidden});
-  at::index_select_out(samples, stream.view({-1, data_.length, hidden}), 0, indices);
+  at::Tensor samples = rows.view({indices.size(0), data_.length, stream.size(1)});
+  at::index_select_out(samples, stream.view({-1, data_.length, stream.size(1)}), 0, indices);
   return rows;
 }
 

@@ -27,12 +27,12 @@ bool diverged(double loss, double rtn_loss) {
 double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch) {
   std::int64_t tokens = 0;
   for (const auto sample : batch) tokens += data.lengths[static_cast<std::size_t>(sample)];
-  return static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.input.size(1));
+  return static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.target.size(1));
 }
 
-/// What one micro-batch made of the layer, recorded for the backward pass.
+/// What the block made of one micro-batch, recorded for the backward pass.
 struct Forward {
-  at::Tensor output, gradient;  // of the layer; of the loss with respect to it
+  at::Tensor output, gradient;  // of the block; of the loss with respect to it
   double error = 0.0;           // sum of squares
 };
 
@@ -65,7 +65,7 @@ class BestIteration {
 
 }  // namespace
 
-Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, const BlockData& data,
+Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data,
                       const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration) {
   const auto samples = static_cast<std::int64_t>(data.lengths.size());
@@ -73,11 +73,11 @@ Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, 
   const auto micro_samples = static_cast<std::size_t>(std::min(step_samples, options.batch_size));
   // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the
   // same signs, from numbers that can leave the range of fp16 where scales are tuned.
-  const auto step_elements = static_cast<double>(step_samples * data.length * data.input.size(1));
+  const auto step_elements = static_cast<double>(step_samples * data.length * data.target.size(1));
   const auto loss_scale = static_cast<float>(gradient_scale / step_elements);
 
   IndexSampler sampler(samples, step_samples, options.seed);
-  MinibatchReader reader(data, layer.input_norm(data.input, ops), static_cast<std::int64_t>(micro_samples));
+  MinibatchReader reader(data, block.prepare(data.input, ops), static_cast<std::int64_t>(micro_samples));
   QuantOps quant_ops(states, ops);
   model::BufferPool gradients;
   BestIteration best(options);
@@ -86,7 +86,7 @@ Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, 
   const auto forward = [&](gsl::span<const std::int64_t> indices) {
     const Minibatch batch = reader.read(indices);
     const at::AutoGradMode record(true);
-    at::Tensor output = layer.forward_normed(batch.input, batch.normed, batch.samples(), data.rope, quant_ops);
+    at::Tensor output = block.forward(batch.input, batch.prepared, batch.samples(), quant_ops);
     at::Tensor gradient = gradients.take(output.sizes(), output.scalar_type());
     const double error = squared_error(output, batch.target, batch.lengths, data.length, &gradient, loss_scale);
     return Forward{std::move(output), std::move(gradient), error};

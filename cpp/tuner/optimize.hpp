@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "base/cancel.hpp"
-#include "model/decoder_layer.hpp"
+#include "model/ops.hpp"
+#include "tuner/block.hpp"
 #include "tuner/block_tuner.hpp"
 #include "tuner/rounding_states.hpp"
 
@@ -18,10 +19,10 @@ struct Optimization {
   bool diverged = false;             // the last loss is not finite or far above round-to-nearest; no step follows it
 };
 
-/// Runs options.iters iterations, fewer with dynamic_max_gap, on `layer`, whose quantized linears `states` has taken
+/// Runs options.iters iterations, fewer with dynamic_max_gap, on `block`, whose quantized linears `states` has taken
 /// over. A loss above 10^4 times `rtn_loss` counts as diverged: minibatches differ from the mean by orders of
 /// magnitude less.
-Optimization optimize(const model::DecoderLayer& layer, RoundingStates& states, const BlockData& data,
+Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data,
                       const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration);
 

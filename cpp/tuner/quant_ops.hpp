@@ -1,4 +1,4 @@
-// A layer's operations with its quantized linears replaced by trainable ones; everything else is forwarded.
+// A block's operations with its quantized linears replaced by trainable ones; everything else is forwarded.
 #pragma once
 
 #include "model/buffer_pool.hpp"

@@ -24,10 +24,10 @@ void set_input(TunedProjection& tuned, const std::string& part, const quant::Wei
 
 }  // namespace
 
-RoundingStates::RoundingStates(model::DecoderLayer& layer, const std::map<std::string, quant::WeightFormat>& formats,
-                               const TuneOptions& options)
+RoundingStates::RoundingStates(const std::vector<model::Projection*>& projections,
+                               const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options)
     : fused_(options.fused && options.momentum == 0.0) {
-  for (model::Projection* projection : layer.projections()) {
+  for (model::Projection* projection : projections) {
     const at::Tensor original = projection->weight;
     TunedProjection tuned{.projection = projection, .parts = {}, .gradient_sum = {}, .input = {}};
     for (const auto& part : projection->parts) {

@@ -1,5 +1,5 @@
-// The trainable state of all quantized linears of one layer, and their quantized-dequantized weights W', which live in
-// the layer's own projections: while these states exist the layer computes with W', and they hold the original weights.
+// The trainable state of all quantized linears of one block, and their quantized-dequantized weights W', which live in
+// the block's own projections: while these states exist it computes with W', and they hold the original weights.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "model/decoder_layer.hpp"
 #include "model/linear_products.hpp"
+#include "model/projection.hpp"
 #include "quant/rounding.hpp"
 #include "tuner/schedule.hpp"
 #include "tuner/tuned_input.hpp"
@@ -45,10 +45,10 @@ struct BackwardPass {
 
 class RoundingStates {
  public:
-  /// Takes over the weights of the linears of `layer` that `formats` names; other names in it are of other layers. With
-  /// options.iters == 0 nothing is trainable. Call write_weights before the layer is used.
-  RoundingStates(model::DecoderLayer& layer, const std::map<std::string, quant::WeightFormat>& formats,
-                 const TuneOptions& options);
+  /// Takes over the weights of the linears in `projections` that `formats` names; other names in it are of other
+  /// blocks. With options.iters == 0 nothing is trainable. Call write_weights before the block is used.
+  RoundingStates(const std::vector<model::Projection*>& projections,
+                 const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options);
   RoundingStates(const RoundingStates&) = delete;
   RoundingStates& operator=(const RoundingStates&) = delete;
 

@@ -182,16 +182,16 @@ void run(const Arguments& arguments) {
   for (std::int64_t index = 0; index < arguments.layers; ++index) {
     const auto start = Clock::now();
     const auto layer = lm.load_layer(static_cast<std::size_t>(index));
-    data.rope = lm.rope(static_cast<std::size_t>(index), arguments.length);
+    const tuner::DecoderBlock block(*layer, lm.rope(static_cast<std::size_t>(index), arguments.length));
     data.target = full_precision =
-        tuner::run_layer(*layer, full_precision, arguments.length, arguments.batch, data.rope, ops, {});
+        tuner::run_block(block, full_precision, arguments.length, arguments.batch, ops, {});
     std::map<std::string, quant::WeightFormat> formats;
     for (const auto* projection : layer->projections()) {
       for (const auto& part : projection->parts) formats[part.name] = format;
     }
     auto last = Clock::time_point();
     const auto result = tuner::tune_block(
-        *layer, data, formats, options, {},
+        block, data, formats, options, {},
         [&](const tuner::Iteration& iteration) {
           const auto now = Clock::now();
           if (iteration.index > 0) iterations.push_back(std::chrono::duration<double>(now - last).count());

@@ -34,8 +34,8 @@ void run(char** arguments) {
   model::AtenOps ops;
   const auto layer = lm.load_layer(0);
   data.input = lm.embed(ids);
-  data.rope = lm.rope(0, data.length);
-  data.target = tuner::run_layer(*layer, data.input, data.length, 8, data.rope, ops, {});
+  const tuner::DecoderBlock block(*layer, lm.rope(0, data.length));
+  data.target = tuner::run_block(block, data.input, data.length, 8, ops, {});
 
   quant::WeightFormat format;
   format.group = 64;
@@ -46,7 +46,7 @@ void run(char** arguments) {
   tuner::TuneOptions options;
   options.iters = std::stoll(arguments[5]);
   options.lr = std::stod(arguments[6]);
-  const auto result = tuner::tune_block(*layer, data, formats, options, {}, {}, Logger());
+  const auto result = tuner::tune_block(block, data, formats, options, {}, {}, Logger());
   std::printf("{\"rtn_loss\": %.9g, \"loss\": %.9g, \"losses\": [", result.rtn_loss, result.loss);
   for (std::size_t i = 0; i < result.losses.size(); ++i) {
     std::printf("%s%.9g", i == 0 ? "" : ", ", static_cast<double>(result.losses[i]));

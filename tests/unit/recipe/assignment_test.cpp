@@ -128,4 +128,29 @@ TEST_CASE("assign: entries come in module order", "[recipe]") {
   for (std::size_t i = 1; i < entries.size(); ++i) CHECK(entries[i - 1].module < entries[i].module);
 }
 
+TEST_CASE("scheme_of: one module by the rules of all, without the others", "[recipe]") {
+  const Recipe recipe = recipe_of(
+      "{scheme: W4A16, ignore: [lm_head], layers: {'re:.*down_proj': {scheme: W8A16}, lm_head: {scheme: W8A16}}}");
+  const auto module = [](std::string name, std::int64_t columns = 256) {
+    return ModuleInfo{.name = std::move(name), .class_name = "Linear", .block = 0, .shape = {64, columns}};
+  };
+  CHECK(scheme_of(recipe, module("model.layers.3.mlp.up_proj")).weights->num_bits == 4);
+  CHECK(scheme_of(recipe, module("model.layers.3.mlp.down_proj")).weights->num_bits == 8);
+  CHECK(scheme_of(recipe, module("lm_head")).weights->num_bits == 8);
+
+  const Recipe attention = recipe_of("{scheme: W4A16, targets: ['re:.*self_attn'], ignore: ['re:.*o_proj']}");
+  CHECK(scheme_of(attention, module("model.layers.0.self_attn.q_proj")).weights->num_bits == 4);
+  const auto refused = [](const Recipe& by, const ModuleInfo& given) {
+    const Error error = error_of([&] { scheme_of(by, given); });
+    CHECK(error.code() == Code::invalid_argument);
+    return test::text_of(error);
+  };
+  CHECK(refused(attention, module("up_proj")) == "up_proj: the recipe does not quantize `up_proj`: no group matches");
+  CHECK(refused(attention, module("self_attn.o_proj")) ==
+        "self_attn.o_proj: the recipe does not quantize `self_attn.o_proj`: ignored by `re:.*o_proj`");
+  CHECK(refused(recipe, module("up_proj", 200)) ==
+        "group_size: `up_proj` has 200 columns, which group_size 128 does not divide");
+  CHECK(refused(recipe_of("{scheme: UNQUANTIZED}"), module("up_proj")).find("left alone") != std::string::npos);
+}
+
 }  // namespace autoround::recipe

@@ -23,9 +23,9 @@ TEST_CASE("pipeline: one full-precision pass a layer, whose output is the next l
                                 [&](const std::string&, const at::Tensor& y) { outputs.push_back(y); }));
   }
   const at::Tensor ids = at::arange(24, at::kLong).view({3, 8});
-  session::SequentialPipeline pipeline(lm, ids, 2, true, hooks, cancel);
+  session::SequentialPipeline pipeline(lm, ids, 2, 1, true, hooks, cancel);
   CHECK(pipeline.advance() == 0u);
-  CHECK(pipeline.subgraph(toy.model->modules()).layer->name() == "model.layers.0");
+  CHECK(pipeline.subgraph(toy.model->modules()).layers.at(0).layer->name() == "model.layers.0");
   CHECK(pipeline.advance() == 1u);
   CHECK_FALSE(pipeline.advance().has_value());
   REQUIRE(inputs.size() == 2);
@@ -42,10 +42,10 @@ TEST_CASE("pipeline: without ids layers are loaded and nothing runs", "[session]
   int fired = 0;
   const auto handle =
       hooks.add(HookPoint::pre_forward, "model.layers.0", [&](const std::string&, const at::Tensor&) { ++fired; });
-  session::SequentialPipeline pipeline(lm, {}, 2, true, hooks, cancel);
+  session::SequentialPipeline pipeline(lm, {}, 2, 1, true, hooks, cancel);
   CHECK(pipeline.advance() == 0u);
   const modifier::Subgraph subgraph = pipeline.subgraph(toy.model->modules());
-  CHECK(subgraph.layer != nullptr);
+  CHECK(subgraph.layers.size() == 1);
   CHECK(std::find(subgraph.modules.begin(), subgraph.modules.end(), "model.layers.0.mlp.up_proj") !=
         subgraph.modules.end());
   CHECK(fired == 0);

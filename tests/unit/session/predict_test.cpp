@@ -19,6 +19,39 @@ TEST_CASE("predict: more samples, longer ones and more weights need more memory"
   CHECK(memory(16, 256, 9'000'000) >= base + 8'000'000 * 9);  // W, W', V and the best codes
 }
 
+TEST_CASE("predict: layers that are tuned together are held together", "[session]") {
+  toy_shape five = toy_default();
+  five.layers = 5;
+  const test::ToyModel toy(five);
+  recipe::Recipe recipe;
+  recipe.scheme = recipe::preset_scheme("W4A16");
+  recipe.scheme->weights->group_size = 32;
+  const auto shape = [&](std::int64_t nblocks) {
+    recipe.nblocks = nblocks;
+    return session::run_shape(recipe::assign(recipe, toy.model->modules(), Logger()), recipe, nullptr, at::kBFloat16);
+  };
+  const auto alone = shape(1), pairs = shape(2), all = shape(5);
+  CHECK(pairs.tuned_weights == 2 * alone.tuned_weights);
+  CHECK(all.tuned_weights == 5 * alone.tuned_weights);
+  CHECK(all.tuned_weights_total == alone.tuned_weights_total);
+  const auto memory = [&](std::int64_t nblocks) {
+    recipe.nblocks = nblocks;
+    return static_cast<double>(session::predict_memory(toy.model->spec(), recipe, {128, 2048, 2, 1'000'000, 0}));
+  };
+  const double more = memory(5) - memory(1);
+  CHECK(more == Approx(4 * (memory(2) - memory(1))).epsilon(0.02));  // activations
+  CHECK(more > 1e7);
+}
+
+TEST_CASE("predict: a single layer", "[session]") {
+  recipe::Recipe recipe;
+  const auto memory = [&](std::int64_t samples, std::int64_t out) {
+    return session::predict_layer_memory(out, 1024, recipe, {samples, 256, 2, out * 1024, out * 1024});
+  };
+  CHECK(memory(64, 1024) > memory(16, 1024));
+  CHECK(memory(16, 4096) >= memory(16, 1024) + 3 * 1024 * 1024 * 9);
+}
+
 TEST_CASE("predict: time grows with iterations", "[session]") {
   const test::ToyModel toy;
   recipe::Recipe few, many;

@@ -37,7 +37,7 @@ Run tune(const TinyBlock& block, const Formats& formats, const TuneOptions& opti
   run.layer = block.layer();
   const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { run.warnings.emplace_back(text); });
   const auto keep = [&](const Iteration& iteration) { run.iterations.push_back(iteration); };
-  run.result = tune_block(*run.layer, block.data, formats, options, {}, keep, log);
+  run.result = tune_block(block.view(*run.layer), block.data, formats, options, {}, keep, log);
   return run;
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("block tuner: beats round-to-nearest and leaves what a loader computes
     CHECK(at::equal(test::weight_of(*run.layer, weight.name), quant::dequantize(weight, dtype)));
   }
   model::FusedOps ops;
-  CHECK(at::equal(result.output, run_layer(*run.layer, block.data.input, block.data.length, 4, &block.rope, ops, {})));
+  CHECK(at::equal(result.output, run_block(block.view(*run.layer), block.data.input, block.data.length, 4, ops, {})));
   const auto error = result.output.to(at::kDouble) - block.data.target.to(at::kDouble);
   CHECK(result.loss == Approx(error.square().mean().item<double>()).epsilon(1e-5));
 }
@@ -171,7 +171,7 @@ TEST_CASE("block tuner: fused and plain operations make the same of layers of ev
   const at::Tensor of_output = at::randn(block.data.input.sizes(), at::detail::createCPUGenerator(3)).to(dtype);
   const auto run = [&](model::Ops& ops) {
     const at::Tensor x = block.data.input.clone().requires_grad_(true);
-    const at::Tensor y = layer->forward(x, block.data.input.size(0) / block.data.length, block.data.rope, ops);
+    const at::Tensor y = layer->forward(x, block.data.input.size(0) / block.data.length, block.rope_table(), ops);
     y.backward(of_output);
     return std::pair{y.detach().to(at::kFloat), x.grad().to(at::kFloat)};
   };
@@ -242,7 +242,7 @@ TEST_CASE("block tuner: cancelling stops before the next iteration", "[tuner]") 
     const auto count = [&](const Iteration&) {
       if (++iterations == 3) cancel.request();
     };
-    tune_block(*layer, block.data, test::all_linears(*layer, int_format(4, 32)), quick(), cancel, count, {});
+    tune_block(block.view(*layer), block.data, test::all_linears(*layer, int_format(4, 32)), quick(), cancel, count, {});
   });
   CHECK(error.code() == Code::cancelled);
   CHECK(iterations == 3);
@@ -427,16 +427,16 @@ TEST_CASE("block tuner: the caller's gradient mode is left as it was", "[tuner]"
   CHECK_FALSE(run.result.output.requires_grad());
 }
 
-TEST_CASE("run_layer: chunks give what the whole gives, and can be cancelled", "[tuner]") {
+TEST_CASE("run_block: chunks give what the whole gives, and can be cancelled", "[tuner]") {
   const TinyBlock block;
   const auto layer = block.layer();
   model::AtenOps ops;
-  const auto whole = run_layer(*layer, block.data.input, block.data.length, 12, &block.rope, ops, {});
-  const auto chunks = run_layer(*layer, block.data.input, block.data.length, 5, &block.rope, ops, {});
+  const auto whole = run_block(block.view(*layer), block.data.input, block.data.length, 12, ops, {});
+  const auto chunks = run_block(block.view(*layer), block.data.input, block.data.length, 5, ops, {});
   CHECK(at::allclose(whole, chunks, 1e-5, 1e-6));
   CancelToken cancel;
   cancel.request();
-  CHECK(error_of([&] { run_layer(*layer, block.data.input, block.data.length, 5, &block.rope, ops, cancel); }).code() ==
+  CHECK(error_of([&] { run_block(block.view(*layer), block.data.input, block.data.length, 5, ops, cancel); }).code() ==
         Code::cancelled);
 }
 

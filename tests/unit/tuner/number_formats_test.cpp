@@ -29,7 +29,8 @@ TuneOptions quick() {
 using Formats = std::map<std::string, quant::WeightFormat>;
 
 BlockResult tune(const TinyBlock& block, const Formats& formats, const TuneOptions& options = quick()) {
-  return tune_block(*block.layer(), block.data, formats, options, {}, {}, Logger());
+  const auto layer = block.layer();
+  return tune_block(block.view(*layer), block.data, formats, options, {}, {}, Logger());
 }
 
 BlockResult tune(const TinyBlock& block, const std::string& preset, const TuneOptions& options = quick()) {
@@ -55,7 +56,8 @@ TEST_CASE("number formats: the same weights give the same output again", "[tuner
   INFO(preset);
   const TinyBlock block(at::kBFloat16);
   const BlockResult result = tune(block, preset);
-  const at::Tensor again = rerun_block(*block.layer(), block.data, result.weights, quick(), {});
+  const auto layer = block.layer();
+  const at::Tensor again = rerun_block(block.view(*layer), block.data, result.weights, quick(), {});
   CHECK(at::equal(again, result.output));
 }
 

@@ -16,10 +16,10 @@ namespace {
 using test::int_format;
 using test::TinyBlock;
 
-at::Tensor forward(const model::DecoderLayer& layer, const BlockData& data, model::Ops& ops) {
-  const auto normed = layer.input_norm(data.input, ops);
+at::Tensor forward(const Block& block, const BlockData& data, model::Ops& ops) {
+  const auto prepared = block.prepare(data.input, ops);
   const at::AutoGradMode record(true);
-  return layer.forward_normed(data.input, normed, static_cast<std::int64_t>(data.lengths.size()), data.rope, ops);
+  return block.forward(data.input, prepared, static_cast<std::int64_t>(data.lengths.size()), ops);
 }
 
 double backward(const BlockData& data, const at::Tensor& output) {
@@ -29,26 +29,27 @@ double backward(const BlockData& data, const at::Tensor& output) {
   return loss;
 }
 
-std::vector<at::Tensor> values_of(model::DecoderLayer& layer, RoundingStates& states) {
+std::vector<at::Tensor> values_of(const Block& block, RoundingStates& states) {
   std::vector<at::Tensor> values;
-  for (auto* projection : layer.projections()) {
+  for (auto* projection : block.projections()) {
     for (auto& part : states.find(*projection)->parts) values.push_back(part.state.value);
   }
   return values;
 }
 
 /// V of each linear, in forward order, after one iteration on all samples.
-std::vector<at::Tensor> values_after_one_step(std::unique_ptr<model::DecoderLayer> layer, const BlockData& data,
-                                              bool fused, double* loss) {
+std::vector<at::Tensor> values_after_one_step(std::unique_ptr<model::DecoderLayer> layer, const model::RopeTable* rope,
+                                              const BlockData& data, bool fused, double* loss) {
+  const DecoderBlock block(*layer, rope);
   TuneOptions options;
   options.fused = fused;
-  RoundingStates states(*layer, test::all_linears(*layer, int_format(4, 32)), options);
+  RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
   states.write_weights();
   model::AtenOps plain_ops;
   model::FusedOps fused_ops;
   QuantOps ops(states, fused ? fused_ops : plain_ops);
-  *loss = backward(data, forward(*layer, data, ops));
-  return values_of(*layer, states);
+  *loss = backward(data, forward(block, data, ops));
+  return values_of(block, states);
 }
 
 double sign_agreement(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
@@ -79,7 +80,7 @@ at::Tensor straight_through(const at::Tensor& weight, const at::Tensor& value, i
 TEST_CASE("quant ops: one step is the sign of autograd's gradient of V", "[tuner]") {
   const TinyBlock block;
   double loss = 0.0;
-  const auto stepped = values_after_one_step(block.layer(), block.data, GENERATE(false, true), &loss);
+  const auto stepped = values_after_one_step(block.layer(), &block.rope, block.data, GENERATE(false, true), &loss);
 
   const auto layer = block.layer();
   std::vector<at::Tensor> values;
@@ -89,7 +90,7 @@ TEST_CASE("quant ops: one step is the sign of autograd's gradient of V", "[tuner
     projection->weight = straight_through(projection->weight, values.back(), 4, 32, at::kHalf);
   }
   model::AtenOps ops;
-  const double expected_loss = backward(block.data, forward(*layer, block.data, ops));
+  const double expected_loss = backward(block.data, forward(block.view(*layer), block.data, ops));
   CHECK(loss == Approx(expected_loss).epsilon(1e-4));
 
   std::vector<at::Tensor> steps;  // V moves against its gradient; projections hold their parts as rows
@@ -111,8 +112,8 @@ TEST_CASE("quant ops: plain and fused kernels take the same first step", "[tuner
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const TinyBlock block(dtype);
   double plain_loss = 0.0, fused_loss = 0.0;
-  const auto plain = values_after_one_step(block.layer(), block.data, false, &plain_loss);
-  const auto fused = values_after_one_step(block.layer(), block.data, true, &fused_loss);
+  const auto plain = values_after_one_step(block.layer(), &block.rope, block.data, false, &plain_loss);
+  const auto fused = values_after_one_step(block.layer(), &block.rope, block.data, true, &fused_loss);
   CHECK(fused_loss == Approx(plain_loss).epsilon(dtype == at::kFloat ? 1e-4 : 0.02));
   // In bf16 the two round at different places, and gradients of random data are small beside their rounding.
   CHECK(sign_agreement(plain, fused) > (dtype == at::kFloat ? 0.999 : 0.98));
@@ -132,11 +133,11 @@ TEST_CASE("quant ops: on a real layer fused kernels are as near to exact steps a
     data.length = length;
     data.lengths.assign(samples, length);
     data.input = lm.embed(at::arange(samples * length).view({samples, length}) * 37 % lm.spec().vocab_size);
-    data.rope = lm.rope(0, length);
+    const model::RopeTable* rope = lm.rope(0, length);
     model::AtenOps ops;
-    data.target = run_layer(*lm.load_layer(0), data.input, length, samples, data.rope, ops, {});
+    data.target = run_block(DecoderBlock(*lm.load_layer(0), rope), data.input, length, samples, ops, {});
     double loss = 0.0;
-    return values_after_one_step(lm.load_layer(0), data, fused, &loss);
+    return values_after_one_step(lm.load_layer(0), rope, data, fused, &loss);
   };
   const auto exact = step(at::kFloat, false), plain = step(at::kBFloat16, false), fused = step(at::kBFloat16, true);
   CHECK(sign_agreement(fused, exact) > sign_agreement(plain, exact) - 0.002);
@@ -148,7 +149,7 @@ TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "
   TuneOptions options;
   options.gradient_accumulate_steps = 2;
   const auto layer = block.layer();
-  RoundingStates states(*layer, test::all_linears(*layer, int_format(4, 32)), options);
+  RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
   states.write_weights();
   model::FusedOps inner;
   QuantOps ops(states, inner);
@@ -170,8 +171,8 @@ TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "
     CHECK(moved == last);  // nothing moves before the last pass
   }
   double loss = 0.0;
-  const auto whole = values_after_one_step(block.layer(), block.data, true, &loss);
-  CHECK(sign_agreement(values_of(*layer, states), whole) > 0.999);
+  const auto whole = values_after_one_step(block.layer(), &block.rope, block.data, true, &loss);
+  CHECK(sign_agreement(values_of(block.view(*layer), states), whole) > 0.999);
 }
 
 }  // namespace autoround::tuner

@@ -69,10 +69,7 @@ TinyBlock::TinyBlock(at::ScalarType compute_type, BlockShape shape, std::uint64_
 
   const auto generator = at::detail::createCPUGenerator(seed);
   add_weights(weights, spec, generator);
-  if (const auto& of_layer = spec.layers.front().attention.rope) {
-    rope = model::make_rope_table(*of_layer, shape.length);
-    data.rope = &rope;
-  }
+  if (const auto& of_layer = spec.layers.front().attention.rope) rope = model::make_rope_table(*of_layer, shape.length);
   data.length = shape.length;
   data.lengths.assign(static_cast<std::size_t>(shape.samples), shape.length);
   data.input = at::randn({shape.samples * shape.length, shape.hidden}, generator).to(dtype);
@@ -85,7 +82,7 @@ std::unique_ptr<model::DecoderLayer> TinyBlock::layer() const {
 
 at::Tensor TinyBlock::reference() const {
   model::AtenOps ops;
-  return run_layer(*layer(), data.input, data.length, 4, data.rope, ops, {});
+  return run_block(view(*layer()), data.input, data.length, 4, ops, {});
 }
 
 quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric) {

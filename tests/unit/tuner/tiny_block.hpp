@@ -47,11 +47,14 @@ struct TinyBlock {
   /// @param customize makes another family's layer of the llama's
   explicit TinyBlock(at::ScalarType dtype = at::kFloat, BlockShape shape = {}, std::uint64_t seed = 1,
                      void (*customize)(model::DecoderSpec&) = nullptr);
-  TinyBlock(const TinyBlock&) = delete;  // data.rope points to rope
+  TinyBlock(const TinyBlock&) = delete;  // views point to rope
   TinyBlock& operator=(const TinyBlock&) = delete;
 
   /// A fresh layer with the original weights.
   std::unique_ptr<model::DecoderLayer> layer() const;
+  /// `layer` as the tuner sees it.
+  DecoderBlock view(model::DecoderLayer& layer) const { return {layer, rope_table()}; }
+  const model::RopeTable* rope_table() const { return rope.cos.defined() ? &rope : nullptr; }
   /// Output of the original layer on data.input.
   at::Tensor reference() const;
 

@@ -1,0 +1,35 @@
+#include "tuner/block.hpp"
+
+#include <gsl/assert>
+#include <utility>
+
+namespace autoround::tuner {
+
+DecoderBlock::DecoderBlock(std::vector<Step> steps) : steps_(std::move(steps)) {
+  Expects(!steps_.empty());
+  name_ = steps_.front().layer->name();
+  if (steps_.size() > 1) name_.append("-").append(std::to_string(steps_.back().layer->index()));
+}
+
+std::vector<model::Projection*> DecoderBlock::projections() const {
+  std::vector<model::Projection*> all;
+  for (const Step& step : steps_) {
+    const auto own = step.layer->projections();
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  return all;
+}
+
+at::Tensor DecoderBlock::prepare(const at::Tensor& x, model::Ops& ops) const {
+  return steps_.front().layer->input_norm(x, ops);
+}
+
+at::Tensor DecoderBlock::forward(const at::Tensor& x, const at::Tensor& prepared, std::int64_t samples,
+                                 model::Ops& ops) const {
+  at::Tensor stream = steps_.front().layer->forward_normed(x, prepared, samples, steps_.front().rope, ops);
+  for (std::size_t i = 1; i < steps_.size(); ++i)
+    stream = steps_[i].layer->forward(stream, samples, steps_[i].rope, ops);
+  return stream;
+}
+
+}  // namespace autoround::tuner
