@@ -8,7 +8,7 @@ namespace autoround::capi {
 const char* kind_name(Kind kind) noexcept {
   constexpr std::array<const char*, kind_count> names = {"error", "context",     "cancel",  "recipe",
                                                          "model", "calibration", "options", "session",
-                                                         "event", "tensor",      "result"};
+                                                         "event", "tensor",      "result",  "layer"};
   return names[static_cast<std::size_t>(kind)];
 }
 

@@ -15,6 +15,7 @@
 #include "base/log.hpp"
 #include "calibration/sample_set.hpp"
 #include "recipe/recipe.hpp"
+#include "session/layer.hpp"
 #include "session/model.hpp"
 #include "session/options.hpp"
 #include "session/result.hpp"
@@ -33,9 +34,10 @@ enum class Kind : std::uint32_t {
   session,
   event,
   tensor,
-  result
+  result,
+  layer
 };
-constexpr std::size_t kind_count = 11;
+constexpr std::size_t kind_count = 12;
 
 const char* kind_name(Kind kind) noexcept;
 std::atomic<std::size_t>& live(Kind kind) noexcept;
@@ -145,6 +147,10 @@ struct autoround_options {
 struct autoround_session {
   autoround::capi::Tag<autoround::capi::Kind::session> tag;
   std::unique_ptr<autoround::session::Session> impl;
+};
+struct autoround_layer {
+  autoround::capi::Tag<autoround::capi::Kind::layer> tag;
+  autoround::session::Layer impl;
 };
 struct autoround_event {
   autoround::capi::Tag<autoround::capi::Kind::event> tag;

@@ -116,6 +116,14 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
   const host::Result result = toy.oneshot();
   const auto tensor =
       host::make<host::Tensor>(autoround_model_tensor, static_cast<const autoround_model*>(m), "model.norm.weight");
+  const auto matrix = host::make<host::Tensor>(autoround_model_tensor, static_cast<const autoround_model*>(m),
+                                               "model.layers.0.mlp.up_proj.weight");
+  const autoround_tensor* const w = matrix.get();
+  const auto layer_owner =
+      host::make<host::Layer>(autoround_layer_new, static_cast<autoround_context*>(nullptr), "x", w,
+                              static_cast<const autoround_tensor*>(nullptr));
+  autoround_layer* const l = layer_owner.get();
+  autoround_layer* layer = nullptr;
   const int64_t ids[] = {1, 2};
   autoround_model* model = nullptr;
   autoround_calibration* data = nullptr;
@@ -193,6 +201,20 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
       {"tensor_copy bytes", [&](auto e) { return autoround_tensor_copy(tensor.get(), nullptr, 128, e); }},
       {"tensor_copy length", [&](auto e) { return autoround_tensor_copy(tensor.get(), bytes, 4, e); }},
       {"tensor_to_dlpack tensor", [&](auto e) { return autoround_tensor_to_dlpack(nullptr, &capsule, e); }},
+      {"tensor_new dtype", [&](auto e) { return autoround_tensor_new(nullptr, ids, 1, bytes, 4, &part, e); }},
+      {"tensor_new sizes", [&](auto e) { return autoround_tensor_new("F32", nullptr, 1, bytes, 4, &part, e); }},
+      {"tensor_new data", [&](auto e) { return autoround_tensor_new("F32", ids, 1, nullptr, 4, &part, e); }},
+      {"tensor_new out", [&](auto e) { return autoround_tensor_new("F32", ids, 1, bytes, 4, nullptr, e); }},
+      {"tensor_from_dlpack managed", [&](auto e) { return autoround_tensor_from_dlpack(nullptr, &part, e); }},
+      {"tensor_from_dlpack out", [&](auto e) { return autoround_tensor_from_dlpack(capsule, nullptr, e); }},
+      {"layer_new name", [&](auto e) { return autoround_layer_new(nullptr, nullptr, w, nullptr, &layer, e); }},
+      {"layer_new weight", [&](auto e) { return autoround_layer_new(nullptr, "x", nullptr, nullptr, &layer, e); }},
+      {"layer_new out", [&](auto e) { return autoround_layer_new(nullptr, "x", w, nullptr, nullptr, e); }},
+      {"layer_add_inputs layer", [&](auto e) { return autoround_layer_add_inputs(nullptr, w, nullptr, e); }},
+      {"layer_add_inputs inputs", [&](auto e) { return autoround_layer_add_inputs(l, nullptr, nullptr, e); }},
+      {"layer_tune layer", [&](auto e) { return autoround_layer_tune(nullptr, r, nullptr, &none, e); }},
+      {"layer_tune recipe", [&](auto e) { return autoround_layer_tune(l, nullptr, nullptr, &none, e); }},
+      {"layer_tune out", [&](auto e) { return autoround_layer_tune(l, r, nullptr, nullptr, e); }},
       {"tensor_to_dlpack out", [&](auto e) { return autoround_tensor_to_dlpack(tensor.get(), nullptr, e); }},
   });
   CHECK(model == nullptr);
@@ -201,6 +223,7 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
   CHECK(none == nullptr);
   CHECK(part == nullptr);
   CHECK(capsule == nullptr);
+  CHECK(layer == nullptr);
   CHECK(text == nullptr);
   CHECK(autoround_session_state(s) == AUTOROUND_STATE_CREATED);
 }

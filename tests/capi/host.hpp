@@ -31,6 +31,7 @@ using Recipe = Handle<autoround_recipe, autoround_recipe_free>;
 using Model = Handle<autoround_model, autoround_model_free>;
 using Calibration = Handle<autoround_calibration, autoround_calibration_free>;
 using Options = Handle<autoround_options, autoround_options_free>;
+using Layer = Handle<autoround_layer, autoround_layer_free>;
 using Session = Handle<autoround_session, autoround_session_free>;
 using Result = Handle<autoround_result, autoround_result_free>;
 using Tensor = Handle<autoround_tensor, autoround_tensor_free>;

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "dlpack.hpp"
 #include "host.hpp"
 
 namespace {
@@ -98,29 +99,6 @@ TEST_CASE("result: report as JSON and as a page that needs nothing else", "[capi
   CHECK(html.find("model.layers.1") != std::string::npos);
   for (const char* outside : {"<script", "http://", "https://", "src="}) CHECK(html.find(outside) == std::string::npos);
 }
-
-// The part of DLPack 1.x that a consumer reads; the library's header only forward-declares it.
-struct DLManagedTensorVersioned {
-  struct {
-    uint32_t major, minor;
-  } version;
-  void* manager;
-  void (*deleter)(DLManagedTensorVersioned*);
-  uint64_t flags;
-  struct {
-    void* data;
-    struct {
-      int32_t type, id;
-    } device;
-    int32_t ndim;
-    struct {
-      uint8_t code, bits;
-      uint16_t lanes;
-    } dtype;
-    int64_t *shape, *strides;
-    uint64_t byte_offset;
-  } tensor;
-};
 
 TEST_CASE("tensor: a DLPack capsule shares the memory and outlives the handle", "[capi][result]") {
   const host::Toy toy;

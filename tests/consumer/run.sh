@@ -27,6 +27,10 @@ for program in quantize stepwise; do
   fi
   grep -q 'group_size' "$work/$program.err"
 done
+cc -std=c99 -Wall -Wextra -Wpedantic -Werror "$source/examples/c/layer.c" "${flags[@]}" -Wl,--no-undefined \
+  -Wl,-rpath,"$(dirname "$library")" -o "$work/layer"
+"$work/layer" 30 | tee "$work/layer.txt"
+awk '/loss/ { exit !($5 < 0.9 * $3) }' "$work/layer.txt" # tuning gains, not only runs
 g++ -std=c++11 -Wall -Werror "$source/tests/consumer/find_package/main.cpp" "${flags[@]}" \
   -Wl,-rpath,"$(dirname "$library")" -o "$work/cxx"
 "$work/cxx" "$work/model"

@@ -76,6 +76,7 @@ typedef struct autoround_model       autoround_model;       /* an opened checkpo
 typedef struct autoround_calibration autoround_calibration; /* token windows to calibrate or measure on */
 typedef struct autoround_options     autoround_options;     /* what the host decides: device, outputs, callback */
 typedef struct autoround_session     autoround_session;     /* one run, step by step */
+typedef struct autoround_layer       autoround_layer;       /* one linear layer of a host with model code of its own */
 typedef struct autoround_event       autoround_event;       /* borrowed: valid inside the callback only */
 typedef struct autoround_tensor      autoround_tensor;
 typedef struct autoround_result      autoround_result;
@@ -226,7 +227,7 @@ AUTOROUND_TRY(autoround_model_open, autoround_context *context, const char *dire
 AUTOROUND_FN(const char *) autoround_model_architecture(const autoround_model *model) AUTOROUND_NOEXCEPT;   /* "LlamaForCausalLM" */
 AUTOROUND_FN(int64_t) autoround_model_parameter_count(const autoround_model *model) AUTOROUND_NOEXCEPT;     /* stored elements */
 AUTOROUND_FN(int64_t) autoround_model_byte_size(const autoround_model *model) AUTOROUND_NOEXCEPT;           /* of all tensors */
-/* Blocks are the decoder layers, tuned one at a time. Since 0.1 */
+/* Blocks are the decoder layers, tuned one at a time unless the recipe's nblocks says otherwise. Since 0.1 */
 AUTOROUND_FN(size_t) autoround_model_block_count(const autoround_model *model) AUTOROUND_NOEXCEPT;
 AUTOROUND_FN(const char *) autoround_model_block_name(const autoround_model *model, size_t block) AUTOROUND_NOEXCEPT;
 /* Modules in named_modules order: what targets and ignores of a recipe match. Since 0.1 */
@@ -336,14 +337,14 @@ AUTOROUND_TRY(autoround_session_initialize, autoround_session *session);
 /* INITIALIZED -> STARTED: input-capture hooks on, outputs reserved, tensors that are not quantized copied.
  * Errors: INVALID_STATE (also: another run writes the same folder, or what is to be resumed was made otherwise), INVALID_ARGUMENT (the folder is not empty), IO. Since 0.1 */
 AUTOROUND_TRY(autoround_session_start, autoround_session *session);
-/* Runs the data to the next decoder layer and captures its inputs and full-precision output. block (may be NULL): its index.
- * DONE after the last. Errors: INVALID_STATE (also: the block before was not tuned), IO, CANCELLED. Since 0.1 */
+/* Runs the data to the next block and captures its inputs and full-precision output. block (may be NULL): the index of its decoder layer, or
+ * of the first of `nblocks` layers that are tuned together (the last block has what is left). DONE after the last. Errors: INVALID_STATE (also: the block before was not tuned), IO, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_next_block, autoround_session *session, size_t *block);
 /* Tunes that block, writes its tensors to every output; a block that is resumed is run with the tensors it has. Errors: INVALID_STATE, IO, NUMERIC, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_sequential_epoch_end, autoround_session *session);
 /* The same for a caller that walks the model itself and names the modules of the part that has just been run. Counts the decoding layers
  * among module_names[0..count): none: nothing to do, OK; one: tunes it, as autoround_session_sequential_epoch_end; N > 1:
- * INVALID_ARGUMENT, "only one decoding layer is expected, found N". module_names may be NULL when count is 0. Since 0.1 */
+ * INVALID_ARGUMENT, "only one decoding layer is expected, found N". With nblocks above 1 it is the layers of one block that are expected. module_names may be NULL when count is 0. Since 0.1 */
 AUTOROUND_TRY(autoround_session_sequential_epoch_end_modules, autoround_session *session, const char *const *module_names, size_t count);
 /* STARTED -> ENDED once every block is tuned: layers outside the blocks are rounded, hooks off. Errors: INVALID_STATE, IO, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_end, autoround_session *session);
@@ -354,9 +355,42 @@ AUTOROUND_FN(void) autoround_session_free(autoround_session *session) AUTOROUND_
 /* All of the above in one call, with the same bytes as the result. data and options as autoround_session_new; out may be NULL. Since 0.1 */
 AUTOROUND_TRY(autoround_oneshot, autoround_model *model, const autoround_recipe *recipe, const autoround_calibration *data, const autoround_options *options, autoround_result **out);
 
+/* ---- layers: for hosts with model code of their own -----------------------------------------------------------------------------
+ * No checkpoint, no tokenizer: the host gives the weight of a linear layer and what came into it while it ran its model, and gets codes
+ * and scales. The tuner is that of a session; the loss is that of the layer's own output.
+ *
+ *     autoround_tensor_new("BF16", (const int64_t[]){4096, 4096}, 2, weight, 4096 * 4096 * 2, &w, &error);
+ *     autoround_layer_new(NULL, "model.layers.0.self_attn.q_proj", w, NULL, &layer, &error);
+ *     autoround_layer_add_inputs(layer, x, NULL, &error);                            once for each text that ran through the model
+ *     autoround_layer_tune(layer, recipe, NULL, &result, &error);
+ *     autoround_result_layer_tensor(result, 0, "qweight", &codes, &error);
+ */
+
+/* weight: [out, in]; bias: [out], or NULL. F32, F16 or BF16, finite. name: what targets and ignores of recipes match; never "". Shares the
+ * memory of the tensors, whose handles may be freed. context may be NULL.
+ * Errors: INVALID_ARGUMENT (name, shape), UNSUPPORTED (element type), NUMERIC (NaN or infinity, with its place); subject = name. Since 0.1 */
+AUTOROUND_TRY(autoround_layer_new, autoround_context *context, const char *name, const autoround_tensor *weight, const autoround_tensor *bias, autoround_layer **out);
+/* inputs: [tokens, in], one sample, or [samples, tokens, in]. A minibatch is batch_size samples; shorter samples are padded and masked.
+ * targets: the outputs wanted for them, [tokens, out] or [samples, tokens, out], for all samples or for none; NULL: what the full-precision
+ * layer makes of the inputs. Given where the inputs come from a model whose earlier layers are quantized already and the targets
+ * from the one that is not. Types and memory as for autoround_layer_new; may be called several times; a call that fails adds nothing.
+ * Errors: as autoround_layer_new. Since 0.1 */
+AUTOROUND_TRY(autoround_layer_add_inputs, autoround_layer *layer, const autoround_tensor *inputs, const autoround_tensor *targets);
+AUTOROUND_FN(size_t) autoround_layer_sample_count(const autoround_layer *layer) AUTOROUND_NOEXCEPT;
+AUTOROUND_FN(int64_t) autoround_layer_token_count(const autoround_layer *layer) AUTOROUND_NOEXCEPT;      /* without padding */
+/* Tunes the layer with the scheme that the recipe gives a Linear of its name (targets of other names are of other layers). What a recipe
+ * says of a whole model does not apply: nsamples, seqlen, nblocks, enable_quanted_input. iters 0 rounds to nearest and needs no inputs.
+ * options may be NULL; output directories are refused. Events are those of one block, number 0, without BLOCK_INPUTS. The layer
+ * stays as it is and may be tuned again, with another recipe, or in several threads at once. The result has one block and one layer.
+ * Errors: INVALID_ARGUMENT (the recipe breaks a rule or leaves the layer alone, columns that a group size does not divide, no inputs, more
+ * memory than the limit), UNSUPPORTED, NUMERIC, CANCELLED. Since 0.1 */
+AUTOROUND_TRY(autoround_layer_tune, const autoround_layer *layer, const autoround_recipe *recipe, const autoround_options *options, autoround_result **out);
+AUTOROUND_FN(void) autoround_layer_free(autoround_layer *layer) AUTOROUND_NOEXCEPT;
+
 /* ---- results and tensors ---------------------------------------------------------------------------------------------------------
  * A result holds statistics, and tensors only when the run had no output directory. */
 
+/* Blocks as they were tuned: with nblocks above 1 each is several decoder layers, "model.layers.0-1". Since 0.1 */
 AUTOROUND_FN(size_t) autoround_result_block_count(const autoround_result *result) AUTOROUND_NOEXCEPT;
 AUTOROUND_FN(const char *) autoround_result_block_name(const autoround_result *result, size_t block) AUTOROUND_NOEXCEPT;
 /* Mean squared error of the block over all samples, real tokens only: rounded to nearest, and tuned. NaN without data. Since 0.1 */
@@ -384,6 +418,13 @@ AUTOROUND_TRY(autoround_result_report_html, const autoround_result *result, char
 AUTOROUND_FN(void) autoround_result_free(autoround_result *result) AUTOROUND_NOEXCEPT;
 
 /* Tensors are contiguous, C order. The memory lives as long as a handle or DLPack capsule of it. Since 0.1 */
+/* A copy of `length` bytes at data: elements of dtype, "F32", "BF16" ..., in C order. sizes may be NULL when rank is 0, data when length is 0.
+ * Errors: INVALID_ARGUMENT (an unknown dtype, a negative size, a length that is not that of the tensor), UNSUPPORTED. Since 0.1 */
+AUTOROUND_TRY(autoround_tensor_new, const char *dtype, const int64_t *sizes, size_t rank, const void *data, size_t length, autoround_tensor **out);
+/* Takes over a DLPack 1.x capsule in host memory: shares its memory, which must not change any more, and calls its deleter when nothing
+ * uses it. A tensor that is not contiguous is copied instead. On failure the capsule stays the caller's.
+ * Errors: UNSUPPORTED (version, device, element type, negative strides), INVALID_ARGUMENT. Since 0.1 */
+AUTOROUND_TRY(autoround_tensor_from_dlpack, struct DLManagedTensorVersioned *managed, autoround_tensor **out);
 AUTOROUND_FN(const char *) autoround_tensor_dtype(const autoround_tensor *tensor) AUTOROUND_NOEXCEPT;     /* safetensors spelling: "I32", "F16", "BF16" */
 AUTOROUND_FN(size_t) autoround_tensor_rank(const autoround_tensor *tensor) AUTOROUND_NOEXCEPT;
 AUTOROUND_FN(int64_t) autoround_tensor_size(const autoround_tensor *tensor, size_t dim) AUTOROUND_NOEXCEPT;
