@@ -1,4 +1,4 @@
-//! `quantize.rs` and `examples/c/quantize.c` print the same lines, write the same bytes and fail alike.
+//! Each program and the one in `examples/c` print the same lines, write the same bytes and fail alike.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use autoround_toy::{Toy, contents};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-fn compile_c(toy: &Toy) -> PathBuf {
+fn compile_c(toy: &Toy, name: &str) -> PathBuf {
     let library = option_env!("AUTOROUND_LIBDIR").unwrap_or("/usr/lib");
-    let program = toy.path("quantize");
+    let program = toy.path(name);
     let compiler = std::env::var("CC").unwrap_or("cc".to_owned());
     let status = Command::new(compiler)
-        .arg(Path::new(ROOT).join("examples/c/quantize.c"))
+        .arg(Path::new(ROOT).join(format!("examples/c/{name}.c")))
         .arg("-I")
         .arg(Path::new(ROOT).join("capi/include"))
         .arg(format!("-L{library}"))
@@ -42,7 +42,7 @@ fn same_figures_same_bytes_same_errors() {
     let toy = Toy::new();
     toy.jsonl();
     let (c, rust) = (
-        compile_c(&toy),
+        compile_c(&toy, "quantize"),
         PathBuf::from(env!("CARGO_BIN_EXE_quantize")),
     );
 
@@ -66,4 +66,28 @@ fn same_figures_same_bytes_same_errors() {
     );
     assert_eq!(rust_said.status.code(), Some(1));
     assert_eq!(rust_said, c_said);
+}
+
+#[test]
+fn a_layer_is_tuned_alike() {
+    let toy = Toy::new();
+    let run = |program: &Path, iters: &str| {
+        let output = Command::new(program).arg(iters).output();
+        output.expect("a program that runs")
+    };
+    let (c, rust) = (
+        compile_c(&toy, "layer"),
+        PathBuf::from(env!("CARGO_BIN_EXE_layer")),
+    );
+    let said = run(&rust, "30");
+    let lines = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        lines.starts_with("mlp.up_proj: loss 0.") && lines.lines().count() == 2,
+        "{said:?}"
+    );
+    assert_eq!(said, run(&c, "30"));
+
+    let said = run(&rust, "-1");
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(said, run(&c, "-1"));
 }

@@ -123,6 +123,14 @@ unsafe extern "C" {
     pub fn autoround_session_free(session: *mut autoround_session);
     pub fn autoround_oneshot(model: *mut autoround_model, recipe: *const autoround_recipe, data: *const autoround_calibration, options: *const autoround_options, out: *mut *mut autoround_result, error: *mut *mut autoround_error) -> autoround_status;
 
+    // layers
+    pub fn autoround_layer_new(context: *mut autoround_context, name: *const c_char, weight: *const autoround_tensor, bias: *const autoround_tensor, out: *mut *mut autoround_layer, error: *mut *mut autoround_error) -> autoround_status;
+    pub fn autoround_layer_add_inputs(layer: *mut autoround_layer, inputs: *const autoround_tensor, targets: *const autoround_tensor, error: *mut *mut autoround_error) -> autoround_status;
+    pub fn autoround_layer_sample_count(layer: *const autoround_layer) -> usize;
+    pub fn autoround_layer_token_count(layer: *const autoround_layer) -> i64;
+    pub fn autoround_layer_tune(layer: *const autoround_layer, recipe: *const autoround_recipe, options: *const autoround_options, out: *mut *mut autoround_result, error: *mut *mut autoround_error) -> autoround_status;
+    pub fn autoround_layer_free(layer: *mut autoround_layer);
+
     // results and tensors
     pub fn autoround_result_block_count(result: *const autoround_result) -> usize;
     pub fn autoround_result_block_name(result: *const autoround_result, block: usize) -> *const c_char;
@@ -140,6 +148,8 @@ unsafe extern "C" {
     pub fn autoround_result_report(result: *const autoround_result, out: *mut *mut c_char, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_result_report_html(result: *const autoround_result, out: *mut *mut c_char, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_result_free(result: *mut autoround_result);
+    pub fn autoround_tensor_new(dtype: *const c_char, sizes: *const i64, rank: usize, data: *const c_void, length: usize, out: *mut *mut autoround_tensor, error: *mut *mut autoround_error) -> autoround_status;
+    pub fn autoround_tensor_from_dlpack(managed: *mut DLManagedTensorVersioned, out: *mut *mut autoround_tensor, error: *mut *mut autoround_error) -> autoround_status;
     pub fn autoround_tensor_dtype(tensor: *const autoround_tensor) -> *const c_char;
     pub fn autoround_tensor_rank(tensor: *const autoround_tensor) -> usize;
     pub fn autoround_tensor_size(tensor: *const autoround_tensor, dim: usize) -> i64;

@@ -42,6 +42,8 @@ opaque! {
     autoround_options;
     /// One run, step by step.
     autoround_session;
+    /// One linear layer of a host with model code of its own.
+    autoround_layer;
     /// Borrowed: valid inside the callback only.
     autoround_event;
     /// Contiguous numbers with a shape.

@@ -32,6 +32,7 @@ freed_by! {
     sys::autoround_calibration => autoround_calibration_free;
     sys::autoround_options => autoround_options_free;
     sys::autoround_session => autoround_session_free;
+    sys::autoround_layer => autoround_layer_free;
     sys::autoround_tensor => autoround_tensor_free;
     sys::autoround_result => autoround_result_free;
     c_char => autoround_string_free;

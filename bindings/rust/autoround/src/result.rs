@@ -11,7 +11,7 @@ use crate::{Result, Tensor, sys};
 pub struct RunResult(pub(crate) Handle<sys::autoround_result>);
 
 impl RunResult {
-    /// The decoder layers that were tuned.
+    /// What was tuned together: decoder layers one by one, or as many as the recipe's `nblocks` says; a [`Linear`](crate::Linear).
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = Block<'_>> {
         (0..unsafe { sys::autoround_result_block_count(self.as_ptr()) }).map(|index| Block { result: self, index })
     }
@@ -56,7 +56,7 @@ pub struct Block<'r> {
 }
 
 impl<'r> Block<'r> {
-    /// `"model.layers.3"`.
+    /// `"model.layers.3"`; of several layers `"model.layers.2-3"`.
     pub fn name(&self) -> &'r str {
         unsafe { borrowed_text(sys::autoround_result_block_name(self.result.as_ptr(), self.index)) }
     }
@@ -86,20 +86,20 @@ impl<'r> Block<'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {
-    /// U8 of shape out, in: integers from 0 to 2^bits - 1, or the bits of floating-point numbers.
+    /// U8 of shape out, in: codes from 0 to 2^bits - 1, or the bits of floating-point numbers.
     Qweight,
     /// Of shape out, groups; of blocks in FP8_BLOCK; F8_E4M3 in NVFP4 and U8 exponents in MX formats.
     Scales,
-    /// U8 of the shape of the scales; asymmetric schemes only.
+    /// U8 of the shape of the scales; asymmetric integers only.
     ZeroPoints,
-    /// F32 of one element, a divisor of the scales; NVFP4 only.
-    GlobalScale,
-    /// Of one element: the scale of the layer's inputs where calibration found one.
-    InputScale,
-    /// F32 of one element, as GlobalScale for inputs; NVFP4 only.
-    InputGlobalScale,
     /// F32 of shape out, in: dequantized as loaders do, rounded to the type of the scales.
     Weight,
+    /// F32 of one element, the divisor of NVFP4 scales.
+    GlobalScale,
+    /// The scale of a quantized input, of one element; static ones only.
+    InputScale,
+    /// F32 of one element, the divisor of the scales of NVFP4 inputs.
+    InputGlobalScale,
 }
 
 impl Part {
@@ -108,10 +108,10 @@ impl Part {
             Self::Qweight => c"qweight",
             Self::Scales => c"scales",
             Self::ZeroPoints => c"zero_points",
+            Self::Weight => c"weight",
             Self::GlobalScale => c"global_scale",
             Self::InputScale => c"input_scale",
             Self::InputGlobalScale => c"input_global_scale",
-            Self::Weight => c"weight",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ptr::{NonNull, null_mut};
 use std::slice;
 
-use crate::call::{borrowed_text, check};
+use crate::call::{borrowed_text, c_text, check, create};
 use crate::handle::Handle;
 use crate::{Result, sys};
 
@@ -21,6 +21,43 @@ use crate::{Result, sys};
 pub struct Tensor(pub(crate) Handle<sys::autoround_tensor>);
 
 impl Tensor {
+    /// A copy of `bytes`: elements of `dtype` in the machine's byte order, last dimension fastest.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::Code::InvalidArgument): an unknown `dtype`, or another number of bytes than `shape` says;
+    /// [`Unsupported`](crate::Code::Unsupported): elements that cannot be computed with.
+    pub fn new(dtype: &str, shape: &[usize], bytes: &[u8]) -> Result<Self> {
+        let dtype = c_text(dtype, "dtype")?;
+        let sizes: Vec<_> = shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        let (data, length) = (bytes.as_ptr().cast(), bytes.len());
+        create(|out, error| unsafe {
+            sys::autoround_tensor_new(dtype.as_ptr(), sizes.as_ptr(), sizes.len(), data, length, out, error)
+        })
+        .map(Self)
+    }
+
+    /// A copy of `values`, last dimension fastest.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::Code::InvalidArgument): another number of values than `shape` says.
+    pub fn from_f32(shape: &[usize], values: &[f32]) -> Result<Self> {
+        let bytes = unsafe { slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) };
+        Self::new("F32", shape, bytes)
+    }
+
+    /// Takes over a DLPack 1.x capsule in host memory and calls its deleter when nothing uses it any more. On an error the capsule stays
+    /// the caller's.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::Code::Unsupported): version, device, element type or negative strides;
+    /// [`InvalidArgument`](crate::Code::InvalidArgument): sizes or data that there cannot be.
+    ///
+    /// # Safety
+    /// The capsule is valid, its memory does not change from now on, and its deleter may be called in any thread.
+    pub unsafe fn from_dlpack(capsule: NonNull<sys::DLManagedTensorVersioned>) -> Result<Self> {
+        create(|out, error| unsafe { sys::autoround_tensor_from_dlpack(capsule.as_ptr(), out, error) }).map(Self)
+    }
+
     /// As safetensors spells it: `"U8"`, `"BF16"`, `"F16"`, `"F32"`, ...
     pub fn dtype(&self) -> &str {
         unsafe { borrowed_text(sys::autoround_tensor_dtype(self.as_ptr())) }
@@ -67,7 +104,7 @@ impl Tensor {
         Ok(NonNull::new(capsule).expect("success comes with a capsule"))
     }
 
-    fn as_ptr(&self) -> *mut sys::autoround_tensor {
+    pub(crate) fn as_ptr(&self) -> *mut sys::autoround_tensor {
         self.0.as_ptr()
     }
 }
