@@ -31,7 +31,7 @@ Json scheme_json(const quant::WeightFormat& format) {
 
 /// What readers would take for quantized but is not: the linear layers of the blocks.
 bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module) {
-  return is_linear(module) && plan.formats.count(module.name) == 0;
+  return reads_as_linear(module) && plan.formats.count(module.name) == 0;
 }
 
 /// "model.layers", the folder of the decoder layers.
@@ -58,6 +58,11 @@ std::string exact_pattern(const char* sign, const recipe::ModuleInfo& module) {
   pattern.append("^");
   if (module.fused_with.empty()) return pattern.append(escaped(module.name)).append("$");
   const std::string_view name = module.name;
+  if (module.fused_with == recipe::fused_experts) {
+    const std::size_t expert = name.rfind('.', name.rfind('.') - 1);  // "...experts" before ".3.up_proj"
+    pattern.append(escaped(name.substr(0, expert))).append("(").append(escaped(name.substr(expert)));
+    return pattern.append(")?$");
+  }
   const std::size_t last = name.rfind('.') + 1;
   pattern.append(escaped(name.substr(0, last))).append("(").append(escaped(name.substr(last)));
   return pattern.append("|").append(module.fused_with).append("_proj)$");

@@ -142,7 +142,7 @@ std::vector<std::string> ignored_modules(const ExportPlan& plan) {
   for (const auto& module : plan.modules) {
     known.insert(module.name + ".weight");
     if (quantized(module)) continue;
-    if (!is_linear(module) && !(embeddings_too && is_embedding(module))) continue;
+    if (!reads_as_linear(module) && !(embeddings_too && is_embedding(module))) continue;
     ignored.push_back(module.name);
     if (!module.alias.empty()) ignored.push_back(module.alias);
   }

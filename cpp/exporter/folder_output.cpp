@@ -39,6 +39,12 @@ bool is_quantized(const ExportPlan& plan, const recipe::ModuleInfo* module) {
 bool is_linear(const recipe::ModuleInfo& module) { return has_class(module, "Linear"); }
 bool is_embedding(const recipe::ModuleInfo& module) { return has_class(module, "Embedding"); }
 
+bool reads_as_linear(const recipe::ModuleInfo& module) {
+  const std::string& name = module.class_name;
+  return is_linear(module) || name.ends_with("Router") || name.ends_with("Gate") ||
+         has_class(module, recipe::fused_experts_class);
+}
+
 std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan) {
   std::vector<QuantizedModule> modules;
   for (const auto& entry : plan.assignment.linears) {

@@ -15,6 +15,8 @@ namespace autoround::exporter {
 
 bool is_linear(const recipe::ModuleInfo& module);
 bool is_embedding(const recipe::ModuleInfo& module);
+/// Linear layers, and what readers take for one: routers, the gate of a shared expert, experts that are one tensor.
+bool reads_as_linear(const recipe::ModuleInfo& module);
 
 /// The scheme of every quantized module and where it came from, in module order.
 struct QuantizedModule {

@@ -1,5 +1,6 @@
 #include "exporter/folder_rules.hpp"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -8,6 +9,8 @@
 namespace autoround::exporter {
 
 namespace {
+
+constexpr std::size_t kMostNamed = 8;  // of hundreds of experts these say enough
 
 std::string number_text(quant::Number number, int bits) {
   switch (number) {
@@ -71,7 +74,7 @@ void check_group_sizes(const std::vector<QuantizedModule>& modules, Offences& of
   }
 }
 
-// vLLM runs q, k, v and gate, up as one matrix each, which has one scheme.
+// vLLM runs q, k, v and gate, up as one matrix each, and all experts of a layer in one kernel, which has one scheme.
 void check_fused(const ExportPlan& plan, Offences& offences) {
   using Position = std::pair<std::int64_t, std::string>;
   std::vector<std::pair<Position, std::vector<const recipe::ModuleInfo*>>> sets;
@@ -81,21 +84,27 @@ void check_fused(const ExportPlan& plan, Offences& offences) {
     if (sets.empty() || sets.back().first != position) sets.push_back({position, {}});
     sets.back().second.push_back(&module);
   }
-  const auto text = [&](const recipe::ModuleInfo& module) {
+  const auto format_of = [&](const recipe::ModuleInfo& module) {
     const auto found = plan.formats.find(module.name);
-    return "`" + module.name + "` (" + (found == plan.formats.end() ? "not quantized" : describe(found->second)) + ")";
+    return found == plan.formats.end() ? nullptr : &found->second;
+  };
+  const auto text = [&](const recipe::ModuleInfo& module) {
+    const quant::WeightFormat* format = format_of(module);
+    return "`" + module.name + "` (" + (format == nullptr ? "not quantized" : describe(*format)) + ")";
   };
   for (const auto& [position, modules] : sets) {
-    const auto first = plan.formats.find(modules.front()->name);
-    bool equal = true;
-    Offences members;
+    const quant::WeightFormat* first = format_of(*modules.front());
+    Offences others;
     for (const auto* module : modules) {
-      const auto format = plan.formats.find(module->name);
-      const bool quantized = format != plan.formats.end(), first_quantized = first != plan.formats.end();
-      equal = equal && quantized == first_quantized && (!quantized || same_scheme(format->second, first->second));
-      members.push_back(text(*module));
+      const quant::WeightFormat* format = format_of(*module);
+      const bool equal = (format == nullptr) == (first == nullptr) && (first == nullptr || same_scheme(*format, *first));
+      if (!equal) others.push_back(text(*module));
     }
-    if (!equal) offences.push_back("readers fuse " + join(members, ", ") + ", which need one scheme");
+    if (others.empty()) continue;
+    const std::size_t more = others.size() - std::min(others.size(), kMostNamed);
+    others.resize(others.size() - more);
+    offences.push_back("readers fuse " + text(*modules.front()) + " with " + join(others, ", ") +
+                       (more == 0 ? "" : " and " + std::to_string(more) + " more") + ", which need one scheme");
   }
 }
 

@@ -65,7 +65,10 @@ at::Tensor AtenOps::layer_norm(const at::Tensor& x, const at::Tensor& weight, co
 
 at::Tensor AtenOps::gated_activation(const at::Tensor& gate_up, Activation kind) {
   const std::int64_t width = gate_up.size(-1) / 2;
-  return activation(gate_up.narrow(-1, 0, width), kind) * gate_up.narrow(-1, width, width);
+  const at::Tensor gate = gate_up.narrow(-1, 0, width), up = gate_up.narrow(-1, width, width);
+  if (kind != Activation::clamped_swiglu) return activation(gate, kind) * up;
+  const at::Tensor bounded = gate.clamp_max(7.0);
+  return (up.clamp(-7.0, 7.0) + 1.0) * (bounded * at::sigmoid(bounded * 1.702));
 }
 
 at::Tensor AtenOps::activation(const at::Tensor& x, Activation kind) {
@@ -78,6 +81,8 @@ at::Tensor AtenOps::activation(const at::Tensor& x, Activation kind) {
       return at::gelu(x, "tanh");
     case Activation::relu:
       return at::relu(x);
+    case Activation::clamped_swiglu:
+      break;  // has no form without a gate
   }
   fail(Code::internal, "activation", "an activation has no implementation");
 }
@@ -114,7 +119,11 @@ at::Tensor AtenOps::attention(const AttentionInput& input) {
     if (spec.softcap > 0.0) scores = (scores / spec.softcap).tanh() * spec.softcap;
     scores = scores.masked_fill(hidden_keys(begin, queries, first_key, keys, spec.window),
                                 -std::numeric_limits<double>::infinity());
-    const at::Tensor probabilities = scores.softmax(-1).to(input.qkv.scalar_type());
+    if (spec.sinks) {
+      const at::Tensor sinks = input.sinks.to(at::kFloat).view({1, spec.kv_heads, group, 1, 1});
+      scores = at::cat({scores, sinks.expand({batch, spec.kv_heads, group, queries, 1})}, -1);
+    }
+    const at::Tensor probabilities = scores.softmax(-1).narrow(-1, 0, keys).to(input.qkv.scalar_type());
     blocks.push_back(at::matmul(probabilities, values.narrow(3, first_key, keys)));
   }
   const at::Tensor output = blocks.size() == 1 ? blocks.front() : at::cat(blocks, 3);

@@ -42,9 +42,19 @@ Attention Attention::load(const DecoderSpec& spec, const AttentionSpec& attentio
 
   Attention loaded;
   loaded.spec_ = attention;
-  loaded.qkv_ = load_projection(weights, attention.fused_qkv ? fused : split, spec.hidden_size, attention.qkv_bias, dtype);
-  loaded.out_ = load_projection(weights, {{.name = prefix + names.out, .rows = spec.hidden_size}}, query,
+  if (attention.latent) {
+    loaded.latent_ = LatentAttention::load(attention, prefix, spec.hidden_size, weights, dtype);
+  } else {
+    loaded.qkv_ =
+        load_projection(weights, attention.fused_qkv ? fused : split, spec.hidden_size, attention.qkv_bias, dtype);
+  }
+  const std::int64_t values = attention.latent ? attention.heads * attention.latent->value_dim : query;
+  loaded.out_ = load_projection(weights, {{.name = prefix + names.out, .rows = spec.hidden_size}}, values,
                                 attention.out_bias, dtype);
+  if (attention.sinks) {
+    loaded.sinks_ = at::empty({attention.heads}, dtype);
+    weights.load_into(prefix + "sinks", loaded.sinks_);
+  }
   if (attention.qk_norm == QkNorm::none) return loaded;
   const auto load_norm = [&](const std::string& name, std::int64_t heads) {
     return Norm::load(spec, prefix + name, qk_norm_shape(attention.qk_norm, heads, attention.head_dim), weights, dtype);
@@ -57,15 +67,22 @@ Attention Attention::load(const DecoderSpec& spec, const AttentionSpec& attentio
   return loaded;
 }
 
+std::vector<Projection*> Attention::projections() {
+  std::vector<Projection*> all = latent_ ? latent_->projections() : std::vector<Projection*>{&qkv_};
+  all.push_back(&out_);
+  return all;
+}
+
 at::Tensor Attention::forward(const at::Tensor& normed, std::int64_t batch, const RopeTable* rope, Ops& ops) const {
-  const at::Tensor qkv = ops.linear(qkv_, normed);
-  AttentionInput input{.qkv = prepare_heads(qkv, ops), .batch = batch, .spec = &spec_, .rope = rope};
+  const at::Tensor heads = latent_ ? latent_->qkv(normed, ops) : prepare_heads(ops.linear(qkv_, normed), ops);
+  AttentionInput input{.qkv = heads, .batch = batch, .spec = &spec_, .rope = rope, .sinks = sinks_};
   if (norm_in_kernel_) {
     input.q_norm = q_norm_.weight();
     input.k_norm = k_norm_.weight();
     input.norm_eps = q_norm_.eps();
   }
-  return ops.linear(out_, ops.attention(input));
+  const at::Tensor attended = ops.attention(input);
+  return ops.linear(out_, latent_ ? latent_->values(attended) : attended);
 }
 
 /// qkv as the checkpoint orders it -> as attention takes it, with everything done that attention does not do itself.

@@ -1,9 +1,11 @@
 // The attention branch of a decoder layer: projections, norms of q and k, rope, attention.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "model/latent_attention.hpp"
 #include "model/norm.hpp"
 #include "model/projection.hpp"
 
@@ -19,7 +21,7 @@ class Attention {
   static Attention load(const DecoderSpec& spec, const AttentionSpec& attention, const std::string& layer,
                         const WeightSource& weights, at::ScalarType dtype);
 
-  std::vector<Projection*> projections() { return {&qkv_, &out_}; }
+  std::vector<Projection*> projections();
 
   /// normed: [B*S, H] -> [B*S, H], before any norm of the output
   at::Tensor forward(const at::Tensor& normed, std::int64_t batch, const RopeTable* rope, Ops& ops) const;
@@ -30,7 +32,9 @@ class Attention {
   AttentionSpec spec_;
   bool norm_in_kernel_ = false;
   Projection qkv_, out_;
+  std::unique_ptr<LatentAttention> latent_;  // instead of qkv_
   Norm q_norm_, k_norm_;
+  at::Tensor sinks_;
 };
 
 }  // namespace autoround::model

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <new>
 
 namespace autoround::model {
@@ -17,17 +18,29 @@ at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype) {
   return at::from_blob(memory, sizes, [length](void* mapped) { ::munmap(mapped, length); }, dtype);
 }
 
+namespace {
+
+/// Sizes that are nearly alike share memory: what experts need varies with the tokens that go to them.
+std::size_t rounded_up(std::size_t bytes) {
+  const std::size_t step = std::max<std::size_t>(1, std::bit_floor(bytes) / 8);
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
 at::Tensor BufferPool::take(at::IntArrayRef sizes, at::ScalarType dtype) {
   const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
+  const c10::Storage* best = nullptr;
   for (const auto& storage : storages_) {
-    // Equal sizes only: an iteration asks for the same few sizes again and again.
-    if (storage.use_count() == 1 && storage.nbytes() == bytes) {
-      return at::empty({0}, dtype).set_(storage, 0, sizes);
-    }
+    // Close sizes only: an iteration asks for the same few sizes, or about the same, again and again.
+    const bool fits = storage.nbytes() >= bytes && storage.nbytes() - bytes <= bytes / 4;
+    if (fits && storage.use_count() == 1 && (best == nullptr || storage.nbytes() < best->nbytes())) best = &storage;
   }
-  at::Tensor fresh = mapped_tensor(sizes, dtype);
-  storages_.push_back(fresh.storage());
-  return fresh;
+  if (best == nullptr) {
+    storages_.push_back(mapped_tensor({static_cast<std::int64_t>(rounded_up(bytes))}, at::kByte).storage());
+    best = &storages_.back();
+  }
+  return at::empty({0}, dtype).set_(*best, 0, sizes);
 }
 
 }  // namespace autoround::model

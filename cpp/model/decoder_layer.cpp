@@ -13,7 +13,11 @@ std::unique_ptr<DecoderLayer> DecoderLayer::load(const DecoderSpec& spec, std::s
   layer->index_ = index;
   layer->spec_ = spec.layers.at(index);
   layer->attention_ = Attention::load(spec, layer->spec_.attention, layer->name_, weights, dtype);
-  layer->mlp_ = Mlp::load(spec, layer->spec_.mlp, layer->name_, weights, dtype);
+  const MlpSpec& mlp = layer->spec_.mlp;
+  if (const auto& experts = layer->spec_.experts)
+    layer->experts_ = Experts::load(*experts, mlp, layer->name_, spec.hidden_size, weights, dtype);
+  else
+    layer->mlp_ = Mlp::load(spec, mlp, layer->name_, weights, dtype);
 
   const auto norm = [&](const std::string& name) {
     return Norm::load(spec, name.empty() ? name : layer->name_ + "." + name, {spec.hidden_size}, weights, dtype);
@@ -27,7 +31,7 @@ std::unique_ptr<DecoderLayer> DecoderLayer::load(const DecoderSpec& spec, std::s
 
 std::vector<Projection*> DecoderLayer::projections() {
   std::vector<Projection*> all = attention_.projections();
-  for (Projection* projection : mlp_.projections()) all.push_back(projection);
+  for (Projection* projection : experts_ ? experts_->projections() : mlp_.projections()) all.push_back(projection);
   return all;
 }
 
@@ -44,7 +48,7 @@ at::Tensor DecoderLayer::forward_normed(const at::Tensor& x, const at::Tensor& n
   };
   const at::Tensor attention = scaled(attention_norms_.output(attention_.forward(normed, batch, rope, ops), ops));
   const auto feed_forward = [&](const at::Tensor& input) {
-    return scaled(mlp_norms_.output(mlp_.forward(input, ops), ops));
+    return scaled(mlp_norms_.output(experts_ ? experts_->forward(input, ops) : mlp_.forward(input, ops), ops));
   };
   if (spec_.parallel) return x + attention + feed_forward(mlp_norms_.input ? mlp_norms_.input(x, ops) : normed);
 

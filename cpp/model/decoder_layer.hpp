@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/attention.hpp"
+#include "model/experts.hpp"
 #include "model/mlp.hpp"
 #include "model/norm.hpp"
 #include "model/spec.hpp"
@@ -23,7 +24,8 @@ class DecoderLayer {
 
   const std::string& name() const noexcept { return name_; }
   std::size_t index() const noexcept { return index_; }
-  /// All projections in forward order (qkv, o, gate_up, down, or what the family has of them). Weights may be replaced by the tuner.
+  /// All projections in forward order (qkv, o, gate_up, down, or what the family has of them; with experts the last two
+  /// of each). Weights may be replaced by the tuner.
   std::vector<Projection*> projections();
 
   /// x: [B*S, H] -> [B*S, H]. `rope` is the table for at least S positions, null when the layer has no rope.
@@ -45,6 +47,7 @@ class DecoderLayer {
   LayerSpec spec_;
   Attention attention_;
   Mlp mlp_;
+  std::unique_ptr<Experts> experts_;  // instead of mlp_
   BranchNorms attention_norms_, mlp_norms_;
 };
 

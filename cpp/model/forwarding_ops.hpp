@@ -27,6 +27,9 @@ class ForwardingOps : public Ops {
   at::Tensor activation(const at::Tensor& x, Activation activation) override {
     return inner_.activation(x, activation);
   }
+  void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
+    inner_.routed(layer, experts, count);
+  }
 
  protected:
   Ops& inner() noexcept { return inner_; }

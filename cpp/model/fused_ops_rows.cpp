@@ -120,6 +120,7 @@ const kernels::GatedKernels* gated_kernels(const at::Tensor& x, Activation activ
     case Activation::relu:
       return &rows.relu;
     case Activation::gelu:
+    case Activation::clamped_swiglu:
       return nullptr;
   }
   return nullptr;

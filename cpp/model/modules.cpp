@@ -94,9 +94,6 @@ class ModuleList {
     module.weight = embedding;
   }
 
-  std::vector<ModuleInfo> take() { return std::move(modules_); }
-
- private:
   void require(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
     const TensorInfo* found = checkpoint_.find(tensor);
     if (!found)
@@ -105,6 +102,9 @@ class ModuleList {
     require_shape(tensor, found->shape, shape);
   }
 
+  std::vector<ModuleInfo> take() { return std::move(modules_); }
+
+ private:
   const DecoderSpec& spec_;
   const Checkpoint& checkpoint_;
   bool quantized_;
@@ -112,31 +112,55 @@ class ModuleList {
   std::vector<ModuleInfo> modules_;
 };
 
+/// What leads to queries, keys and values. `prefix` ends in a dot.
+void add_latents(ModuleList& modules, const DecoderSpec& spec, const AttentionSpec& attention,
+                 const std::string& prefix) {
+  const LatentSpec& latent = *attention.latent;
+  const std::int64_t hidden = spec.hidden_size, query = attention.heads * (latent.nope_dim + latent.rope_dim);
+  const bool reduced = latent.q_rank > 0;
+  const std::string fused = reduced ? "fused_qkv_a" : "";
+  if (reduced) {
+    modules.add_linear(prefix + "q_a_proj", latent.q_rank, hidden, latent.bias, fused);
+    modules.add_weighted(prefix + "q_a_layernorm", spec.norm_class, {latent.q_rank});
+    modules.add_linear(prefix + "q_b_proj", query, latent.q_rank, /*bias=*/false);
+  } else {
+    modules.add_linear(prefix + "q_proj", query, hidden, /*bias=*/false);
+  }
+  modules.add_linear(prefix + "kv_a_proj_with_mqa", latent.kv_rank + latent.rope_dim, hidden, latent.bias, fused);
+  modules.add_weighted(prefix + "kv_a_layernorm", spec.norm_class, {latent.kv_rank});
+  modules.add_linear(prefix + "kv_b_proj", attention.heads * (latent.nope_dim + latent.value_dim), latent.kv_rank,
+                     /*bias=*/false);
+}
+
 void add_attention(ModuleList& modules, const DecoderSpec& spec, const AttentionSpec& attention,
                    const std::string& name) {
   const LayerNames& names = spec.names;
   const std::int64_t hidden = spec.hidden_size;
   const std::int64_t query = attention.heads * attention.head_dim, key = attention.kv_heads * attention.head_dim;
   const std::string prefix = name + ".";
+  std::int64_t values = query;
   modules.add(name, spec.attention_class);
-  if (attention.fused_qkv) {
+  if (attention.latent) {
+    add_latents(modules, spec, attention, prefix);
+    values = attention.heads * attention.latent->value_dim;
+  } else if (attention.fused_qkv) {
     modules.add_linear(prefix + names.qkv, query + 2 * key, hidden, attention.qkv_bias);
   } else {
     modules.add_linear(prefix + names.q, query, hidden, attention.qkv_bias, "qkv");
     modules.add_linear(prefix + names.k, key, hidden, attention.qkv_bias, "qkv");
     modules.add_linear(prefix + names.v, key, hidden, attention.qkv_bias, "qkv");
   }
-  modules.add_linear(prefix + names.out, hidden, query, attention.out_bias);
+  modules.add_linear(prefix + names.out, hidden, values, attention.out_bias);
+  if (attention.sinks) modules.require(prefix + "sinks", {attention.heads});
   if (attention.qk_norm == QkNorm::none) return;
   modules.add_norm(prefix + names.q_norm, qk_norm_shape(attention.qk_norm, attention.heads, attention.head_dim));
   modules.add_norm(prefix + names.k_norm,
                    qk_norm_shape(attention.qk_norm, attention.kv_heads, attention.head_dim));
 }
 
-void add_mlp(ModuleList& modules, const DecoderSpec& spec, const MlpSpec& mlp, const std::string& layer) {
+/// @param prefix of its linears, with its dot
+void add_mlp(ModuleList& modules, const DecoderSpec& spec, const MlpSpec& mlp, const std::string& prefix) {
   const LayerNames& names = spec.names;
-  const std::string prefix = names.mlp_prefix(layer);
-  if (!names.mlp.empty()) modules.add(layer + "." + names.mlp, spec.mlp_class);
   if (!mlp.gated) {
     modules.add_linear(prefix + names.up, mlp.intermediate, spec.hidden_size, mlp.bias);
   } else if (mlp.fused_gate_up) {
@@ -149,12 +173,54 @@ void add_mlp(ModuleList& modules, const DecoderSpec& spec, const MlpSpec& mlp, c
   modules.add(prefix + names.activation, mlp.activation_class);
 }
 
+/// Experts are linears of their own, as the checkpoint stores them. Router and gate of the shared expert are no Linear:
+/// readers compute both in full precision.
+void add_experts(ModuleList& modules, const DecoderSpec& spec, const LayerSpec& layer, const std::string& name) {
+  const ExpertsSpec& experts = *layer.experts;
+  const RouterSpec& router = experts.router;
+  const std::int64_t hidden = spec.hidden_size, width = experts.intermediate;
+  const std::string block = name + "." + experts.block, gate = block + "." + experts.gate, all = block + ".experts";
+  modules.add(block, experts.block_class);
+  modules.add_weighted(gate, experts.router_class, {router.experts, hidden});
+  if (router.bias) modules.require(gate + ".bias", {router.experts});
+  if (router.correction) modules.require(gate + ".e_score_correction_bias", {router.experts});
+  if (experts.fused) {
+    modules.add(all, experts.experts_class, {recipe::fused_experts_class});
+    modules.require(all + ".gate_up_proj", {router.experts, hidden, 2 * width});
+    modules.require(all + ".gate_up_proj_bias", {router.experts, 2 * width});
+    modules.require(all + ".down_proj", {router.experts, width, hidden});
+    modules.require(all + ".down_proj_bias", {router.experts, hidden});
+  } else {
+    modules.add(all, experts.experts_class);
+    for (std::int64_t i = 0; i < router.experts; ++i) {
+      const std::string expert = all + "." + std::to_string(i) + ".";
+      modules.add_linear(expert + experts.gate_proj, width, hidden, /*bias=*/false, recipe::fused_experts);
+      modules.add_linear(expert + experts.up_proj, width, hidden, /*bias=*/false, recipe::fused_experts);
+      modules.add_linear(expert + experts.down_proj, hidden, width, /*bias=*/false, recipe::fused_experts);
+    }
+    modules.add(all + ".act_fn", layer.mlp.activation_class);
+  }
+  if (experts.shared_intermediate > 0) {
+    MlpSpec shared = layer.mlp;
+    shared.intermediate = experts.shared_intermediate;
+    modules.add(block + "." + experts.shared, spec.mlp_class);
+    add_mlp(modules, spec, shared, block + "." + experts.shared + ".");
+  }
+  if (experts.shared_gate) modules.add_weighted(block + ".shared_expert_gate", "SharedExpertGate", {1, hidden});
+}
+
 void add_layer(ModuleList& modules, const DecoderSpec& spec, std::size_t index) {
   const LayerNames& names = spec.names;
+  const LayerSpec& layer = spec.layers[index];
   const std::string name = spec.layer_name(index);
   modules.add(name, spec.layer_class, {"GradientCheckpointingLayer"});
-  add_attention(modules, spec, spec.layers[index].attention, name + "." + names.attention);
-  add_mlp(modules, spec, spec.layers[index].mlp, name);
+  add_attention(modules, spec, layer.attention, name + "." + names.attention);
+  if (layer.experts) {
+    add_experts(modules, spec, layer, name);
+  } else {
+    if (!names.mlp.empty()) modules.add(name + "." + names.mlp, spec.mlp_class);
+    add_mlp(modules, spec, layer.mlp, names.mlp_prefix(name));
+  }
   for (const std::string& norm :
        {names.attention_input_norm, names.attention_output_norm, names.attention_sum_norm, names.mlp_input_norm,
         names.mlp_output_norm, names.mlp_sum_norm})

@@ -28,6 +28,7 @@ struct AttentionInput {
   const RopeTable* rope = nullptr;  // null: no rope on this layer
   at::Tensor q_norm, k_norm;        // [head_dim]: RMSNorm of each head before rope; undefined: none here
   double norm_eps = 1e-6;
+  at::Tensor sinks;  // [heads] when spec->sinks
 };
 
 class Ops {
@@ -46,6 +47,9 @@ class Ops {
   /// act(gate) * up of [T, 2*I] = gate | up. -> [T, I]
   virtual at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) = 0;
   virtual at::Tensor activation(const at::Tensor& x, Activation activation) = 0;
+  /// Told the experts that each token goes to, int64 [T, top_k], each below `count`, before they compute. `layer` is one
+  /// and the same for the experts of one layer.
+  virtual void routed(const void* /*layer*/, const at::Tensor& /*experts*/, std::int64_t /*count*/) {}
 };
 
 /// Plain LibTorch operations in the order and with the roundings of the transformers code. Differentiable.

@@ -1,6 +1,6 @@
 #include "model/projection.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/empty.h>
 
 #include <utility>
 

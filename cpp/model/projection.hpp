@@ -18,6 +18,8 @@ struct Projection {
   at::Tensor weight;  // [sum of rows, in_features], compute dtype, contiguous
   at::Tensor bias;    // [sum of rows] or undefined
   std::vector<Part> parts;
+  /// Of a routed expert, to which no token may go: what it does, "gate_up" or "down"; else empty.
+  std::string expert_role;
 };
 
 /// Linears that share their input of `columns` elements, row under row; `parts` gives names and rows.

@@ -13,7 +13,7 @@
 
 namespace autoround::model {
 
-enum class Activation { silu, gelu, gelu_tanh, relu };
+enum class Activation { silu, gelu, gelu_tanh, relu, clamped_swiglu };
 enum class RopeType { standard, linear, dynamic, llama3, yarn, longrope };
 
 struct RopeSpec {
@@ -51,6 +51,16 @@ enum class QkNorm {
   whole,  // all heads as one vector: [heads * head_dim]
 };
 
+/// Queries, keys and values from vectors of low rank (DeepSeek). A head has `rope_dim` elements that are rotated, in the
+/// keys the same for all heads, and `nope_dim` that are not.
+struct LatentSpec {
+  std::int64_t q_rank = 0;  // 0: queries come straight from the hidden states
+  std::int64_t kv_rank = 0, nope_dim = 0, rope_dim = 0, value_dim = 0;
+  bool interleaved = true;  // pairs that are rotated are neighbours
+  bool bias = false;        // of what leads to the latents
+  double norm_eps = 1e-6;
+};
+
 struct AttentionSpec {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
   double scale = 0.0;       // factor of q.k
@@ -60,7 +70,9 @@ struct AttentionSpec {
   bool qkv_by_head = false;  // its rows are q, k and v of the first head, then those of the second ...
   QkNorm qk_norm = QkNorm::none;
   double softcap = 0.0;  // scores become softcap * tanh(score / softcap) before the mask; 0 = they stay
+  bool sinks = false;    // a learned logit for each head takes part in the softmax, without a value
   std::optional<RopeSpec> rope;
+  std::optional<LatentSpec> latent;
 };
 
 struct MlpSpec {
@@ -72,9 +84,39 @@ struct MlpSpec {
   bool fused_gate_up = false;  // the checkpoint has one gate_up_proj, rows of gate and up in this order
 };
 
+/// Which experts a token goes to, and what each of them counts. From logits [T, experts] in the compute type.
+struct RouterSpec {
+  /// Over all experts, each expert by itself, or over the chosen ones only.
+  enum class Scores { softmax, sigmoid, softmax_of_chosen };
+  Scores scores = Scores::softmax;
+  std::int64_t experts = 0, top_k = 0;
+  std::int64_t groups = 1, top_groups = 1;  // only the experts of the best groups can be chosen
+  std::int64_t group_best = 1;              // a group is worth the sum of its so many best experts
+  bool wide = false;                        // logits are computed in fp32
+  bool bias = false;                        // of the logits
+  bool correction = false;                  // e_score_correction_bias: added to choose, not to weigh
+  bool normalize = false;                   // the weights of a token add up to 1
+  bool rounded = false;                     // weights are rounded to the compute type
+  double scaling = 1.0;                     // of the weights
+};
+
+/// The experts that take the place of the feed-forward network, under the names that the checkpoint gives them.
+struct ExpertsSpec {
+  RouterSpec router;
+  std::int64_t intermediate = 0;         // of one expert
+  std::int64_t shared_intermediate = 0;  // of the network that sees every token; 0: none
+  bool shared_gate = false;              // its output times sigmoid(shared_expert_gate(x))
+  /// One tensor holds all experts: gate_up_proj [E, H, 2 I], gate and up in turn, down_proj [E, I, H], both biased.
+  bool fused = false;
+  std::string block = "mlp", gate = "gate";
+  std::string gate_proj = "gate_proj", up_proj = "up_proj", down_proj = "down_proj", shared = "shared_experts";
+  std::string block_class, router_class, experts_class;
+};
+
 struct LayerSpec {
   AttentionSpec attention;
   MlpSpec mlp;
+  std::optional<ExpertsSpec> experts;  // instead of mlp, with its activation
   double residual_multiplier = 1.0;  // of both branches before they are added
   bool parallel = false;             // both branches start from the layer's input and are added to it together
 };

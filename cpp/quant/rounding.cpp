@@ -178,6 +178,13 @@ QuantizedWeight quantize(const RoundingState& state, const std::string& name) {
   return weight;
 }
 
+void keep_best(RoundingState& state) {
+  const QuantizedWeight current = quantize(state, "");
+  state.best_codes = current.codes;
+  state.best_scales = current.scales;
+  state.best_zero_points = current.zero_points;
+}
+
 QuantizedWeight best(const RoundingState& state, const std::string& name) {
   if (!state.best_codes.defined()) fail(Code::invalid_state, name, "No iteration of this layer has been the best yet.");
   return {name, state.format, state.best_codes, state.best_scales, state.best_zero_points, state.global_scale};

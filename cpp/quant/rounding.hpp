@@ -89,6 +89,8 @@ class SignedStep {
 };
 /// The step as a whole.
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);
+/// Keeps the codes and scales of the current parameters as best_*: the step of a best iteration without any gradient.
+void keep_best(RoundingState& state);
 /// Codes and scales at the current parameters, whose min_scale and max_scale are clamped in place as in the forward
 /// pass. With V undefined this is round-to-nearest.
 QuantizedWeight quantize(const RoundingState& state, const std::string& name);

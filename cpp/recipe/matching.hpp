@@ -12,6 +12,11 @@
 
 namespace autoround::recipe {
 
+/// `fused_with` of all linears of a layer's experts.
+inline constexpr const char* fused_experts = "experts";
+/// Base class of experts that are one tensor, whose linears no name reaches.
+inline constexpr const char* fused_experts_class = "FusedExperts";
+
 /// A module of the model as names see it, in named_modules order. Filled by model/.
 struct ModuleInfo {
   std::string name;                 // "model.layers.0.self_attn.q_proj"
@@ -21,7 +26,7 @@ struct ModuleInfo {
   std::int64_t block = -1;          // index of its decoder layer, -1 outside
   std::vector<std::int64_t> shape;  // of its weight: [out_features, in_features] for Linear; empty without one
   std::string weight;               // name of its weight tensor in the checkpoint, "" without one
-  std::string fused_with;  // modules that readers fuse share this tag within a block: "qkv", "gate_up"; else ""
+  std::string fused_with;  // modules that readers fuse share this tag within a block: "qkv", "gate_up", "experts"
 };
 
 /// Refuses targets that can match nothing in any model: empty ones and invalid patterns.

@@ -16,6 +16,7 @@ struct BlockStats {
   double seconds = 0.0;
   std::vector<float> losses;
   bool fell_back = false;
+  std::int64_t experts = 0, idle_experts = 0;  // of the layer; those that no calibration token went to
 };
 
 Json block_json(const BlockStats& block);  // null for what is not finite

@@ -19,6 +19,14 @@ std::uint64_t resident_bytes() {
   return fields == 2 ? resident * 4096 : 0;
 }
 
+/// Of experts, a token's: its copies with their gradients, what each expert computes as one network does, and the sum
+/// with its fp32 twin.
+std::int64_t experts_width(const model::ExpertsSpec& experts, std::int64_t hidden) {
+  const std::int64_t copies = experts.router.top_k;
+  return copies * (4 * hidden + 7 * experts.intermediate) + 3 * hidden + 7 * experts.shared_intermediate +
+         4 * experts.router.experts;
+}
+
 /// Activations of one micro-batch that are alive together at the end of a forward pass with gradients.
 std::int64_t activation_width(const model::DecoderSpec& spec) {
   std::int64_t widest = 0;
@@ -26,9 +34,10 @@ std::int64_t activation_width(const model::DecoderSpec& spec) {
     const auto& attention = layer.attention;
     const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
     const std::int64_t heads = attention.heads * attention.head_dim;
+    const std::int64_t feed = layer.experts ? experts_width(*layer.experts, spec.hidden_size) : 7 * layer.mlp.intermediate;
     // qkv and its gradient, attention output, residuals and norms (6 H), gate|up with its gradient, gated product twice
     // and once more packed for the gradient of the weights
-    widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + 7 * layer.mlp.intermediate);
+    widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + feed);
   }
   return widest;
 }

@@ -95,10 +95,17 @@ std::string gain(const Json& block) {
   return format_number(std::round(percent * 10) / 10) + " %";
 }
 
+/// What to know about the experts of a block; nothing where all got tokens.
+std::string experts_note(const Json& block) {
+  if (block.value("idle_experts", 0) == 0) return "";
+  return " <span class=muted>no token for " + block["idle_experts"].dump() + " of " + block["experts"].dump() +
+         " experts</span>";
+}
+
 std::string block_rows(const Json& blocks) {
   std::string out;
   for (const Json& block : blocks)
-    out += "<tr><td>" + escaped(block["name"].get<std::string>()) + "<td class=n>" + figure(block["rtn_loss"]) +
+    out += "<tr><td>" + escaped(block["name"].get<std::string>()) + experts_note(block) + "<td class=n>" + figure(block["rtn_loss"]) +
            "<td class=n>" + figure(block["loss"]) + "<td class=n>" + gain(block) + "<td class=n>" +
            block["best_iteration"].dump() + "<td class=n>" + figure(block["seconds"]) + "</tr>";
   return out;

@@ -195,6 +195,10 @@ void Session::Impl::tune(const std::vector<std::string>& module_names) {
   pipeline->release_layers();
   if (stats.fell_back)
     result->warnings.push_back(stats.name + ": the loss was not finite; rounded to nearest instead (on_nan: rtn)");
+  if (stats.idle_experts > 0)
+    result->warnings.push_back(stats.name + ": no calibration token went to " + std::to_string(stats.idle_experts) +
+                               " of " + std::to_string(stats.experts) +
+                               " experts; they are rounded to nearest. More samples reach more experts.");
   result->blocks.push_back(std::move(stats));
   const BlockStats& done = result->blocks.back();
   emit(EventKind::block_end, reached->index(), done.name, 1.0, done.best_iteration, done.loss);
@@ -204,8 +208,8 @@ void Session::Impl::tune(const std::vector<std::string>& module_names) {
 BlockStats Session::Impl::tune_block(const modifier::Subgraph& subgraph) {
   modifier->on_sequential_epoch_end(*run, subgraph);
   const tuner::BlockResult& tuned = modifier->last_block();
-  BlockStats stats{reached->name, tuned.rtn_loss, tuned.loss, tuned.best_iteration,
-                   tuned.seconds, tuned.losses,   tuned.fell_back};
+  BlockStats stats{reached->name, tuned.rtn_loss,  tuned.loss,    tuned.best_iteration, tuned.seconds,
+                   tuned.losses,  tuned.fell_back, tuned.experts, tuned.idle_experts};
   if (!uses_data()) stats.rtn_loss = stats.loss = no_loss;
   outputs->finish_block(stats);
   return stats;

@@ -13,6 +13,7 @@
 #include "model/buffer_pool.hpp"
 #include "quant/input_ops.hpp"
 #include "tuner/block_loss.hpp"
+#include "tuner/expert_count.hpp"
 #include "tuner/optimize.hpp"
 #include "tuner/quant_ops.hpp"
 #include "tuner/rounding_states.hpp"
@@ -78,9 +79,10 @@ BlockResult tune_block(const Block& block, const BlockData& data,
     states.finish_calibration();
   }
   QuantOps quantized(states, ops);
+  ExpertCount counted(data, quantized);
   const auto evaluate = [&](std::vector<quant::QuantizedWeight> weights) {
     states.write_weights(weights);
-    at::Tensor output = run_block(block, data.input, data.length, options.batch_size, quantized, cancel);
+    at::Tensor output = run_block(block, data.input, data.length, options.batch_size, counted, cancel);
     const double loss = mean_error(output, data);
     return Candidate{std::move(weights), std::move(output), loss};
   };
@@ -118,6 +120,8 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   result.weights = std::move(chosen.weights);
   result.output = std::move(chosen.output);
   result.loss = chosen.loss;
+  result.experts = counted.experts();
+  result.idle_experts = counted.idle();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
 }

@@ -54,6 +54,7 @@ struct BlockResult {
   std::int64_t best_iteration = -1;             // -1: round-to-nearest was kept
   std::vector<float> losses;                    // of each iteration's minibatch
   bool fell_back = false;                       // on_nan: rtn was needed
+  std::int64_t experts = 0, idle_experts = 0;   // of the layer; those that no calibration token went to
   double seconds = 0.0;
 };
 

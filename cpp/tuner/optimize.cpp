@@ -116,6 +116,7 @@ Optimization optimize(const Block& block, RoundingStates& states, const BlockDat
     const bool is_best = best.observe(index, loss);
     states.begin({.first = rest.size() == batch.size(), .last = true, .is_best = is_best});
     pass.output.backward(pass.gradient);
+    states.finish_step();
     states.advance();
     if (on_iteration) on_iteration({index, loss, best.loss(), best.index()});
   }

@@ -22,6 +22,38 @@ void set_input(TunedProjection& tuned, const std::string& part, const quant::Wei
   if (first && format.input) tuned.input.emplace(*format.input, trains);
 }
 
+/// One signed step of all parts of a projection, from its gradient in blocks of rows.
+class ProjectionStep {
+ public:
+  ProjectionStep(TunedProjection& tuned, bool is_best, bool fused) : tuned_(tuned), is_best_(is_best) {
+    for (auto& part : tuned.parts) steps_.emplace_back(part.state, part.rates.current(), is_best, fused);
+  }
+  /// Rows [first, first + gradient.size(0)) of the projection; threads may bring rows of their own at once.
+  void rows(std::int64_t first, const at::Tensor& gradient) {
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const auto& part = tuned_.parts[i];
+      const auto begin = std::max(first, part.row), end = std::min(first + gradient.size(0), part.row + part.rows);
+      if (begin < end) steps_[i].rows(begin - part.row, gradient.narrow(0, begin - first, end - begin));
+    }
+  }
+  void finish() {
+    for (auto& step : steps_) step.finish();
+    if (!tuned_.input || !tuned_.input->trains()) return;
+    if (is_best_) tuned_.input->keep_best();
+    tuned_.input->step(tuned_.parts.front().rates.current().minmax);
+  }
+
+ private:
+  TunedProjection& tuned_;
+  bool is_best_;
+  std::vector<quant::SignedStep> steps_;
+};
+
+void keep_best(TunedProjection& tuned) {
+  for (auto& part : tuned.parts) quant::keep_best(part.state);
+  if (tuned.input && tuned.input->trains()) tuned.input->keep_best();
+}
+
 }  // namespace
 
 RoundingStates::RoundingStates(const std::vector<model::Projection*>& projections,
@@ -70,8 +102,18 @@ void RoundingStates::observe(const model::Projection& projection, const at::Tens
 }
 
 void RoundingStates::finish_calibration() {
-  for (TunedProjection& tuned : projections_)
-    if (tuned.input) tuned.input->finish_calibration();
+  std::map<std::string, float> largest;  // by role
+  for (const TunedProjection& tuned : projections_)
+    if (tuned.input) {
+      float& of_role = largest[tuned.projection->expert_role];
+      of_role = std::max(of_role, tuned.input->largest());
+    }
+  for (TunedProjection& tuned : projections_) {
+    if (!tuned.input) continue;
+    const std::string& role = tuned.projection->expert_role;
+    if (!tuned.input->observed() && !role.empty()) tuned.input->take_over(largest.at(role));
+    tuned.input->finish_calibration();
+  }
 }
 
 void RoundingStates::write_weights() {
@@ -97,29 +139,34 @@ void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& we
 
 void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
                                     model::LinearProducts& products) {
-  const bool accumulates = !(pass_.first && pass_.last);
-  std::vector<quant::SignedStep> steps;
-  for (auto& part : tuned.parts) {
-    if (pass_.last) steps.emplace_back(part.state, part.rates.current(), pass_.is_best, fused_);
-  }
+  const bool accumulates = !(pass_.first && pass_.last), adds = tuned.has_gradient;
+  std::optional<ProjectionStep> step;
+  if (pass_.last) step.emplace(tuned, pass_.is_best, fused_);
   products.weight_gradient(output_gradient, input, [&](std::int64_t first, const at::Tensor& rows) {
     at::Tensor gradient = rows;
     if (accumulates) {
       // Each micro-batch's gradient is rounded to the compute type, as a lone one is, and the sum is kept in fp32.
       at::Tensor sum = tuned.gradient_sum.narrow(0, first, rows.size(0));
-      pass_.first ? sum.copy_(rows) : sum.add_(rows);
-      if (pass_.last) gradient = sum.to(rows.scalar_type());
+      adds ? sum.add_(rows) : sum.copy_(rows);
+      if (step) gradient = sum.to(rows.scalar_type());
     }
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-      const auto& part = tuned.parts[i];
-      const auto begin = std::max(first, part.row), end = std::min(first + rows.size(0), part.row + part.rows);
-      if (begin < end) steps[i].rows(begin - part.row, gradient.narrow(0, begin - first, end - begin));
-    }
+    if (step) step->rows(first, gradient);
   });
-  for (auto& step : steps) step.finish();
-  if (pass_.last && tuned.input && tuned.input->trains()) {
-    if (pass_.is_best) tuned.input->keep_best();
-    tuned.input->step(tuned.parts.front().rates.current().minmax);
+  if (step) step->finish();
+  tuned.has_gradient = !step.has_value();
+  tuned.stepped = step.has_value();
+}
+
+void RoundingStates::finish_step() {
+  for (auto& tuned : projections_) {
+    if (tuned.has_gradient) {
+      ProjectionStep step(tuned, pass_.is_best, fused_);
+      step.rows(0, tuned.gradient_sum.to(tuned.projection->weight.scalar_type()));
+      step.finish();
+    } else if (!tuned.stepped && pass_.is_best) {
+      keep_best(tuned);
+    }
+    tuned.has_gradient = tuned.stepped = false;
   }
 }
 

@@ -32,7 +32,9 @@ struct TunedPart {
 struct TunedProjection {
   model::Projection* projection = nullptr;  // its weight is W'
   std::vector<TunedPart> parts;
-  at::Tensor gradient_sum;          // fp32, like the weight; undefined unless gradients are accumulated
+  at::Tensor gradient_sum;  // fp32, like the weight; undefined unless gradients are accumulated
+  // Since the step began. An expert that no token went to has no gradient, in some passes or in all.
+  bool has_gradient = false, stepped = false;
   std::optional<TunedInput> input;  // unset: not quantized
 };
 
@@ -59,6 +61,7 @@ class RoundingStates {
   /// Whether inputs need to be seen before anything is rounded: `observe` those of every linear, then finish.
   bool needs_calibration() const noexcept;
   void observe(const model::Projection& projection, const at::Tensor& x);
+  /// Experts that saw no input take the largest magnitude that others with their role saw.
   void finish_calibration();
 
   /// W' = qdq(W; V, scales) at the current parameters: round-to-nearest before the first step.
@@ -68,6 +71,9 @@ class RoundingStates {
 
   /// Says what the gradients that follow are for.
   void begin(BackwardPass pass) { pass_ = pass; }
+  /// After the last pass of a step: takes it where only earlier passes had gradients, and keeps the codes of the best
+  /// where none had any, whose parameters stay as they are.
+  void finish_step();
   /// Computes dW' = output_gradientᵀ · input of one projection and steps its parts with it, or adds it up until the
   /// last pass of the step. The input is what the product was computed from, that is rounded.
   void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,

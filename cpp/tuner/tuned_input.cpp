@@ -8,6 +8,7 @@
 namespace autoround::tuner {
 
 void TunedInput::observe(const at::Tensor& x) {
+  observed_ = true;
   if (format().needs_calibration()) largest_ = std::max(largest_, quant::largest_magnitude(x));
 }
 

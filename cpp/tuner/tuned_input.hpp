@@ -19,6 +19,9 @@ class TunedInput {
 
   /// Calibration: takes note of what comes in, then makes scales of it.
   void observe(const at::Tensor& x);
+  bool observed() const noexcept { return observed_; }
+  float largest() const noexcept { return largest_; }
+  void take_over(float largest) { largest_ = largest; }
   void finish_calibration();
 
   at::Tensor quantize(const at::Tensor& x) const { return quantizer_(x); }
@@ -36,6 +39,7 @@ class TunedInput {
  private:
   quant::InputQuantizer quantizer_;
   bool trains_;
+  bool observed_ = false;
   float largest_ = 0.f;     // magnitude that calibration saw
   float factor_ = 1.f;      // of it, in [0, 1]
   double of_factor_ = 0.0;  // its gradient, up to a positive factor

@@ -7,22 +7,29 @@
 namespace autoround::model {
 
 gsl::span<const Family> families() {
-  static constexpr std::array<Family, 17> table{{
+  static constexpr std::array<Family, 24> table{{
       {"cohere", read_cohere},
       {"cohere2", read_cohere2},
+      {"deepseek_v2", read_deepseek_v2},
+      {"deepseek_v3", read_deepseek_v3},
       {"gemma", read_gemma},
       {"gemma2", read_gemma2},
       {"gemma3_text", read_gemma3},
       {"glm4", read_glm4},
+      {"glm4_moe", read_glm4_moe},
       {"gpt_neox", read_gpt_neox},
+      {"gpt_oss", read_gpt_oss},
       {"granite", read_granite},
       {"llama", read_llama},
       {"mistral", read_mistral},
+      {"mixtral", read_mixtral},
       {"olmo2", read_olmo2},
       {"opt", read_opt},
       {"phi3", read_phi3},
       {"qwen2", read_qwen2},
+      {"qwen2_moe", read_qwen2_moe},
       {"qwen3", read_qwen3},
+      {"qwen3_moe", read_qwen3_moe},
       {"smollm3", read_smollm3},
       {"starcoder2", read_starcoder2},
   }};

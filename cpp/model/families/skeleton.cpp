@@ -157,9 +157,9 @@ void read_window_layers(DecoderSpec& spec, const JsonView& text) {
     if (static_cast<std::int64_t>(i) >= first) spec.layers[i].attention.window = window;
 }
 
-void read_window_pattern(DecoderSpec& spec, const JsonView& text, std::int64_t interval) {
+void read_window_pattern(DecoderSpec& spec, const JsonView& text, std::int64_t interval, std::int64_t fallback) {
   const bool windows = text.has("sliding_window") || !text.json().contains("sliding_window");
-  const std::int64_t window = windows ? text.integer_or("sliding_window", 4096, 1, max_positions) : 0;
+  const std::int64_t window = windows ? text.integer_or("sliding_window", fallback, 1, max_positions) : 0;
   if (text.has("layer_types")) return set_windows(spec, text, window);
   for (std::size_t i = 0; i < spec.layers.size(); ++i)
     if ((static_cast<std::int64_t>(i) + 1) % interval != 0) set_window(spec, text, i, window);

@@ -41,9 +41,9 @@ DecoderSpec read_skeleton(const checkpoint::HfConfig& config, const SkeletonDefa
 /// max_window_layers.
 void read_window_layers(DecoderSpec& spec, const JsonView& text);
 
-/// Sets the window of layers as Gemma's and Cohere's configurations say it: sliding_window, 4096 by default, on the
-/// layers that layer_types names; without it on all but every `interval`-th.
-void read_window_pattern(DecoderSpec& spec, const JsonView& text, std::int64_t interval);
+/// Sets the window of layers as Gemma's, Cohere's and gpt_oss's configurations say it: sliding_window, `fallback` by
+/// default, on the layers that layer_types names; without it on all but every `interval`-th.
+void read_window_pattern(DecoderSpec& spec, const JsonView& text, std::int64_t interval, std::int64_t fallback = 4096);
 
 /// The key that gives the window of all layers; null or absent means none.
 void read_window(DecoderSpec& spec, const JsonView& text);

@@ -28,4 +28,15 @@ TEST_CASE("buffer pool: another type or size is other memory", "[model]") {
   CHECK(halves.size(0) == 16);
 }
 
+TEST_CASE("buffer pool: sizes that vary a little share memory, and never less than they need", "[model]") {
+  BufferPool pool;
+  const void* memory = pool.take({1000, 16}, at::kFloat).const_data_ptr();
+  const auto larger = pool.take({1010, 16}, at::kFloat);  // within what the first was rounded up to
+  CHECK(larger.const_data_ptr() == memory);
+  CHECK(larger.sizes() == at::IntArrayRef({1010, 16}));
+  CHECK(larger.storage().nbytes() >= larger.nbytes());
+  CHECK(pool.take({900, 16}, at::kFloat).const_data_ptr() != memory);  // in use
+  CHECK(pool.take({0, 16}, at::kFloat).numel() == 0);
+}
+
 }  // namespace autoround::model

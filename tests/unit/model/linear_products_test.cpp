@@ -104,4 +104,16 @@ TEST_CASE("linear products: other types and odd widths are LibTorch's", "[model]
   CHECK(at::equal(forward(products, odd_x, odd_weight), odd_x.mm(odd_weight.t())));
 }
 
+TEST_CASE("linear products: no tokens are no work, and teach nothing", "[model]") {
+  const auto weight = random_bf16(6, 4), x = random_bf16(0, 4), output_gradient = random_bf16(0, 6);
+  LinearProducts products(GENERATE(true, false));
+  CHECK(forward(products, x, weight).sizes() == at::IntArrayRef({0, 6}));
+  CHECK(input_gradient(products, output_gradient, weight).sizes() == at::IntArrayRef({0, 4}));
+  at::Tensor gradient = at::full_like(weight, NAN);
+  products.weight_gradient(output_gradient, x, [&](std::int64_t first, const at::Tensor& rows) {
+    gradient.narrow(0, first, rows.size(0)).copy_(rows);
+  });
+  CHECK(at::equal(gradient, at::zeros_like(weight)));
+}
+
 }  // namespace autoround::model

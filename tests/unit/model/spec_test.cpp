@@ -170,7 +170,7 @@ TEST_CASE("spec: a config that cannot be is refused with key, value and wish", "
       {"model_type",
        nullptr,
        Code::unsupported,
-       {"`model_type` is missing", "gemma2, gemma3_text, glm4", "qwen3"}},
+       {"`model_type` is missing", "gemma2, gemma3_text, glm4", "mixtral", "qwen3_moe"}},
       {"rope_theta", -5, Code::parse, {"rope_theta"}},
       {"rope_scaling", Json{{"rope_type", "spiral"}}, Code::unsupported, {"spiral", "yarn"}},
       {"rope_scaling", Json{{"rope_type", "linear"}}, Code::parse, {"factor"}},

@@ -9,7 +9,7 @@ using namespace autoround;
 TEST_CASE("report: figures in, the same figures out, and names from a checkpoint cannot break the page", "[session]") {
   const test::ToyModel toy;
   session::Result result;
-  result.blocks.push_back({"model.layers.0<script>", 0.5, 0.25, 17, 1.5, {0.5f, 0.375f, 0.25f}, false});
+  result.blocks.push_back({"model.layers.0<script>", 0.5, 0.25, 17, 1.5, {0.5f, 0.375f, 0.25f}, false, 8, 3});
   result.layers.push_back({"a", "W4A16", "", {4, 8}, 4.5});
   result.layers.push_back({"b", "", "ignored by `lm_head`", {4, 8}, 0.0});
   result.warnings.push_back("careful & slow");
@@ -17,6 +17,8 @@ TEST_CASE("report: figures in, the same figures out, and names from a checkpoint
   const Json report = parse_json(json, "report");
   CHECK(report["blocks"][0]["loss"] == 0.25);
   CHECK(report["blocks"][0]["losses"].size() == 3);
+  CHECK(report["blocks"][0]["experts"] == 8);
+  CHECK(report["blocks"][0]["idle_experts"] == 3);
   CHECK(report["bits_per_weight"] == 4.5);
   CHECK(report["layers"][1]["reason"] == "ignored by `lm_head`");
   CHECK(report["output_bytes"] == 1234);
@@ -26,6 +28,7 @@ TEST_CASE("report: figures in, the same figures out, and names from a checkpoint
   CHECK(html.find("<script") == std::string::npos);
   CHECK(html.find("model.layers.0&lt;script&gt;") != std::string::npos);
   CHECK(html.find("careful &amp; slow") != std::string::npos);
+  CHECK(html.find("no token for 3 of 8 experts") != std::string::npos);
   CHECK(html.find("50 %") != std::string::npos);
   CHECK(html.find("<polyline") != std::string::npos);
 }

@@ -1,0 +1,150 @@
+#include "model/experts.hpp"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+#include <utility>
+
+#include "model/buffer_pool.hpp"
+#include "model/token_groups.hpp"
+
+namespace autoround::model {
+namespace {
+
+constexpr double smallest_sum = 1e-20;  // of weights that are divided by their sum
+
+/// True for the experts outside the best groups. [T, experts]
+at::Tensor outside_best_groups(const RouterSpec& spec, const at::Tensor& scores) {
+  const at::Tensor grouped = scores.view({scores.size(0), spec.groups, spec.experts / spec.groups});
+  const at::Tensor worth = std::get<0>(grouped.topk(spec.group_best, -1)).sum(-1);
+  const at::Tensor best = std::get<1>(worth.topk(spec.top_groups, -1));
+  const at::Tensor outside = at::ones_like(worth, at::kBool).scatter_(1, best, false);
+  return outside.unsqueeze(-1).expand_as(grouped).reshape(scores.sizes());
+}
+
+/// Decisions are data: no gradient passes through them.
+at::Tensor choose(const RouterSpec& spec, at::Tensor scores, const at::Tensor& correction) {
+  const at::NoGradGuard no_grad;
+  if (spec.correction) scores = scores + correction;
+  if (spec.top_groups < spec.groups)
+    scores = scores.masked_fill(outside_best_groups(spec, scores), -std::numeric_limits<double>::infinity());
+  return std::get<1>(scores.topk(spec.top_k, -1));
+}
+
+}  // namespace
+
+Routing route(const RouterSpec& spec, const at::Tensor& logits, const at::Tensor& correction) {
+  using Scores = RouterSpec::Scores;
+  at::Tensor scores = logits.to(at::kFloat);
+  if (spec.scores == Scores::softmax) scores = scores.softmax(-1);
+  if (spec.scores == Scores::sigmoid) scores = scores.sigmoid();
+  Routing routing;
+  routing.experts = choose(spec, scores, correction);
+  at::Tensor weights = scores.gather(1, routing.experts);
+  if (spec.scores == Scores::softmax_of_chosen) weights = weights.softmax(-1);
+  if (spec.normalize) weights = weights / (weights.sum(-1, /*keepdim=*/true) + smallest_sum);
+  if (spec.scaling != 1.0) weights = weights * spec.scaling;
+  routing.weights = spec.rounded ? weights.to(logits.scalar_type()) : weights;
+  return routing;
+}
+
+std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& mlp, const std::string& layer,
+                                       std::int64_t hidden, const WeightSource& weights, at::ScalarType dtype) {
+  auto experts = std::make_unique<Experts>();
+  experts->spec_ = spec;
+  experts->activation_ = mlp.activation;
+  const std::string block = layer + "." + spec.block + ".", router = block + spec.gate;
+  const RouterSpec& rules = spec.router;
+
+  const auto vector = [&](const std::string& name, at::IntArrayRef shape, at::ScalarType type) {
+    at::Tensor tensor = at::empty(shape, type);
+    weights.load_into(name, tensor);
+    return tensor;
+  };
+  const at::ScalarType router_type = rules.wide ? at::kFloat : dtype;
+  experts->router_ = vector(router + ".weight", {rules.experts, hidden}, router_type);
+  if (rules.bias) experts->router_bias_ = vector(router + ".bias", {rules.experts}, router_type);
+  if (rules.correction)
+    experts->correction_ = vector(router + ".e_score_correction_bias", {rules.experts}, at::kFloat);
+
+  const auto network = [&](const std::string& module, std::int64_t width, bool bias) {
+    return Network{load_projection(weights,
+                                   {{.name = module + "." + spec.gate_proj, .rows = width},
+                                    {.name = module + "." + spec.up_proj, .rows = width}},
+                                   hidden, bias, dtype),
+                   load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias,
+                                   dtype)};
+  };
+  if (spec.fused) {
+    experts->load_fused(block + "experts", hidden, weights, dtype);
+  } else {
+    for (std::int64_t i = 0; i < rules.experts; ++i)
+      experts->experts_.push_back(network(block + "experts." + std::to_string(i), spec.intermediate, /*bias=*/false));
+  }
+  for (Network& expert : experts->experts_) {
+    expert.gate_up.expert_role = "gate_up";
+    expert.down.expert_role = "down";
+  }
+  if (spec.shared_intermediate > 0)
+    experts->shared_ = std::make_unique<Network>(network(block + spec.shared, spec.shared_intermediate, mlp.bias));
+  if (spec.shared_gate) experts->shared_gate_ = vector(block + "shared_expert_gate.weight", {1, hidden}, dtype);
+  return experts;
+}
+
+/// Every expert's slice, transposed and with gate and up apart, as the others have them.
+void Experts::load_fused(const std::string& module, std::int64_t hidden, const WeightSource& weights,
+                         at::ScalarType dtype) {
+  const std::int64_t count = spec_.router.experts, width = spec_.intermediate;
+  const auto read = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
+    at::Tensor tensor = weights.load(module + "." + name, dtype);
+    require_shape(module + "." + name, tensor.sizes().vec(), shape);
+    return tensor;
+  };
+  const at::Tensor gate_up = read("gate_up_proj", {count, hidden, 2 * width});
+  const at::Tensor gate_up_bias = read("gate_up_proj_bias", {count, 2 * width});
+  const at::Tensor down = read("down_proj", {count, width, hidden});
+  const at::Tensor down_bias = read("down_proj_bias", {count, hidden});
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::string name = module + "." + std::to_string(i) + ".";
+    Network expert;
+    expert.gate_up.parts = {{.name = name + "gate_up_proj", .rows = 2 * width}};
+    expert.gate_up.weight = mapped_tensor({2 * width, hidden}, dtype);
+    expert.gate_up.weight.view({2, width, hidden}).copy_(gate_up[i].t().view({width, 2, hidden}).transpose(0, 1));
+    expert.gate_up.bias = gate_up_bias[i].view({width, 2}).t().reshape({2 * width});
+    expert.down.parts = {{.name = name + "down_proj", .rows = hidden}};
+    expert.down.weight = mapped_tensor({hidden, width}, dtype);
+    expert.down.weight.copy_(down[i].t());
+    expert.down.bias = down_bias[i].clone();
+    experts_.push_back(std::move(expert));
+  }
+}
+
+std::vector<Projection*> Experts::projections() {
+  std::vector<Projection*> all;
+  for (Network& expert : experts_) all.insert(all.end(), {&expert.gate_up, &expert.down});
+  if (shared_) all.insert(all.end(), {&shared_->gate_up, &shared_->down});
+  return all;
+}
+
+at::Tensor Experts::logits(const at::Tensor& x) const {
+  return at::linear(x.to(router_.scalar_type()), router_, router_bias_);
+}
+
+at::Tensor Experts::run(const Network& network, const at::Tensor& x, Ops& ops) const {
+  return ops.linear(network.down, ops.gated_activation(ops.linear(network.gate_up, x), activation_));
+}
+
+at::Tensor Experts::forward(const at::Tensor& x, Ops& ops) const {
+  const Routing routing = route(spec_.router, logits(x), correction_);
+  ops.routed(this, routing.experts, spec_.router.experts);
+  const TokenGroups groups(routing.experts, spec_.router.experts);
+  std::vector<at::Tensor> outputs;
+  for (const auto& [expert, rows] : groups.split(x))
+    outputs.push_back(run(experts_[static_cast<std::size_t>(expert)], rows, ops));
+  const at::Tensor routed = groups.combine(outputs, routing.weights);
+  if (!shared_) return routed;
+  const at::Tensor shared = run(*shared_, x, ops);
+  return routed + (shared_gate_.defined() ? at::sigmoid(at::linear(x, shared_gate_)) * shared : shared);
+}
+
+}  // namespace autoround::model
