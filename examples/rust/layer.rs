@@ -47,11 +47,7 @@ fn run_the_model() -> (Vec<f32>, Vec<f32>) {
 
 fn run(iters: i64) -> autoround::Result<()> {
     let (weight, inputs) = run_the_model();
-    let mut layer = Linear::new(
-        "mlp.up_proj",
-        &Tensor::from_f32(&[OUT, IN], &weight)?,
-        None,
-    )?;
+    let mut layer = Linear::new("mlp.up_proj", &Tensor::from_f32(&[OUT, IN], &weight)?, None)?;
     // May be called many times, once a text.
     layer.add_inputs(&Tensor::from_f32(&[SAMPLES, TOKENS, IN], &inputs)?, None)?;
     let mut recipe = Recipe::new()?;

@@ -59,15 +59,17 @@ TEST_CASE("hooks: a hook may remove itself while it runs, and a handle may outli
   survivor.reset();
 }
 
-TEST_CASE("input capture: both sides of a layer, released on request, hooks gone with it", "[modifier]") {
+TEST_CASE("input capture: both sides of a block, released on request, hooks gone with it", "[modifier]") {
   HookRegistry hooks;
   const at::Tensor x = at::ones({2, 3}), y = at::zeros({2, 3});
   {
-    InputCapture capture(hooks, "layer");
+    InputCapture capture(hooks, "first", "last");
     CHECK(hooks.size() == 2);
     CHECK_FALSE(capture.input().defined());
-    hooks.fire(HookPoint::pre_forward, "layer", x);
-    hooks.fire(HookPoint::post_forward, "layer", y);
+    hooks.fire(HookPoint::pre_forward, "first", x);
+    hooks.fire(HookPoint::post_forward, "first", x + 1);  // what is between them is not kept
+    hooks.fire(HookPoint::pre_forward, "last", x + 1);
+    hooks.fire(HookPoint::post_forward, "last", y);
     CHECK(capture.input().is_same(x));
     CHECK(capture.output().is_same(y));
     capture.release();

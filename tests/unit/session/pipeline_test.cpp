@@ -34,6 +34,33 @@ TEST_CASE("pipeline: one full-precision pass a layer, whose output is the next l
   CHECK(inputs[0].sizes() == at::IntArrayRef({24, 64}));
 }
 
+TEST_CASE("pipeline: blocks of several layers, the last of what is left", "[session]") {
+  toy_shape three = toy_default();
+  three.layers = 3;
+  const test::ToyModel toy(three);
+  const model::CausalLm lm = toy.model->causal_lm(at::kFloat);
+  const modifier::HookRegistry hooks;
+  const CancelToken cancel;
+  session::SequentialPipeline pipeline(lm, at::arange(24, at::kLong).view({3, 8}), 2, 2, true, hooks, cancel);
+  const auto layers = [&] {
+    std::vector<std::string> names;
+    for (const auto& step : pipeline.subgraph(toy.model->modules()).layers) {
+      names.push_back(step.layer->name());
+      CHECK(step.rope == lm.rope(step.layer->index(), 8));
+    }
+    return names;
+  };
+  CHECK(pipeline.advance() == 0u);
+  CHECK(layers() == std::vector<std::string>{"model.layers.0", "model.layers.1"});
+  CHECK(pipeline.position() == 2);
+  const auto modules = pipeline.subgraph(toy.model->modules()).modules;
+  for (const char* name : {"model.layers.0.mlp.up_proj", "model.layers.1.mlp.up_proj"})
+    CHECK(std::find(modules.begin(), modules.end(), name) != modules.end());
+  CHECK(pipeline.advance() == 2u);
+  CHECK(layers() == std::vector<std::string>{"model.layers.2"});
+  CHECK_FALSE(pipeline.advance().has_value());
+}
+
 TEST_CASE("pipeline: without ids layers are loaded and nothing runs", "[session]") {
   const test::ToyModel toy;
   const model::CausalLm lm = toy.model->causal_lm(at::kFloat);

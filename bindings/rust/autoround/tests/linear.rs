@@ -111,7 +111,7 @@ fn a_callback_stops_it() {
             if event.iteration() == Some(2) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();
-    let error = layer().tune(&recipe("W8A16", 50), options).unwrap_err();
+    let error = layer().tune(&recipe("INT8", 50), options).unwrap_err();
     assert_eq!((error.code(), seen), (Code::Cancelled, 3));
 }
 
