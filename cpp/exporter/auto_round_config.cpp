@@ -34,13 +34,14 @@ bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module) {
   return reads_as_linear(module) && plan.formats.count(module.name) == 0;
 }
 
-/// "model.layers", the folder of the decoder layers.
+/// "model.layers", the folder of the decoder layers, as transformers calls it.
 std::string blocks_name(const ExportPlan& plan) {
   const auto first = std::find_if(plan.modules.begin(), plan.modules.end(),
                                   [](const recipe::ModuleInfo& module) { return module.block >= 0; });
   Expects(first != plan.modules.end());
   std::string index = std::to_string(first->block);
-  return first->name.substr(0, first->name.find(index.insert(0, 1, '.')));
+  const std::string& name = first->alias.empty() ? first->name : first->alias;
+  return name.substr(0, name.find(index.insert(0, 1, '.')));
 }
 
 std::string escaped(std::string_view name) {

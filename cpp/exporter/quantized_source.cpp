@@ -116,13 +116,14 @@ class QuantizedWeights final : public model::WeightSource {
 };
 
 std::map<std::string, StoredModule> read_modules(const Checkpoint& checkpoint, const std::vector<SchemeGroup>& groups) {
-  const std::string embeddings = model::read_spec(checkpoint).embed_tokens();
+  const model::DecoderSpec spec = model::read_spec(checkpoint);
   std::map<std::string, StoredModule> modules;
   for (const auto& tensor : checkpoint.tensors()) {
     recipe::ModuleInfo info;
     info.name = module_with(tensor.name);
     if (info.name.empty() || modules.count(StoredNames(info.name).weight) != 0) continue;
-    info.class_name = info.name == embeddings ? "Embedding" : "Linear";
+    info.alias = spec.alias(info.name);
+    info.class_name = info.name == spec.embed_tokens() ? "Embedding" : "Linear";
     const SchemeGroup* group = find_group(groups, info);
     if (group == nullptr) {
       fail(Code::parse, tensor.name, "the tensor is packed, but no group of quantization_config targets its module");

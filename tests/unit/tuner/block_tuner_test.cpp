@@ -100,7 +100,7 @@ struct Kind {
 };
 
 /// Layers that share little with llama's.
-const Kind kinds[] = {
+const std::vector<Kind> kinds = {
     {"four norms, 1 + weight, limited scores",
      [](model::DecoderSpec& spec) {
        spec.norm = {.wide = true, .unit_offset = true};
@@ -153,7 +153,7 @@ const Kind kinds[] = {
 };
 
 TEST_CASE("block tuner: layers of every kind train", "[tuner]") {
-  const Kind& kind = GENERATE(from_range(kinds));
+  const Kind kind = GENERATE(from_range(kinds));
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   INFO(kind.name);
   const TinyBlock block(dtype, {}, 1, kind.customize);
@@ -163,7 +163,7 @@ TEST_CASE("block tuner: layers of every kind train", "[tuner]") {
 }
 
 TEST_CASE("block tuner: fused and plain operations make the same of layers of every kind, gradients too", "[tuner]") {
-  const Kind& kind = GENERATE(from_range(kinds));
+  const Kind kind = GENERATE(from_range(kinds));
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   INFO(kind.name);
   const TinyBlock block(dtype, {}, 1, kind.customize);
