@@ -214,7 +214,7 @@ void TinyModel::apply(const recipe::Recipe& applied) {
   const auto groups = recipe.groups();
   for (const auto& entry : assignment.linears) {
     if (!entry.group) continue;
-    const quant::WeightFormat format = quant::weight_format(groups.at(*entry.group).second, at::kBFloat16);
+    const quant::WeightFormat format = quant::weight_format(groups.at(*entry.group).second, scale_type);
     const auto& name = entry.module->name;
     formats[name] = format;
     weights[name] = random_weight(name, entry.module->shape[0], entry.module->shape[1], format);

@@ -57,6 +57,7 @@ struct TinyModel {
   TemporaryFolder folder;
   std::string directory, output;
   bool tied;
+  at::ScalarType scale_type = at::kBFloat16;  // of what apply() makes
   std::shared_ptr<const checkpoint::Checkpoint> checkpoint;
   std::vector<recipe::ModuleInfo> modules;
   recipe::Recipe recipe;
