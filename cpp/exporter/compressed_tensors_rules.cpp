@@ -22,6 +22,19 @@ void check_embeddings(const std::vector<QuantizedModule>& modules, Offences& off
   }
 }
 
+// vLLM asserts symmetric experts, and transformers unpacks them without looking for zero points.
+void check_experts(const std::vector<QuantizedModule>& modules, Offences& offences) {
+  const QuantizedModule* first = nullptr;
+  std::size_t count = 0;
+  for (const auto& quantized : modules) {
+    if (quantized.module->fused_with != recipe::fused_experts || quantized.format.symmetric) continue;
+    if (count++ == 0) first = &quantized;
+  }
+  if (count == 0) return;
+  offences.push_back("experts must be symmetric; `" + first->module->name + "` is " + describe(first->format) +
+                     (count == 1 ? "" : ", as are " + std::to_string(count - 1) + " more"));
+}
+
 }  // namespace
 
 void check_compressed_tensors(const ExportPlan& plan) {
@@ -36,6 +49,7 @@ void check_compressed_tensors(const ExportPlan& plan) {
   Offences offences;
   check_group_sizes(modules, offences);
   check_embeddings(modules, offences);
+  check_experts(modules, offences);
   check_fused(plan, offences);
   if (!offences.empty()) {
     fail(Code::invalid_argument, subject, "the format's readers would refuse this plan: " + join(offences, "; "));

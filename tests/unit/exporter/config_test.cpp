@@ -155,6 +155,27 @@ TEST_CASE("config: embeddings are listed once one is quantized", "[exporter]") {
   CHECK(std::find(ignore.begin(), ignore.end(), Json("model.embed_tokens")) == ignore.end());
 }
 
+TEST_CASE("config: routers, gates and experts in one tensor are ignored by name, though no target matches them", "[exporter]") {
+  TinyModel model;
+  const auto add = [&](const char* name, const char* class_name, std::vector<std::string> bases = {}) {
+    autoround::recipe::ModuleInfo module;
+    module.name = std::string("model.layers.1.mlp.") + name;
+    module.class_name = class_name;
+    module.bases = std::move(bases);
+    module.block = 1;
+    module.shape = {4, 64};
+    model.modules.push_back(module);
+  };
+  add("gate", "Glm4MoeTopkRouter");
+  add("shared_expert_gate", "SharedExpertGate");
+  add("experts", "GptOssExperts", {autoround::recipe::fused_experts_class});
+  add("gate_norm", "Glm4MoeRMSNorm");
+  model.apply(TinyModel::w4());
+  const Json config = exporter::compressed_tensors_config(model.plan());
+  CHECK(config["ignore"] == Json({"lm_head", "model.layers.1.mlp.gate", "model.layers.1.mlp.shared_expert_gate",
+                                  "model.layers.1.mlp.experts", "mtp.fc"}));
+}
+
 TEST_CASE("config: quantizing either side of a tied pair unties it", "[exporter]") {
   const std::string target = GENERATE("lm_head", "model.embed_tokens");
   TinyModel model(true);

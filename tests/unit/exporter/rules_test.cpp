@@ -67,6 +67,22 @@ TEST_CASE("rules: fused layers may come from two groups that say the same, or be
   CHECK_NOTHROW(exporter::compressed_tensors_layout()->check(model.plan()));
 }
 
+TEST_CASE("rules: experts of a layer need one scheme, and a symmetric one", "[exporter]") {
+  TinyModel model;
+  for (auto& module : model.modules)
+    if (module.name.find(".mlp.") != std::string::npos) module.fused_with = recipe::fused_experts;
+  recipe::Recipe recipe;
+  recipe.config_groups = {{"down", integer_scheme({"model.layers.1.mlp.down_proj"}, 8, true, 32)},
+                          {"rest", integer_scheme({"Linear"}, 4, true, 32)}};
+  model.apply(recipe);
+  check_refused(model, Code::invalid_argument,
+                {"`model.layers.1.mlp.gate_proj` (int4 group 32 sym) with `model.layers.1.mlp.down_proj` (int8"});
+  recipe.config_groups = {{"all", integer_scheme({"Linear"}, 4, false, 32)}};
+  model.apply(recipe);
+  check_refused(model, Code::invalid_argument,
+                {"experts must be symmetric", "`model.layers.0.mlp.gate_proj` is int4 group 32 asym, as are 5 more"});
+}
+
 TEST_CASE("rules: columns must be whole groups", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::w4());

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "exporter/auto_round_config.hpp"
 #include "exporter/auto_round_layout.hpp"
 #include "exporter/folder_format.hpp"
 #include "exporter/quantized_source.hpp"
@@ -156,6 +157,18 @@ TEST_CASE("transposed: mixed schemes are written by name and read again", "[expo
       CHECK(config["block_name_to_quantize"] == "model.layers");
     }
   }
+}
+
+TEST_CASE("transposed: experts that stay or differ are named together, as GPTQ's reader runs them", "[exporter]") {
+  TinyModel model;
+  for (auto& module : model.modules) {
+    if (module.name.find("layers.1.mlp.") == std::string::npos) continue;
+    module.name.insert(module.name.rfind('.'), ".experts.0");
+    module.fused_with = recipe::fused_experts;
+  }
+  apply(model, {{"g", integer_scheme({"Linear"}, 4, true, 32)}}, {"lm_head", "re:.*experts.*"});
+  const Json dynamic = exporter::gptq_config(model.plan())["dynamic"];
+  CHECK(dynamic.contains("-:^model\\.layers\\.1\\.mlp\\.experts(\\.0\\.up_proj)?$"));
 }
 
 TEST_CASE("transposed: what a format has no place for is refused with all offenders", "[exporter]") {

@@ -49,7 +49,7 @@ TEST_CASE("token groups: sums of bf16 rows are rounded once", "[model]") {
 TEST_CASE("token groups: gradients are those of plain operations", "[model]") {
   at::manual_seed(5);
   const std::int64_t tokens = 7, copies = 3, count = 6, width = 4;
-  const at::Tensor experts = at::rand({tokens, count}).argsort(1).narrow(1, 0, copies).contiguous();
+  const at::Tensor experts = at::rand({tokens, count}).argsort(std::int64_t{1}).narrow(1, 0, copies).contiguous();
   const at::Tensor scales = at::randn({count}), target = at::randn({tokens, width});
   const auto leaves = [&] {
     at::manual_seed(6);

@@ -5,6 +5,7 @@
 #include "tiny_block.hpp"
 #include "tuner/block_tuner.hpp"
 #include "tuner/expert_count.hpp"
+#include "tuner/rounding_states.hpp"
 
 namespace autoround::tuner {
 namespace {
