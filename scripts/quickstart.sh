@@ -34,7 +34,7 @@ measure() { "$autoround" perplexity "$1" --text "$text" --seqlen 512 --windows 1
 printf '== full precision\n'
 measure "$model"
 printf '== rounded to nearest\n'
-"$autoround" quantize "$model" --output "$out/rtn" "${job[@]}" --iters 0 --quiet
+"$autoround" quantize "$model" --output "$out/rtn" "${job[@]}" --iters 0 --set disable_opt_rtn=true --quiet
 measure "$out/rtn"
 printf '== tuned, %s iterations a block\n' "$iters"
 "$autoround" quantize "$model" --output "$out/tuned" "${job[@]}" --iters "$iters" --report "$out/report.html"

@@ -18,6 +18,7 @@ void AutoRoundModifier::on_initialize(Run& run) {
          "the recipe tunes for " + std::to_string(recipe_.iters) +
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
   check_calibrated_inputs(run);
+  check_searched_scales();
   if (recipe_.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
 }
 
@@ -47,6 +48,14 @@ void AutoRoundModifier::check_calibrated_inputs(const Run& run) const {
            "or "
            "give it weight-only quantization");
   }
+}
+
+/// SignRoundV2 knows no asymmetric integers and no FP8. auto-round tunes such a model without it and says nothing.
+void AutoRoundModifier::check_searched_scales() const {
+  const auto groups = recipe_.groups();
+  for (const MatchedModule& matched : matched_)
+    if (matched.module->block >= 0)
+      modifier::check_searched_scales(recipe_, matched.module->name, groups[matched.group].second, matched.format);
 }
 
 std::map<std::string, quant::WeightFormat> AutoRoundModifier::formats() const {
@@ -93,13 +102,14 @@ void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgra
 
 void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   const tuner::DecoderBlock block(subgraph.layers);
-  if (!captured_input(subgraph.block()).defined()) {  // no calibration data: iters is 0
+  // Without calibration data iters is 0, and nothing says which errors matter.
+  if (!captured_input(subgraph.block()).defined()) {
     last_block_ = {};
     for (quant::QuantizedWeight& weight : tuner::round_block(block, formats())) run.on_weight(std::move(weight));
     return;
   }
 
-  const tuner::BlockData data = take_streams(run, subgraph);
+  const tuner::BlockData data = take_streams(run, subgraph, formats());
   last_block_ =
       tuner::tune_block(block, data, formats(), tune_options(recipe_), run.cancel, run.on_iteration, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
@@ -107,15 +117,19 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   q_input_ = std::exchange(last_block_.output, {});
 }
 
-/// Both sides of the block that was reached. The result alone holds them: no stream is kept alive longer than its
-/// block.
-tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph& subgraph) {
+/// Both sides of the block that was reached, and what searched scales of `formats` are weighed with. The result alone
+/// holds them: no stream is kept alive longer than its block.
+tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph& subgraph,
+                                                 const std::map<std::string, quant::WeightFormat>& formats) {
   InputCapture& capture = *captures_.at(subgraph.block() / block_layers());
   tuner::BlockData data;
-  data.input = recipe_.enable_quanted_input && q_input_.defined() ? q_input_ : capture.input();
+  data.input = capture.input();
   data.target = capture.output();
   data.lengths = run.lengths;
   data.length = run.length;
+  data.importance = tuner::measure_importance(tuner::DecoderBlock(subgraph.layers), data, formats,
+                                              tune_options(recipe_), run.cancel);
+  if (recipe_.enable_quanted_input && q_input_.defined()) data.input = q_input_;
   capture.release();
   q_input_.reset();
   return data;
@@ -124,7 +138,7 @@ tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph&
 void AutoRoundModifier::restore_block(Run& run, const Subgraph& subgraph,
                                       const std::vector<quant::QuantizedWeight>& weights) {
   if (captured_input(subgraph.block()).defined())
-    q_input_ = tuner::rerun_block(tuner::DecoderBlock(subgraph.layers), take_streams(run, subgraph), weights,
+    q_input_ = tuner::rerun_block(tuner::DecoderBlock(subgraph.layers), take_streams(run, subgraph, {}), weights,
                                   tune_options(recipe_), run.cancel);
   post_autoround_cleanup(subgraph);
 }

@@ -59,8 +59,10 @@ class AutoRoundModifier : public Modifier {
  private:
   void resolve(const Run& run);
   void check_calibrated_inputs(const Run& run) const;
+  void check_searched_scales() const;
   void apply_autoround(Run& run, const Subgraph& subgraph);
-  tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph);
+  tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph,
+                                const std::map<std::string, quant::WeightFormat>& formats);
   void post_autoround_cleanup(const Subgraph& subgraph);
   void round_outside_blocks(Run& run);
   std::size_t block_layers() const noexcept { return static_cast<std::size_t>(recipe_.nblocks); }

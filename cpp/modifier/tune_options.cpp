@@ -1,5 +1,8 @@
 #include "modifier/tune_options.hpp"
 
+#include "base/error.hpp"
+#include "quant/scale_search.hpp"
+
 namespace autoround::modifier {
 
 tuner::TuneOptions tune_options(const recipe::Recipe& recipe) {
@@ -13,10 +16,19 @@ tuner::TuneOptions tune_options(const recipe::Recipe& recipe) {
   options.dynamic_max_gap = recipe.dynamic_max_gap;
   options.enable_minmax_tuning = recipe.enable_minmax_tuning;
   options.not_use_best_mse = recipe.not_use_best_mse;
+  options.search_scales = recipe.searches_scales();
   options.fused = recipe.enable_torch_compile;
   options.rtn_on_nan = recipe.on_nan == recipe::OnNan::rtn;
   options.seed = static_cast<std::uint64_t>(recipe.seed);
   return options;
+}
+
+void check_searched_scales(const recipe::Recipe& recipe, const std::string& linear,
+                           const recipe::QuantizationScheme& scheme, const quant::WeightFormat& format) {
+  if (!recipe.enable_alg_ext || recipe.iters == 0 || quant::can_search_scales(format)) return;
+  fail(Code::unsupported, "enable_alg_ext",
+       linear + " has " + recipe::describe(scheme) +
+           "; SignRoundV2 tunes symmetric integers, MX formats and NVFP4. Leave enable_alg_ext out, or change its scheme");
 }
 
 }  // namespace autoround::modifier

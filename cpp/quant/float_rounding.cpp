@@ -16,13 +16,6 @@ constexpr float kSixReciprocal = 1.f / 6.f;  // of the largest e2m1, as auto-rou
 
 float reciprocal(float value) { return value == 0.f ? 0.f : 1.f / value; }
 
-/// What follows from the range of one group.
-struct Scale {
-  float divisor = 1.f, scale = 1.f;  // FloatRow's
-  float stored = 1.f;                // in the dtype of stored scales, e8m0 as the power that it stands for
-  bool free = true;                  // false: a bound holds it, and no gradient passes
-};
-
 float round_as(at::ScalarType type, float value) {
   if (type == at::kHalf) return at::Half(value);
   return type == at::kBFloat16 ? static_cast<float>(at::BFloat16(value)) : value;
@@ -49,12 +42,30 @@ Scale nvfp4_scale(float global, float magnitude) {
   return {reciprocal(stored * reciprocal(global)), stored / global, stored, raw <= e4m3.largest};
 }
 
+}  // namespace
+
+Scale scale_of(const WeightFormat& format, float global, float magnitude) {
+  switch (format.number) {
+    case Number::fp8:
+      return fp8_scale(format, magnitude);
+    case Number::nvfp4:
+      return nvfp4_scale(global, magnitude);
+    default:
+      return power_scale(grid_of(format.number), magnitude);
+  }
+}
+
+namespace {
+
 /// The scales of a weight at the current parameters, and which of them a row uses.
 class Scales {
  public:
   explicit Scales(const RoundingState& state)
-      : state_(state), groups_(state.weight_max.size(1)), count_(state.weight_max.numel()) {
-    state.max_scale.clamp_(0, 1);
+      : state_(state),
+        groups_(state.weight_max.size(1)),
+        count_(state.weight_max.numel()),
+        global_(state.global_scale.defined() ? state.global_scale.item<float>() : 1.f) {
+    state.max_scale.clamp_(0, state.largest_factor());
     divisor_.resize(static_cast<std::size_t>(count_));
     scale_.resize(static_cast<std::size_t>(count_));
     at::parallel_for(0, count_, 4096, [&](std::int64_t begin, std::int64_t end) {
@@ -67,15 +78,9 @@ class Scales {
   }
 
   Scale at(std::int64_t index) const {
-    const float magnitude = state_.weight_max.const_data_ptr<float>()[index] * factor(index);
-    switch (state_.format.number) {
-      case Number::fp8:
-        return fp8_scale(state_.format, magnitude);
-      case Number::nvfp4:
-        return nvfp4_scale(state_.global_scale.item<float>(), magnitude);
-      default:
-        return power_scale(grid_of(state_.format.number), magnitude);
-    }
+    const float searched = state_.searched_scale.defined() ? state_.searched_scale.const_data_ptr<float>()[index] : 1.f;
+    const float magnitude = state_.weight_max.const_data_ptr<float>()[index] * (factor(index) * searched);
+    return scale_of(state_.format, global_, magnitude);
   }
   float& factor(std::int64_t index) const { return state_.max_scale.data_ptr<float>()[index]; }
   std::int64_t count() const { return count_; }
@@ -118,6 +123,7 @@ class Scales {
  private:
   const RoundingState& state_;
   std::int64_t groups_, count_;
+  float global_;
   std::vector<float> divisor_, scale_;
 };
 

@@ -19,7 +19,17 @@ struct FloatCode {
 
 Float magnitude_of(Float value) { return (Float)((Word)value & ~kSignBit); }
 
-/// The nearest number of the grid, ties to even, of w / s + V.
+/// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
+Float round_to_grid(const FloatGrid& grid, Float magnitude) {
+  const Float least = all(grid.least_normal);
+  const Float power = (Float)((Word)magnitude & kExponentBits);
+  // A number this much larger than the step of the grid around `magnitude` has that step as its own.
+  const float to_magic = 0x1.8p23f / static_cast<float>(1 << grid.mantissa_bits);
+  const Float magic = (power < least ? least : power) * to_magic;
+  return (magnitude + magic) - magic;
+}
+
+/// The code of w / s + V.
 FloatCode float_code_of(const FloatRow& row, std::int64_t group, Float weight, Float value) {
   const Float divisor = all(row.divisor[group]);
   FloatCode code;
@@ -27,13 +37,8 @@ FloatCode float_code_of(const FloatRow& row, std::int64_t group, Float weight, F
   const Float moved = code.quotient + value;
   code.sign = (Word)moved & kSignBit;
   code.magnitude = magnitude_of(moved);
-  const Float largest = all(row.grid.largest), least = all(row.grid.least_normal);
-  const Float clamped = code.magnitude > largest ? largest : code.magnitude;
-  const Float power = (Float)((Word)clamped & kExponentBits);
-  // A number this much larger than the step of the grid around `clamped` has that step as its own.
-  const float to_magic = 0x1.8p23f / static_cast<float>(1 << row.grid.mantissa_bits);
-  const Float magic = (power < least ? least : power) * to_magic;
-  code.rounded = (clamped + magic) - magic;
+  const Float largest = all(row.grid.largest);
+  code.rounded = round_to_grid(row.grid, code.magnitude > largest ? largest : code.magnitude);
   return code;
 }
 

@@ -25,9 +25,11 @@ struct ScaleRule {
   float levels = 16.f;    // 2^bits
 };
 
-/// Ranges of n groups: min(groupmin, 0), max(groupmax, 0) and the factors in [0, 1] that tuning shrinks them by.
+/// Ranges of n groups: min(groupmin, 0), max(groupmax, 0) and the factors in [0, 1] that tuning shrinks them by; or
+/// scales that were searched, symmetric only, and max_scale in [0, 2] that tuning multiplies them with.
 struct Ranges {
   std::int64_t count = 0;
+  const float* searched = nullptr;  // null: the scale follows from the range
   const float* weight_min = nullptr;
   const float* weight_max = nullptr;
   float* min_scale = nullptr;
@@ -76,6 +78,31 @@ struct RowRange {
   float *smallest = nullptr, *largest = nullptr;  // one a group
 };
 
+/// How a trial's factor says what codes are multiplied with, which is `scale`, and values before they are rounded.
+enum class TrialKind {
+  integers,  // values * (factor * unit), where unit is the reciprocal of the peak; scale is the reciprocal of that
+  powers,    // values / factor; scale = factor, a power of two
+  nvfp4,     // what follows from a magnitude of factor * unit below the tensor's scale, as float_rounding.hpp has it
+};
+
+/// Scales that are tried on a group.
+struct Trials {
+  TrialKind kind = TrialKind::integers;
+  std::int64_t count = 0;  // a multiple of kTrialsAtOnce
+  const float* factors = nullptr;
+  float unit = 1.f, global_scale = 1.f;
+  float lowest = 0.f, highest = 0.f;  // codes of integers
+  FloatGrid grid;                     // of floating-point numbers
+};
+inline constexpr std::int64_t kTrialsAtOnce = 16;  // the floats in the widest register
+
+/// The values of one group, with what an error of each costs.
+struct TrialGroup {
+  const float* values = nullptr;
+  const float* importance = nullptr;    // null: all alike
+  std::int64_t count = 0, columns = 0;  // values there are, and with those that are padding
+};
+
 struct Kernels {
   const char* name;
   /// Clamps the factors in place, then writes scale and zero point of each group.
@@ -96,6 +123,9 @@ struct Kernels {
   void (*float_update)(const FloatRow& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
                        float* of_scale);
   void (*range)(const RowRange& row);
+
+  /// Of each trial the sum of importance * (code * scale - value)^2 over the group.
+  void (*trial_errors)(const Trials& trials, const TrialGroup& group, float* errors);
 };
 
 /// The fastest that this processor runs. The environment variable ATEN_CPU_CAPABILITY (avx2, default) limits it, as it

@@ -13,12 +13,15 @@ struct Scales {
 };
 
 struct GroupRange {
-  at::Tensor low, high;  // asymmetric: the range; symmetric: magnitudes of its negative and its positive side
+  // Asymmetric: the range; symmetric: magnitudes of its negative and its positive side; searched: undefined.
+  at::Tensor low, high;
   at::Tensor raw;        // scale before the threshold
 };
 
 GroupRange group_range(const RoundingState& state) {
   const WeightFormat& format = state.format;
+  if (state.searched_scale.defined())
+    return {{}, {}, round_to(state.searched_scale * state.max_scale, format.scale_type)};
   const at::Tensor low = state.weight_min * state.min_scale, high = state.weight_max * state.max_scale;
   if (!format.symmetric) return {low, high, round_to((high - low) / (format.levels() - 1), format.scale_type)};
   const at::Tensor negative = -low;
@@ -29,8 +32,8 @@ GroupRange group_range(const RoundingState& state) {
 /// Clamps min_scale and max_scale in place.
 Scales scales(const RoundingState& state) {
   const WeightFormat& format = state.format;
-  state.min_scale.clamp_(0, 1);
-  state.max_scale.clamp_(0, 1);
+  state.min_scale.clamp_(0, state.largest_factor());
+  state.max_scale.clamp_(0, state.largest_factor());
   const GroupRange range = group_range(state);
   const float least = format.smallest_scale();
   at::Tensor scale = range.raw.clamp_min(least);
@@ -96,7 +99,12 @@ void step_scales(const RoundingState& state, const Groups& groups, const at::Ten
   if (format.symmetric) {
     const at::Tensor kept =
         at::where(range.raw < 0, range.raw <= -format.smallest_scale(), range.raw >= format.smallest_scale());
-    const at::Tensor whole = at::where(kept, of_scale, none) / (format.levels() / 2);
+    const at::Tensor passed = at::where(kept, of_scale, none);
+    if (state.searched_scale.defined()) {
+      state.max_scale.sub_(direction(state, state.max_velocity, passed * state.searched_scale).sign(), rate);
+      return;
+    }
+    const at::Tensor whole = passed / (format.levels() / 2);
     const at::Tensor toward = at::where(range.high < range.low, whole, -whole);
     const at::Tensor share = at::where(range.high == range.low, toward / 2, toward);
     of_max = at::where(range.high < range.low, none, share);

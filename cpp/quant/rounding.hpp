@@ -29,11 +29,14 @@ struct RoundingState {
   WeightFormat format;
   at::Tensor weight;  // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
   at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0
-  at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, 1] in place by every forward
+  at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, largest_factor] in place by every forward
   at::Tensor weight_min, weight_max;  // fp32 [out, G]: min(groupmin, 0), max(groupmax, 0), computed once
   // Floating-point numbers: weight_max has the largest magnitudes, min_scale and weight_min stay undefined, and arrays
   // of blocks are [rows of blocks, G].
   at::Tensor global_scale;  // of NVFP4, fp32 [1]
+  // Found by search_scales, undefined without it: fp32 like max_scale, which multiplies it. Of integers the scale
+  // itself, which then does not depend on the range; of floating-point numbers a factor of weight_max.
+  at::Tensor searched_scale;
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
   at::Tensor best_codes;        // uint8 [out, in]
   at::Tensor best_scales;       // format.scale_type [out, G]
@@ -41,6 +44,9 @@ struct RoundingState {
   bool tune_minmax = true;
   double momentum = 0.0;                                  // how much of the gradients of earlier steps is kept
   at::Tensor value_velocity, min_velocity, max_velocity;  // fp32, like what they move; with momentum only
+
+  /// A range can only shrink, a searched scale also grow.
+  double largest_factor() const { return searched_scale.defined() ? 2.0 : 1.0; }
 };
 
 /// V = 0 when `trainable`, else undefined; min_scale = max_scale = 1. `tune_minmax` false leaves them there.

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "quant/float_row_kernels.hpp"
+#include "quant/ordered_sum.hpp"
 #include "quant/scale_kernels.hpp"
+#include "quant/trial_kernels.hpp"
 
 namespace autoround::quant::AUTOROUND_ISA {
 namespace {
@@ -103,58 +105,7 @@ void encode(const Row& row, std::uint8_t* codes) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Sums in the order of at::sum, and the update
-
-/// One sum over a group. at::sum adds blocks of 32 lane by lane, every 16 blocks into the next of four levels; whole
-/// vectors of eight that are left over go to the first eight lanes; the last elements come before the lanes. One level
-/// is enough for groups of fewer than 16 blocks.
-template <int kLevels>
-class OrderedSum {
- public:
-  void add(const Float* terms) {
-    for (int k = 0; k < kVectors; ++k) level_[0][k] += terms[k];
-  }
-
-  void carry(std::int64_t blocks_done, int power) {
-    const std::int64_t mask = (std::int64_t{1} << power) - 1;
-    if (blocks_done & mask) return;
-    for (int j = 1; j < kLevels; ++j) {
-      for (int k = 0; k < kVectors; ++k) {
-        level_[j][k] += level_[j - 1][k];
-        level_[j - 1][k] = Float{};
-      }
-      if (blocks_done & (mask << (j * power))) return;
-    }
-  }
-
-  float finish(const float* rest, int count) const {
-    float lanes[kBlock];
-    for (int k = 0; k < kVectors; ++k) {
-      Float sum = level_[0][k];
-      for (int j = 1; j < kLevels; ++j) sum += level_[j][k];
-      store(lanes + k * kLanes, sum);
-    }
-    const int whole = count / 8 * 8;
-    for (int i = 0; i < whole; i += 8) {
-      for (int k = 0; k < 8; ++k) lanes[k] += rest[i + k];
-    }
-    float total = 0.f;
-    for (int i = whole; i < count; ++i) total += rest[i];
-    for (int k = 0; k < 8; ++k) lanes[k] = ((lanes[k] + lanes[8 + k]) + lanes[16 + k]) + lanes[24 + k];
-    for (int k = 0; k < 8; ++k) total += lanes[k];
-    return total;
-  }
-
- private:
-  Float level_[kLevels][kVectors] = {};
-};
-
-/// Length in blocks of the first level of at::sum, as a power of two.
-int level_power(std::int64_t blocks) {
-  int log = 0;
-  while ((std::int64_t{1} << log) < blocks) ++log;
-  return log / 4 > 4 ? log / 4 : 4;
-}
+// The update
 
 template <class T, int kSums>
 struct BlockUpdate {
@@ -198,7 +149,7 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
   for (std::int64_t index = 0, first = 0; first < row.columns; ++index, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
     update.group = group_of(row, index);
-    OrderedSum<kLevels> totals[kSums + 1];
+    OrderedSum<Float, kLevels> totals[kSums + 1];
     std::int64_t done = 0;
     if (rest) __builtin_memset(tail, 0, sizeof tail);
     for (std::int64_t offset = first; offset < last; offset += kBlock) {
@@ -225,14 +176,18 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
         }
       }
     }
-    for (int i = 0; i < kSums; ++i) targets[i][index] = totals[i].finish(tail[i], rest);
+    for (int i = 0; i < kSums; ++i) {
+      float lanes[kBlock];
+      for (int k = 0; k < kVectors; ++k) store(lanes + k * kLanes, totals[i].total(k));
+      targets[i][index] = sum_of_lanes(lanes, tail[i], rest);
+    }
   }
 }
 
 template <class T>
 void update_as(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
                const GradientSums& sums) {
-  const bool deep = row.group >= 16 * kBlock;
+  const bool deep = is_deep(row.group);
   if (!sums.product) return update_row<T, 0, 1>(row, value, gradient, rate, codes, sums);
   if (!sums.all) {
     return deep ? update_row<T, 2, 4>(row, value, gradient, rate, codes, sums)
@@ -264,6 +219,7 @@ const Kernels table = {AUTOROUND_TEXT(AUTOROUND_ISA),
                        float_forward,
                        float_encode,
                        float_update,
-                       range};
+                       range,
+                       trial_errors};
 
 }  // namespace autoround::quant::AUTOROUND_ISA

@@ -30,32 +30,48 @@ Float sign_of(Float value) {
   return value > all(0.f) ? all(1.f) : negative;
 }
 
+/// Where a scale comes from.
+enum class Origin { asymmetric, symmetric, searched };
+
+/// The largest factor of a range or of a searched scale.
+template <Origin kOrigin>
+constexpr float kLargestFactor = kOrigin == Origin::searched ? 2.f : 1.f;
+
 struct GroupRange {
   Float low, high;  // symmetric: magnitude of the negative side and of the positive side
   Float raw;        // scale before the threshold
 };
 
-template <bool kSymmetric, ScaleType kType>
-GroupRange group_range(const ScaleRule& rule, Float low, Float high) {
-  if (!kSymmetric) return {low, high, round_scale<kType>((high - low) / (rule.levels - 1.f))};
+/// Of a register of groups from the one at `first` on.
+template <Origin kOrigin, ScaleType kType>
+GroupRange group_range(const ScaleRule& rule, const Ranges& ranges, std::int64_t first, Float min_scale,
+                       Float max_scale) {
+  const std::int64_t count = ranges.count - first;
+  if (kOrigin == Origin::searched) {
+    return {Float{}, Float{}, round_scale<kType>(load(ranges.searched + first, count) * max_scale)};
+  }
+  const Float low = load(ranges.weight_min + first, count) * min_scale;
+  const Float high = load(ranges.weight_max + first, count) * max_scale;
+  if (kOrigin == Origin::asymmetric) {
+    return {low, high, round_scale<kType>((high - low) / (rule.levels - 1.f))};
+  }
   const Float negative = -low;
   const Float extreme = high < negative ? negative : -high;  // the larger side is mapped to the most negative code
   return {negative, high, round_scale<kType>(extreme / (rule.levels * 0.5f))};
 }
 
-template <bool kSymmetric, ScaleType kType>
+template <Origin kOrigin, ScaleType kType>
 void scales_of(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
   const Float threshold = all(rule.threshold);
   for (std::int64_t i = 0; i < ranges.count; i += kLanes) {
     const std::int64_t count = ranges.count - i;
-    const Float min_scale = clamp(load(ranges.min_scale + i, count), 0.f, 1.f);
-    const Float max_scale = clamp(load(ranges.max_scale + i, count), 0.f, 1.f);
+    const Float min_scale = clamp(load(ranges.min_scale + i, count), 0.f, kLargestFactor<kOrigin>);
+    const Float max_scale = clamp(load(ranges.max_scale + i, count), 0.f, kLargestFactor<kOrigin>);
     store(ranges.min_scale + i, min_scale, count);
     store(ranges.max_scale + i, max_scale, count);
-    const GroupRange range = group_range<kSymmetric, kType>(rule, load(ranges.weight_min + i, count) * min_scale,
-                                                            load(ranges.weight_max + i, count) * max_scale);
+    const GroupRange range = group_range<kOrigin, kType>(rule, ranges, i, min_scale, max_scale);
     const Float positive = range.raw < threshold ? threshold : range.raw;
-    if (kSymmetric) {
+    if (kOrigin != Origin::asymmetric) {
       const Float negative = range.raw > -threshold ? -threshold : range.raw;
       store(scale + i, range.raw < all(0.f) ? negative : positive, count);
       store(zero + i, all(rule.levels * 0.5f), count);
@@ -72,23 +88,28 @@ void scales_of(const ScaleRule& rule, const Ranges& ranges, float* scale, float*
 /// The chain from a scale's gradient to the two factors, as autograd walks it: docs/algorithm.md. Partial gradients of
 /// an fp16 scale are rounded to fp16 as autograd rounds them; those of a bf16 scale stay fp32, where autograd would
 /// lose most of their bits to cancellation.
-template <bool kSymmetric, ScaleType kType>
+template <Origin kOrigin, ScaleType kType>
 void step_of(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
   constexpr ScaleType kGradient = kType == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
   const auto partial = [](Float value) { return round_scale<kGradient>(value); };
   const Float none = all(0.f), threshold = all(rule.threshold);
   for (std::int64_t i = 0; i < ranges.count; i += kLanes) {
     const std::int64_t count = ranges.count - i;
-    const Float weight_min = load(ranges.weight_min + i, count), weight_max = load(ranges.weight_max + i, count);
-    Float min_scale = load(ranges.min_scale + i, count), max_scale = load(ranges.max_scale + i, count);
-    const GroupRange range = group_range<kSymmetric, kType>(rule, weight_min * clamp(min_scale, 0.f, 1.f),
-                                                            weight_max * clamp(max_scale, 0.f, 1.f));
+    const Float min_scale = load(ranges.min_scale + i, count), max_scale = load(ranges.max_scale + i, count);
+    const GroupRange range =
+        group_range<kOrigin, kType>(rule, ranges, i, clamp(min_scale, 0.f, kLargestFactor<kOrigin>),
+                                    clamp(max_scale, 0.f, kLargestFactor<kOrigin>));
     Float of_scale = partial(partial(load(sums.product + i, count)) + partial(load(sums.quotient + i, count)));
+    const Float kept_below = range.raw <= -threshold ? of_scale : none;
+    const Float kept_above = range.raw >= threshold ? of_scale : none;
+    const Float kept = range.raw < none ? kept_below : kept_above;
+    if (kOrigin == Origin::searched) {
+      store(ranges.max_scale + i, max_scale - rate * sign_of(kept * load(ranges.searched + i, count)), count);
+      continue;
+    }
+    const Float weight_min = load(ranges.weight_min + i, count), weight_max = load(ranges.weight_max + i, count);
     Float of_min, of_max;
-    if (kSymmetric) {
-      const Float kept_below = range.raw <= -threshold ? of_scale : none;
-      const Float kept_above = range.raw >= threshold ? of_scale : none;
-      const Float kept = range.raw < none ? kept_below : kept_above;
+    if (kOrigin == Origin::symmetric) {
       const Float direction = range.high < range.low ? all(1.f) : all(-1.f);
       const Float whole = kept / (rule.levels * 0.5f) * direction;
       const Float share = range.low == range.high ? whole * 0.5f : whole;
@@ -106,28 +127,32 @@ void step_of(const ScaleRule& rule, const Ranges& ranges, const float* scale, co
   }
 }
 
-void scales(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
+template <Origin kOrigin>
+void scales_from(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
   using enum ScaleType;
-  if (rule.symmetric) {
-    if (rule.type == f16) return scales_of<true, f16>(rule, ranges, scale, zero);
-    if (rule.type == bf16) return scales_of<true, bf16>(rule, ranges, scale, zero);
-    return scales_of<true, f32>(rule, ranges, scale, zero);
-  }
-  if (rule.type == f16) return scales_of<false, f16>(rule, ranges, scale, zero);
-  if (rule.type == bf16) return scales_of<false, bf16>(rule, ranges, scale, zero);
-  return scales_of<false, f32>(rule, ranges, scale, zero);
+  if (rule.type == f16) return scales_of<kOrigin, f16>(rule, ranges, scale, zero);
+  if (rule.type == bf16) return scales_of<kOrigin, bf16>(rule, ranges, scale, zero);
+  return scales_of<kOrigin, f32>(rule, ranges, scale, zero);
+}
+
+void scales(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
+  if (ranges.searched) return scales_from<Origin::searched>(rule, ranges, scale, zero);
+  if (rule.symmetric) return scales_from<Origin::symmetric>(rule, ranges, scale, zero);
+  return scales_from<Origin::asymmetric>(rule, ranges, scale, zero);
+}
+
+template <Origin kOrigin>
+void step_from(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
+  using enum ScaleType;
+  if (rule.type == f16) return step_of<kOrigin, f16>(rule, ranges, scale, sums, rate);
+  if (rule.type == bf16) return step_of<kOrigin, bf16>(rule, ranges, scale, sums, rate);
+  return step_of<kOrigin, f32>(rule, ranges, scale, sums, rate);
 }
 
 void step(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
-  using enum ScaleType;
-  if (rule.symmetric) {
-    if (rule.type == f16) return step_of<true, f16>(rule, ranges, scale, sums, rate);
-    if (rule.type == bf16) return step_of<true, bf16>(rule, ranges, scale, sums, rate);
-    return step_of<true, f32>(rule, ranges, scale, sums, rate);
-  }
-  if (rule.type == f16) return step_of<false, f16>(rule, ranges, scale, sums, rate);
-  if (rule.type == bf16) return step_of<false, bf16>(rule, ranges, scale, sums, rate);
-  return step_of<false, f32>(rule, ranges, scale, sums, rate);
+  if (ranges.searched) return step_from<Origin::searched>(rule, ranges, scale, sums, rate);
+  if (rule.symmetric) return step_from<Origin::symmetric>(rule, ranges, scale, sums, rate);
+  return step_from<Origin::asymmetric>(rule, ranges, scale, sums, rate);
 }
 
 }  // namespace

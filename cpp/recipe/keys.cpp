@@ -9,6 +9,7 @@
 #include "recipe/args_fields.hpp"
 #include "recipe/matching.hpp"
 #include "recipe/scheme_keys.hpp"
+#include "recipe/tuning_presets.hpp"
 
 namespace autoround::recipe {
 namespace {
@@ -93,6 +94,27 @@ Key on_nan_key() {
       [](const Recipe& recipe) { return Value(std::string(recipe.on_nan == OnNan::rtn ? "rtn" : "error")); });
 }
 
+Key preset_key() {
+  return make_key(
+      "preset",
+      "values of batch_size, iters, seqlen, nsamples and lr that are not given themselves: light, default or best; "
+      "default none",
+      [](Recipe& recipe, const Value& value) { apply_tuning_preset(recipe, to_string(value, "preset")); },
+      [](const Recipe& recipe) {
+        return recipe.preset.empty() ? std::nullopt : std::optional<Value>(recipe.preset);
+      },
+      true);
+}
+
+/// A key that a preset also sets: once given, it stays.
+Key with_preset(Key key) {
+  key.set = [set = key.set, name = key.name](Recipe& recipe, const Value& value) {
+    set(recipe, value);
+    recipe.given.names.insert(name);
+  };
+  return key;
+}
+
 std::vector<Key> make_keys() {
   std::vector<Key> all;
   all.push_back(scheme_key());
@@ -105,15 +127,19 @@ std::vector<Key> make_keys() {
   add(weights_keys());
   all.push_back(scheme_key("NAME"));
   add(weights_keys("NAME"));
-  all.push_back(integer_key("iters", "tuning steps a block, 0 to 100000; 0 rounds to nearest; default 200",
-                            &Recipe::iters, 0, 100'000));
-  all.push_back(integer_key("batch_size", "samples a step, at least 1; default 8", &Recipe::batch_size, 1, kMaxCount));
-  all.push_back(
-      integer_key("nsamples", "calibration samples used, at least 1; default 128", &Recipe::nsamples, 1, kMaxCount));
-  all.push_back(integer_key("seqlen", "tokens a sample, 1 to 131072; default 2048", &Recipe::seqlen, 1, 131'072));
+  all.push_back(preset_key());
+  all.push_back(with_preset(integer_key("iters", "tuning steps a block, 0 to 100000; 0 only rounds; default 200",
+                                        &Recipe::iters, 0, 100'000)));
+  all.push_back(with_preset(
+      integer_key("batch_size", "samples a step, at least 1; default 8", &Recipe::batch_size, 1, kMaxCount)));
+  all.push_back(with_preset(
+      integer_key("nsamples", "calibration samples used, at least 1; default 128", &Recipe::nsamples, 1, kMaxCount)));
+  all.push_back(with_preset(
+      integer_key("seqlen", "tokens a sample, 1 to 131072; default 2048", &Recipe::seqlen, 1, 131'072)));
   all.push_back(integer_key("seed", "start of the one random generator, at least 0; default 42", &Recipe::seed, 0,
                             std::numeric_limits<std::int64_t>::max()));
-  all.push_back(rate_key("lr", "first step size of the rounding, above 0 and at most 1; default 1/iters", &Recipe::lr));
+  all.push_back(with_preset(
+      rate_key("lr", "first step size of the rounding, above 0 and at most 1; default 1/iters", &Recipe::lr)));
   all.push_back(rate_key("minmax_lr", "first step size of the clip range, above 0 and at most 1; default lr",
                          &Recipe::minmax_lr));
   all.push_back(momentum_key());
@@ -133,6 +159,14 @@ std::vector<Key> make_keys() {
                          &Recipe::enable_quanted_input));
   all.push_back(bool_key("not_use_best_mse", "keep the last step's parameters instead of the best's; default false",
                          &Recipe::not_use_best_mse));
+  all.push_back(bool_key("enable_alg_ext",
+                         "SignRoundV2: tune from searched scales, for symmetric integers, MX formats and NVFP4; default "
+                         "false",
+                         &Recipe::enable_alg_ext));
+  all.push_back(bool_key("disable_opt_rtn",
+                         "with iters 0: round to nearest even where calibration data could choose better scales; "
+                         "default false",
+                         &Recipe::disable_opt_rtn));
   all.push_back(scale_dtype_key());
   all.push_back(on_nan_key());
   return all;
@@ -170,7 +204,6 @@ const std::vector<InformationalKey>& informational_keys() {
       {"update", "epochs between updates; there is no training", is_null_or_minus_one},
       {"requires_calibration_data", "the session asks for samples when the recipe needs them", is_anything},
       {"device_ids", "the host chooses the device; results do not depend on it", is_anything},
-      {"disable_opt_rtn", "iters 0 is always plain rounding to nearest", is_anything},
       {"bypass_divisibility_checks", "rows that group_size does not divide cannot be stored", is_null_or_false},
       {"observer", ranges, is_anything},
       {"weight_observer", ranges, is_anything},

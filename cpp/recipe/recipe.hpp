@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,13 @@ namespace autoround::recipe {
 enum class Syntax { toml, yaml };
 enum class OnNan { error, rtn };
 
+/// Keys that were given by name, which a preset leaves alone. How a recipe came to its values does not change what it
+/// computes: recipes that differ in nothing else are equal.
+struct GivenKeys {
+  std::set<std::string> names;
+  bool operator==(const GivenKeys&) const { return true; }
+};
+
 struct Recipe {
   // What is quantized. Exactly one of `scheme` and `config_groups` once validated.
   std::vector<std::pair<std::string, QuantizationScheme>> config_groups;
@@ -27,6 +35,8 @@ struct Recipe {
   std::optional<QuantizationArgs> kv_cache_scheme;
 
   // How it is tuned; defaults and meaning: docs/algorithm.md.
+  std::string preset;  // "" = none; its values are in the fields already
+  GivenKeys given;
   std::int64_t iters = 200;
   std::int64_t batch_size = 8;
   std::int64_t nsamples = 128;
@@ -42,6 +52,8 @@ struct Recipe {
   bool enable_minmax_tuning = true;
   bool enable_quanted_input = true;
   bool not_use_best_mse = false;
+  bool enable_alg_ext = false;
+  bool disable_opt_rtn = false;
   std::string scale_dtype;  // "" = the dtype in which the format stores scales; "float16", "bfloat16", "float32"
   OnNan on_nan = OnNan::error;
 
@@ -53,6 +65,8 @@ struct Recipe {
   /// Schemes in order: config_groups, or the one of `scheme` as "group_0" with `targets`; then those of `layers` as
   /// "layers.NAME" with NAME as their target.
   std::vector<std::pair<std::string, QuantizationScheme>> groups() const;
+  /// SignRoundV2 with iterations, optimised rounding without.
+  bool searches_scales() const { return iters > 0 ? enable_alg_ext : !disable_opt_rtn; }
   /// Rules that need no model. @throws Error invalid_argument
   void validate() const;
 

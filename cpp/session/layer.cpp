@@ -145,7 +145,8 @@ at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type) const {
   return all;
 }
 
-tuner::BlockData Layer::data(const tuner::Block& block, const tuner::TuneOptions& tuning, at::ScalarType compute,
+tuner::BlockData Layer::data(const tuner::Block& block, const std::map<std::string, quant::WeightFormat>& formats,
+                             const tuner::TuneOptions& tuning, at::ScalarType compute,
                              const CancelToken& cancel) const {
   tuner::BlockData data;
   data.length = longest_sample();
@@ -160,6 +161,7 @@ tuner::BlockData Layer::data(const tuner::Block& block, const tuner::TuneOptions
     model::Ops& ops = tuning.fused ? fused : plain;
     data.target = tuner::run_block(block, data.input, data.length, tuning.batch_size, ops, cancel);
   }
+  data.importance = tuner::measure_importance(block, data, formats, tuning, cancel);
   return data;
 }
 
@@ -180,8 +182,8 @@ tuner::BlockResult Layer::quantize(const std::map<std::string, quant::WeightForm
     return rounded;
   }
   const tuner::TuneOptions tuning = modifier::tune_options(recipe);
-  return tuner::tune_block(block, data(block, tuning, compute, *options.cancel), formats, tuning, *options.cancel,
-                           on_iteration, log_);
+  return tuner::tune_block(block, data(block, formats, tuning, compute, *options.cancel), formats, tuning,
+                           *options.cancel, on_iteration, log_);
 }
 
 RunFacts Layer::facts() const {
@@ -209,6 +211,7 @@ std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options
       recipe::scheme_of(recipe, {.name = name_, .class_name = "Linear", .block = 0, .shape = weight_.sizes().vec()});
   const at::ScalarType scales = scale_type(model::disk_type(weight_.scalar_type()), recipe, options);
   const std::map<std::string, quant::WeightFormat> formats = {{name_, quant::weight_format(scheme, scales)}};
+  modifier::check_searched_scales(recipe, name_, scheme, formats.at(name_));
   check_run(recipe, formats.at(name_), options);
 
   const auto progress = [&](const char* stage, double fraction) {

@@ -124,10 +124,12 @@ std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const reci
 
 double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
   // 2 operations a weight and token forward, 4 backward; a reference pass, a round-to-nearest pass and an output pass.
+  // Searched scales are weighed in one more.
   const double weights = static_cast<double>(shape.tuned_weights_total);
   const double tuning =
       tunes(recipe, shape) ? 6.0 * weights * static_cast<double>(batch_tokens(recipe, shape) * recipe.iters) : 0.0;
-  const double passes = 3.0 * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
+  const double passes =
+      (recipe.searches_scales() ? 4.0 : 3.0) * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
   constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding
   return (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes) * share_of_products);
 }

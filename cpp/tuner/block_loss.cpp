@@ -26,11 +26,15 @@ struct StoreGradient {
   void store(std::int64_t i, float difference) const { out[i] = static_cast<T>(2.0f * difference * scale); }
 };
 
-template <typename T, typename Gradient>
-double row_error(const T* prediction, const T* target, std::int64_t n, Gradient gradient) {
+struct KeepAll {
+  float keep(float difference) const { return difference; }
+};
+
+template <typename T, typename Gradient, typename Filter>
+double row_error(const T* prediction, const T* target, std::int64_t n, Gradient gradient, Filter filter) {
   std::array<float, lanes> sums{};
   const auto add = [&](std::int64_t i, std::size_t lane) {
-    const float difference = static_cast<float>(prediction[i]) - static_cast<float>(target[i]);
+    const float difference = filter.keep(static_cast<float>(prediction[i]) - static_cast<float>(target[i]));
     sums[lane] += difference * difference;
     gradient.store(i, difference);
   };
@@ -44,24 +48,27 @@ double row_error(const T* prediction, const T* target, std::int64_t n, Gradient 
 
 template <typename T>
 double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
-                std::int64_t length, at::Tensor* gradient, float scale) {
+                std::int64_t length, at::Tensor* gradient, float scale, const Outliers* outliers) {
   const std::int64_t rows = prediction.size(0), width = prediction.size(1);
   const T* predicted = prediction.const_data_ptr<T>();
   const T* wanted = target.const_data_ptr<T>();
   T* out = gradient != nullptr ? gradient->mutable_data_ptr<T>() : nullptr;
   std::vector<double> errors(static_cast<std::size_t>(rows), 0.0);
 
+  const auto error_of = [&](std::int64_t row, auto filter) {
+    const std::int64_t at = row * width;
+    return out != nullptr ? row_error(predicted + at, wanted + at, width, StoreGradient<T>{out + at, scale}, filter)
+                          : row_error(predicted + at, wanted + at, width, NoGradient{}, filter);
+  };
   at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t at = row * width;
       const bool padding = row % length >= lengths[static_cast<std::size_t>(row / length)];
       if (padding) {
-        if (out != nullptr) std::fill_n(out + at, width, T(0.0f));
+        if (out != nullptr) std::fill_n(out + row * width, width, T(0.0f));
         continue;
       }
-      auto& error = errors[static_cast<std::size_t>(row)];
-      error = out != nullptr ? row_error(predicted + at, wanted + at, width, StoreGradient<T>{out + at, scale})
-                             : row_error(predicted + at, wanted + at, width, NoGradient{});
+      errors[static_cast<std::size_t>(row)] =
+          outliers != nullptr ? error_of(row, outliers->of_row(row)) : error_of(row, KeepAll{});
     }
   });
   return std::accumulate(errors.begin(), errors.end(), 0.0);
@@ -70,7 +77,8 @@ double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::spa
 }  // namespace
 
 double squared_error(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
-                     std::int64_t length, at::Tensor* gradient, float scale) {
+                     std::int64_t length, at::Tensor* gradient, float scale,
+                     const Outliers* outliers) {
   Expects(prediction.dim() == 2 && prediction.sizes() == target.sizes());
   Expects(prediction.scalar_type() == target.scalar_type());
   Expects(prediction.is_contiguous() && target.is_contiguous());
@@ -78,10 +86,10 @@ double squared_error(const at::Tensor& prediction, const at::Tensor& target, gsl
   Expects(gradient == nullptr || (gradient->is_contiguous() && gradient->sizes() == prediction.sizes() &&
                                   gradient->scalar_type() == prediction.scalar_type()));
   if (prediction.scalar_type() == at::kBFloat16) {
-    return sum_rows<at::BFloat16>(prediction, target, lengths, length, gradient, scale);
+    return sum_rows<at::BFloat16>(prediction, target, lengths, length, gradient, scale, outliers);
   }
   Expects(prediction.scalar_type() == at::kFloat);
-  return sum_rows<float>(prediction, target, lengths, length, gradient, scale);
+  return sum_rows<float>(prediction, target, lengths, length, gradient, scale, outliers);
 }
 
 }  // namespace autoround::tuner

@@ -73,6 +73,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   model::Ops& ops = options.fused ? fused : plain;
 
   RoundingStates states(block.projections(), formats, options);
+  states.search_scales(data.importance, options);
   if (states.needs_calibration()) {
     CalibrationOps observing(states, ops);
     run_block(block, data.input, data.length, options.batch_size, observing, cancel);
@@ -98,23 +99,28 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   if (!std::isfinite(result.rtn_loss)) {
     give_up("loss of round-to-nearest is " + format_number(result.rtn_loss) +
             ": weights, inputs or targets are not finite, or its activations overflow");
-  } else if (options.iters > 0 && !states.empty()) {
+  } else if (!states.empty() && (options.iters > 0 || states.searched())) {
     chosen = {};  // cheaper to compute again in the rare case than to hold beside the loop's activations
-    const Optimization run = optimize(block, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
-    result.losses = run.losses;
-    if (run.diverged) {
-      give_up(divergence(run, result.rtn_loss));
-    } else {
-      chosen = evaluate(states.best());
+    bool keep = true;
+    if (options.iters > 0) {
+      const Optimization run = optimize(block, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
+      result.losses = run.losses;
       result.best_iteration = run.best_iteration;
+      keep = !run.diverged;
+      if (run.diverged) give_up(divergence(run, result.rtn_loss));
     }
+    if (keep) chosen = evaluate(options.iters > 0 ? states.best() : states.rounded());
     // The best minibatch says little about all samples; what is worse than doing nothing on all of them is not kept.
-    if (!run.diverged && !(chosen.loss <= result.rtn_loss)) {
-      log.warn(block.name() + ": tuned weights have loss " + format_number(chosen.loss) +
-               " over all samples, round-to-nearest " + format_number(result.rtn_loss) + "; kept round-to-nearest");
-      result.best_iteration = -1;
+    if (keep && !(chosen.loss <= result.rtn_loss)) {
+      log.warn(block.name() + ": " + (options.iters > 0 ? "tuned weights have" : "searched scales have") + " loss " +
+               format_number(chosen.loss) + " over all samples, round-to-nearest " + format_number(result.rtn_loss) +
+               "; kept round-to-nearest");
+      keep = false;
     }
-    if (result.best_iteration < 0) chosen = evaluate(states.nearest());
+    if (!keep) {
+      result.best_iteration = -1;
+      chosen = evaluate(states.nearest());
+    }
   }
 
   result.weights = std::move(chosen.weights);

@@ -14,6 +14,7 @@
 #include "model/ops.hpp"
 #include "quant/rounding.hpp"
 #include "tuner/block.hpp"
+#include "tuner/importance.hpp"
 
 namespace autoround::tuner {
 
@@ -27,6 +28,7 @@ struct TuneOptions {
   std::int64_t dynamic_max_gap = -1;
   bool enable_minmax_tuning = true;
   bool not_use_best_mse = false;
+  bool search_scales = false;  // tune from searched scales (SignRoundV2), or without iterations round with them
   bool fused = true;        // fused kernels, or plain LibTorch operations
   bool rtn_on_nan = false;  // a NaN or exploding loss: false = NUMERIC error, true = round-to-nearest and `fell_back`
   std::uint64_t seed = 42;
@@ -38,6 +40,7 @@ struct BlockData {
   at::Tensor target;                  // [samples * length, out]: what the full-precision one makes of its own stream
   std::vector<std::int64_t> lengths;  // real tokens of each sample; the rest is padding, which no loss counts
   std::int64_t length = 0;            // tokens of a sample with padding
+  Importance importance = {};         // what searched scales are weighed with; empty: all channels count alike
 };
 
 struct Iteration {
@@ -50,8 +53,8 @@ struct BlockResult {
   std::vector<quant::QuantizedWeight> weights;  // one per quantized linear, in forward order
   at::Tensor output;                            // quantized block on `input`: the quantized stream of the next one
   double rtn_loss = 0.0;                        // over all samples, mean squared error on real tokens, round-to-nearest
-  double loss = 0.0;                            // the same with the tuned parameters
-  std::int64_t best_iteration = -1;             // -1: round-to-nearest was kept
+  double loss = 0.0;                            // the same with the weights that were kept
+  std::int64_t best_iteration = -1;             // -1: tuning was not kept, or there was none
   std::vector<float> losses;                    // of each iteration's minibatch
   bool fell_back = false;                       // on_nan: rtn was needed
   std::int64_t experts = 0, idle_experts = 0;   // of the layer; those that no calibration token went to

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "model/buffer_pool.hpp"
 #include "tuner/block_loss.hpp"
@@ -17,6 +18,7 @@ namespace autoround::tuner {
 namespace {
 
 constexpr double divergence_factor = 1e4;
+constexpr double outlier_share = 0.001;  // of the elements, where drops_outliers
 constexpr double gradient_scale = 1000.0;  // auto-round's; keeps gradients of small losses away from the subnormals
 
 bool diverged(double loss, double rtn_loss) {
@@ -88,7 +90,10 @@ Optimization optimize(const Block& block, RoundingStates& states, const BlockDat
     const at::AutoGradMode record(true);
     at::Tensor output = block.forward(batch.input, batch.prepared, batch.samples(), quant_ops);
     at::Tensor gradient = gradients.take(output.sizes(), output.scalar_type());
-    const double error = squared_error(output, batch.target, batch.lengths, data.length, &gradient, loss_scale);
+    std::optional<Outliers> outliers;
+    if (states.drops_outliers()) outliers.emplace(output, batch.target, batch.lengths, data.length, outlier_share);
+    const double error = squared_error(output, batch.target, batch.lengths, data.length, &gradient, loss_scale,
+                                       outliers ? &*outliers : nullptr);
     return Forward{std::move(output), std::move(gradient), error};
   };
 

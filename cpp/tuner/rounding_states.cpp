@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "model/buffer_pool.hpp"
+#include "quant/scale_search.hpp"
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::tuner {
@@ -88,6 +89,27 @@ TunedProjection* RoundingStates::find(const model::Projection& projection) noexc
     if (tuned.projection == &projection) return &tuned;
   }
   return nullptr;
+}
+
+void RoundingStates::search_scales(const Importance& importance, const TuneOptions& options) {
+  for (auto& tuned : projections_) {
+    for (auto& part : tuned.parts) {
+      if (!searches_scales(part.name, part.state.format, options)) continue;
+      const auto found = importance.find(part.name);
+      quant::search_scales(part.state, found == importance.end() ? at::Tensor() : found->second);
+      searched_ = true;
+    }
+  }
+}
+
+bool RoundingStates::drops_outliers() const noexcept {
+  const auto has_few_bits = [](const TunedPart& part) {
+    const quant::WeightFormat& format = part.state.format;
+    return part.state.searched_scale.defined() && (format.bits < 4 || (format.input && format.input->bits <= 4));
+  };
+  return std::any_of(projections_.begin(), projections_.end(), [&](const TunedProjection& tuned) {
+    return std::any_of(tuned.parts.begin(), tuned.parts.end(), has_few_bits);
+  });
 }
 
 bool RoundingStates::needs_calibration() const noexcept {
@@ -176,13 +198,17 @@ void RoundingStates::advance() {
   }
 }
 
-std::vector<quant::QuantizedWeight> RoundingStates::nearest() const {
+std::vector<quant::QuantizedWeight> RoundingStates::nearest() const { return round(/*searched=*/false); }
+std::vector<quant::QuantizedWeight> RoundingStates::rounded() const { return round(/*searched=*/true); }
+
+std::vector<quant::QuantizedWeight> RoundingStates::round(bool searched) const {
   std::vector<quant::QuantizedWeight> weights;
   for (const auto& tuned : projections_) {
     for (const auto& part : tuned.parts) {
       const auto& state = part.state;
       auto untuned = quant::make_rounding_state(state.format, state.weight, state.tune_minmax, false);
       untuned.global_scale = state.global_scale;
+      if (searched) untuned.searched_scale = state.searched_scale;
       weights.push_back(quant::quantize(untuned, part.name));
       if (tuned.input) weights.back().input = tuned.input->untuned();
     }

@@ -13,6 +13,7 @@
 #include "model/linear_products.hpp"
 #include "model/projection.hpp"
 #include "quant/rounding.hpp"
+#include "tuner/importance.hpp"
 #include "tuner/schedule.hpp"
 #include "tuner/tuned_input.hpp"
 
@@ -58,6 +59,13 @@ class RoundingStates {
   TunedProjection* find(const model::Projection& projection) noexcept;
   bool empty() const noexcept { return projections_.empty(); }
 
+  /// Searches the scales of all linears that `options` search: tuning starts there.
+  void search_scales(const Importance& importance, const TuneOptions& options);
+  bool searched() const noexcept { return searched_; }
+  /// Whether the largest differences are left out of the loss: with searched scales and few bits they are so large that
+  /// they would drown the rest.
+  bool drops_outliers() const noexcept;
+
   /// Whether inputs need to be seen before anything is rounded: `observe` those of every linear, then finish.
   bool needs_calibration() const noexcept;
   void observe(const model::Projection& projection, const at::Tensor& x);
@@ -82,11 +90,14 @@ class RoundingStates {
   /// Learning rates of the next iteration.
   void advance();
 
-  std::vector<quant::QuantizedWeight> nearest() const;  // round-to-nearest, whatever was tuned
+  std::vector<quant::QuantizedWeight> nearest() const;  // round-to-nearest, whatever was searched or tuned
+  std::vector<quant::QuantizedWeight> rounded() const;  // the same with searched scales
   std::vector<quant::QuantizedWeight> best() const;     // of the step that was last begun as the best
 
  private:
-  bool fused_;
+  std::vector<quant::QuantizedWeight> round(bool searched) const;
+
+  bool fused_, searched_ = false;
   BackwardPass pass_;
   std::vector<TunedProjection> projections_;
 };

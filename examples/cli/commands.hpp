@@ -35,7 +35,7 @@ void add_file(const Calibration& data, const std::string& file, size_t limit, bo
 
 /// Recipe options shared by quantize and inspect: a file, or a scheme and single keys.
 struct RecipeArguments {
-  std::string file, scheme;
+  std::string file, scheme, preset;
   long long group_size = 0, iters = -1, nsamples = -1, batch_size = -1, seqlen = -1;
   bool asymmetric = false;
   std::vector<std::string> ignore, settings;  // settings: key=value

@@ -48,6 +48,7 @@ void RecipeArguments::add_to(CLI::App& command) {
   command.add_option("--group-size", group_size, "columns that share a scale; -1: one a row");
   command.add_flag("--asym", asymmetric, "asymmetric weights, with zero points");
   command.add_option("--ignore", ignore, "modules to leave alone; default with --scheme: lm_head")->delimiter(',');
+  command.add_option("--preset", preset, "how long to tune and on how much: light, default or best");
   command.add_option("--iters", iters, "tuning steps a block; 0: round to nearest");
   command.add_option("--nsamples", nsamples, "calibration samples");
   command.add_option("--seqlen", seqlen, "tokens of a sample");
@@ -68,6 +69,7 @@ Recipe RecipeArguments::build() const {
   if (group_size != 0) set_int("weights.group_size", group_size);
   if (asymmetric) call(autoround_recipe_set_bool, recipe.get(), "weights.symmetric", int32_t{0});
   for (const std::string& name : ignore) call(autoround_recipe_append, recipe.get(), "ignore", name.c_str());
+  if (!preset.empty()) call(autoround_recipe_set_string, recipe.get(), "preset", preset.c_str());
   if (iters >= 0) set_int("iters", iters);
   if (nsamples >= 0) set_int("nsamples", nsamples);
   if (seqlen >= 0) set_int("seqlen", seqlen);

@@ -93,6 +93,7 @@ class Command(unittest.TestCase):
             "unknown scheme": (("quantize", str(self.model), "--output", str(self.work / "x"), "--scheme", "W4A17"), 2),
             "unknown key": ((*self.job("x"), "--set", "itres=3"), 2),
             "key out of range": ((*self.job("x"), "--iters", "200000"), 2),
+            "unknown preset": ((*self.job("x"), "--preset", "lite"), 2),
             "recipe that is none": (("recipe", "check", str(self.data)), 2),
             "help": (("--help",), 0),
             "version": (("version",), 0),
@@ -112,6 +113,33 @@ class Command(unittest.TestCase):
         self.assertRegex(done.stdout, r"model\.layers\.1\.mlp\.down_proj\s+\[64,96\]\s+int4 group 32")
         self.assertRegex(done.stdout, r"lm_head\s+\[64,64\]\s+- ignored")
         self.assertIn("predicted:", done.stdout)
+
+    def test_presets_yield_to_what_is_given(self) -> None:
+        done = run(*self.job("preset", "--iters", "2", "--preset", "light"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        recipe = (self.work / "preset/recipe.yaml").read_text()
+        for line in ("preset: light", "iters: 2", "lr: 0.005", "nsamples: 128"):
+            self.assertRegex(recipe, rf"(?m)^ *{line}$")
+
+    def test_searched_scales(self) -> None:
+        # A recipe that SignRoundV2 cannot honour is refused before anything is written.
+        done = run(*self.job("v2", "--asym", "--iters", "2", "--set", "enable_alg_ext=true"))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("enable_alg_ext", done.stderr)
+        self.assertIn("asym", done.stderr)
+        self.assertFalse((self.work / "v2").exists())
+
+        def losses(name: str, *options: str) -> tuple[float, float]:
+            report = self.work / f"{name}-report.html"
+            done = run(*self.job(name, "--set", "weights.num_bits=2", "--report", str(report), *options))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            blocks = json.loads(report.with_suffix(".json").read_text())["blocks"]
+            return sum(block["rtn_loss"] for block in blocks), sum(block["loss"] for block in blocks)
+
+        nearest, kept = losses("nearest", "--iters", "0", "--set", "disable_opt_rtn=true")
+        self.assertEqual(nearest, kept)
+        self.assertLess(losses("searched", "--iters", "0")[1], nearest)
+        self.assertLess(losses("tuned", "--iters", "5", "--set", "enable_alg_ext=true")[1], nearest)
 
     def test_layers_have_schemes_of_their_own(self) -> None:
         own = ("--set", "layers.lm_head.weights.num_bits=8", "--set", "layers.re:.*0[.]mlp[.]down_proj.weights.num_bits=8",

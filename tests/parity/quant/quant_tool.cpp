@@ -3,13 +3,16 @@
 //   kernels                                            prints the names of the paths that run here
 //   qdq <folder> <path> <bits> <sym|asym> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
 //   float <folder> <path> <number> <group> <block rows> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
+//   search <folder> <path> <number> <bits> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
 //   input <folder> <number> <bits> <sym|asym> <group> <dynamic|static> <dtype> <tokens> <width>
 //   pack <folder> <bits> <rows> <columns> <dimension>
 //
 // qdq reads weight, value, min_scale, max_scale and gradient, and writes <path>.output (W'), .codes, .scales, .zeros,
 // and after one step .value, .min, .max, .best_codes; float likewise without min_scale and zeros, and with .loaded
-// (what dequantize gives) and .global. input reads x and writes rounded, and scale or global. pack reads codes and
-// writes packed and unpacked. Files are raw arrays.
+// (what dequantize gives) and .global. search reads weight, importance (may be missing), value, max_scale and gradient,
+// and writes .searched, .nearest_codes and .nearest_scales before V and max_scale are read, then what qdq writes. input
+// reads x and writes rounded, and scale or global. pack reads codes and writes packed and unpacked. Files are raw
+// arrays.
 #include <ATen/ATen.h>
 
 #include <fstream>
@@ -22,6 +25,7 @@
 #include "quant/input_quantizer.hpp"
 #include "quant/packing.hpp"
 #include "quant/plain_rounding.hpp"
+#include "quant/scale_search.hpp"
 
 namespace {
 
@@ -105,6 +109,12 @@ quant::Number number_named(const std::string& name) {
   throw std::runtime_error("unknown number " + name);
 }
 
+/// The dtype in which scales of a format are stored.
+at::ScalarType stored_scales(quant::Number number, const std::string& otherwise) {
+  if (quant::has_power_scales(number)) return at::kByte;
+  return number == quant::Number::nvfp4 ? at::kFloat8_e4m3fn : dtype_named(otherwise);
+}
+
 void float_qdq(std::istringstream& line) {
   std::string folder, path, number, scale_type, dtype;
   quant::WeightFormat format;
@@ -115,9 +125,7 @@ void float_qdq(std::istringstream& line) {
   if (!line) throw std::runtime_error("malformed float line");
   format.number = number_named(number);
   format.bits = grid_of(format.number).bits;
-  format.scale_type = quant::has_power_scales(format.number)  ? at::kByte
-                      : format.number == quant::Number::nvfp4 ? at::kFloat8_e4m3fn
-                                                              : dtype_named(scale_type);
+  format.scale_type = stored_scales(format.number, scale_type);
   const quant::Kernels* kernels = quant::find_kernels(path);
   if (!kernels) throw std::runtime_error("no kernels " + path);
 
@@ -145,6 +153,59 @@ void float_qdq(std::istringstream& line) {
   save("value", state.value);
   save("max", state.max_scale);
   save("best_codes", state.best_codes);
+}
+
+void search(std::istringstream& line) {
+  std::string folder, path, number, scale_type, dtype;
+  quant::WeightFormat format;
+  std::int64_t out = 0, in = 0;
+  quant::StepRates rates;
+  line >> folder >> path >> number >> format.bits >> format.group >> scale_type >> dtype >> out >> in >> rates.value >>
+      rates.minmax;
+  if (!line) throw std::runtime_error("malformed search line");
+  format.number = number_named(number);
+  format.scale_type = stored_scales(format.number, scale_type);
+  const bool plain = path == "plain";
+  const quant::Kernels* kernels = quant::find_kernels(plain ? "portable" : path);
+  if (!kernels) throw std::runtime_error("no kernels " + path);
+
+  const auto at = [&](const char* name) { return folder + "/" + name; };
+  const auto save = [&](const char* name, const at::Tensor& tensor) {
+    write(folder + "/" + path + "." + name, tensor);
+  };
+  const at::Tensor weight = read(at("weight"), {out, in}, dtype_named(dtype));
+  quant::RoundingState nearest = make_rounding_state(format, weight, false, false);
+  const bool weighed = std::ifstream(at("importance")).good();
+  search_scales(nearest, weighed ? read(at("importance"), {in}, at::kFloat) : at::Tensor(), *kernels);
+  save("searched", nearest.searched_scale);
+  const quant::QuantizedWeight rounded = quantize(nearest, "");
+  save("nearest_codes", rounded.codes);
+  save("nearest_scales", rounded.scales);
+
+  quant::RoundingState state = make_rounding_state(format, weight, true, true);
+  state.searched_scale = nearest.searched_scale;
+  state.value = read(at("value"), {out, in}, at::kFloat);
+  state.max_scale = read(at("max_scale"), state.max_scale.sizes(), at::kFloat);
+  const at::Tensor gradient = read(at("gradient"), {out, in}, dtype_named(dtype));
+  at::Tensor output = at::empty_like(weight);
+  if (is_float(format.number)) {
+    quant::floats::forward(state, output, *kernels);
+    quant::floats::Step step(state, rates, true, *kernels);
+    step.rows(0, gradient);
+    step.finish();
+  } else if (plain) {
+    quant::plain::forward(state, output);
+    quant::plain::keep_best(state);
+    quant::plain::update(state, gradient, rates);
+  } else {
+    quant::fused::forward(state, output, *kernels);
+    quant::fused::update(state, gradient, rates, true, *kernels);
+  }
+  save("output", output);
+  save("scales", state.best_scales);
+  save("codes", state.best_codes);
+  save("value", state.value);
+  save("max", state.max_scale);
 }
 
 void input(std::istringstream& line) {
@@ -189,6 +250,8 @@ int main() {
         qdq(line);
       } else if (command == "float") {
         float_qdq(line);
+      } else if (command == "search") {
+        search(line);
       } else if (command == "input") {
         input(line);
       } else if (command == "pack") {

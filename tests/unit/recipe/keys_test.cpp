@@ -39,6 +39,7 @@ const std::map<std::string, Case>& cases() {
       {"layers.NAME.weights.symmetric", {false, "false", {num(0), str("false")}}},
       {"layers.NAME.weights.strategy", {str("channel"), "channel", {str("chanel"), num(1)}}},
       {"layers.NAME.weights.type", {str("float"), "float", {str("double"), num(8)}}},
+      {"preset", {str("light"), "light", {str("lite"), str(""), num(1)}}},
       {"iters", {num(0), "0", {num(-1), num(100'001), 5.0, str("5"), true}}},
       {"batch_size", {num(1), "1", {num(0), num(-8)}}},
       {"nsamples", {num(512), "512", {num(0)}}},
@@ -54,6 +55,8 @@ const std::map<std::string, Case>& cases() {
       {"enable_minmax_tuning", {false, "false", {str("no")}}},
       {"enable_quanted_input", {false, "false", {num(1)}}},
       {"not_use_best_mse", {true, "true", {num(1)}}},
+      {"enable_alg_ext", {true, "true", {num(1)}}},
+      {"disable_opt_rtn", {true, "true", {str("yes")}}},
       {"scale_dtype", {str("torch.bfloat16"), "bfloat16", {str("int8"), str("float17"), num(16)}}},
       {"on_nan", {str("rtn"), "rtn", {str("ignore"), true}}},
   };
@@ -127,6 +130,45 @@ TEST_CASE("keys: weights.* change the scheme, or make one", "[recipe]") {
 
   Recipe grouped = Recipe::parse("AutoRoundModifier: {config_groups: {W4A16: [Linear]}}", Syntax::yaml);
   CHECK(says(error_of([&] { set_value(grouped, "weights.num_bits", num(8)); }), "config_groups"));
+}
+
+TEST_CASE("keys: a preset sets what is not given, in any order", "[recipe]") {
+  const auto values = [](const Recipe& recipe) {
+    return std::vector<std::int64_t>{recipe.batch_size, recipe.iters, recipe.seqlen, recipe.nsamples};
+  };
+  Recipe recipe;
+  set_value(recipe, "preset", str("best"));
+  CHECK(values(recipe) == std::vector<std::int64_t>{8, 1000, 2048, 512});
+  CHECK_FALSE(recipe.lr);
+  set_value(recipe, "preset", str("light"));
+  CHECK(values(recipe) == std::vector<std::int64_t>{8, 50, 2048, 128});
+  CHECK(recipe.lr == 5e-3);
+  set_value(recipe, "preset", str("default"));
+  CHECK_FALSE(recipe.lr);
+  recipe.preset.clear();
+  CHECK(recipe == Recipe());
+
+  // Even where it was given the value that it would have had anyway.
+  for (const bool preset_first : {true, false}) {
+    Recipe mixed;
+    if (preset_first) set_value(mixed, "preset", str("light"));
+    set_value(mixed, "iters", num(200));
+    set_value(mixed, "lr", 0.25);
+    if (!preset_first) set_value(mixed, "preset", str("light"));
+    CHECK(values(mixed) == std::vector<std::int64_t>{8, 200, 2048, 128});
+    CHECK(mixed.lr == 0.25);
+    for (const auto syntax : {Syntax::toml, Syntax::yaml}) {
+      Recipe again = Recipe::parse(mixed.dump(syntax), syntax);
+      CHECK(again == mixed);
+      set_value(again, "preset", str("best"));  // a dump gives every key
+      CHECK(values(again) == values(mixed));
+    }
+  }
+  const char* texts[] = {"AutoRoundModifier: {iters: 7, preset: best}", "AutoRoundModifier: {preset: best, iters: 7}"};
+  for (const char* text : texts) {
+    const Recipe parsed = Recipe::parse(text, Syntax::yaml);
+    CHECK(values(parsed) == std::vector<std::int64_t>{8, 7, 2048, 512});
+  }
 }
 
 TEST_CASE("keys: informational ones say why nothing is lost", "[recipe]") {

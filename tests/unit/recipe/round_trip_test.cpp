@@ -61,7 +61,9 @@ class RandomRecipe {
 
   Recipe make() {
     Recipe recipe;
-    recipe.iters = below(1000);
+    const char* const presets[] = {"light", "default", "best"};
+    if (flip()) set_value(recipe, "preset", std::string(presets[below(3)]));
+    if (flip()) set_value(recipe, "iters", below(1000));
     recipe.seed = below(1 << 30);
     if (flip()) recipe.lr = std::uniform_real_distribution<double>(1e-6, 1)(random_);
     if (flip()) recipe.minmax_lr = 1.0 / static_cast<double>(1 + below(1000));
@@ -69,6 +71,8 @@ class RandomRecipe {
     recipe.dynamic_max_gap = below(3) - 1;
     recipe.enable_torch_compile = flip();
     recipe.not_use_best_mse = flip();
+    recipe.enable_alg_ext = flip();
+    recipe.disable_opt_rtn = flip();
     if (flip()) recipe.scale_dtype = "bfloat16";
     if (flip()) recipe.on_nan = OnNan::rtn;
     recipe.ignore = strings(false);

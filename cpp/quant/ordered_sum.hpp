@@ -1,0 +1,68 @@
+// Sums in the order of at::sum over a contiguous dimension. Part of row_kernels.hpp.
+#pragma once
+
+#include "quant/vectors.hpp"
+
+namespace autoround::quant::AUTOROUND_ISA {
+namespace {
+
+/// One sum over a group. at::sum adds blocks of 32 lane by lane, every 16 blocks into the next of four levels; whole
+/// vectors of eight that are left over go to the first eight lanes; the last elements come before the lanes. One level
+/// is enough for groups of fewer than 16 blocks.
+/// T has a lane of kBlock in each float of a few registers, or is a register that has one lane of as many sums.
+template <class T, int kLevels, int kCount = kVectors>
+class OrderedSum {
+ public:
+  void add(const T* terms) {
+    for (int k = 0; k < kCount; ++k) level_[0][k] += terms[k];
+  }
+  void add(int lane, T term) { level_[0][lane] += term; }
+
+  void carry(std::int64_t blocks_done, int power) {
+    const std::int64_t mask = (std::int64_t{1} << power) - 1;
+    if (blocks_done & mask) return;
+    for (int j = 1; j < kLevels; ++j) {
+      for (int k = 0; k < kCount; ++k) {
+        level_[j][k] += level_[j - 1][k];
+        level_[j - 1][k] = T{};
+      }
+      if (blocks_done & (mask << (j * power))) return;
+    }
+  }
+
+  T total(int k) const {
+    T sum = level_[0][k];
+    for (int j = 1; j < kLevels; ++j) sum += level_[j][k];
+    return sum;
+  }
+
+ private:
+  T level_[kLevels][kCount] = {};
+};
+
+/// What follows the blocks: `lanes` are their totals, `rest` the `count` terms that fill no block.
+template <class T>
+T sum_of_lanes(T* lanes, const T* rest, int count) {
+  const int whole = count / 8 * 8;
+  for (int i = 0; i < whole; i += 8) {
+    for (int k = 0; k < 8; ++k) lanes[k] += rest[i + k];
+  }
+  T total{};
+  for (int i = whole; i < count; ++i) total += rest[i];
+  for (int k = 0; k < 8; ++k) lanes[k] = ((lanes[k] + lanes[8 + k]) + lanes[16 + k]) + lanes[24 + k];
+  for (int k = 0; k < 8; ++k) total += lanes[k];
+  return total;
+}
+
+/// Whether a group of so many columns needs all levels.
+bool is_deep(std::int64_t columns) { return columns >= 16 * kBlock; }
+
+/// Length in blocks of the first level of at::sum, as a power of two.
+int level_power(std::int64_t blocks) {
+  int log = 0;
+  while ((std::int64_t{1} << log) < blocks) ++log;
+  return log / 4 > 4 ? log / 4 : 4;
+}
+
+}  // namespace
+}  // namespace autoround::quant::AUTOROUND_ISA

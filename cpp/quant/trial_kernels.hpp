@@ -1,0 +1,82 @@
+// What scales that are tried on a group would cost: a register of trials at a time, so that a short group fills
+// registers as well as a long one and no sum crosses lanes. Part of row_kernels.hpp.
+#pragma once
+
+#include "quant/float_row_kernels.hpp"
+#include "quant/ordered_sum.hpp"
+
+namespace autoround::quant::AUTOROUND_ISA {
+namespace {
+
+struct Trial {
+  Float multiplier, scale;  // of values before they are rounded, and of codes
+};
+
+/// Zero for values of a magnitude below `least`.
+Float reciprocal(Float value, float least) { return magnitude_of(value) >= all(least) ? 1.f / value : Float{}; }
+
+template <TrialKind kKind>
+Trial trial_of(const Trials& trials, Float factor) {
+  if (kKind == TrialKind::powers) return {1.f / factor, factor};
+  if (kKind == TrialKind::integers) {
+    constexpr float least = 1e-30f;  // auto-round's
+    const Float multiplier = factor * trials.unit;
+    return {multiplier, reciprocal(multiplier, least)};
+  }
+  constexpr float least = 0x1p-149f;  // anything but zero
+  constexpr float six = 1.f / 6.f;
+  const Float raw = trials.global_scale * (factor * trials.unit * six), largest = all(e4m3.largest);
+  const Float stored = round_to_grid(e4m3, raw > largest ? largest : raw);
+  const Float multiplier = reciprocal(stored * reciprocal(all(trials.global_scale), least), least);
+  return {multiplier, reciprocal(multiplier, least)};
+}
+
+template <TrialKind kKind>
+Float code_nearest(const Trials& trials, Float quotient) {
+  if (kKind == TrialKind::integers) return clamp(round_even(quotient), trials.lowest, trials.highest);
+  const Float largest = all(trials.grid.largest), magnitude = magnitude_of(quotient);
+  const Float rounded = round_to_grid(trials.grid, magnitude > largest ? largest : magnitude);
+  return (Float)((Word)rounded | ((Word)quotient & kSignBit));
+}
+
+template <TrialKind kKind, int kLevels>
+void trial_errors_of(const Trials& trials, const TrialGroup& group, float* errors) {
+  const std::int64_t whole_blocks = group.columns / kBlock;
+  const int rest = static_cast<int>(group.columns % kBlock), power = level_power(whole_blocks);
+  for (std::int64_t first = 0; first < trials.count; first += kLanes) {
+    const Trial trial = trial_of<kKind>(trials, load(trials.factors + first));
+    const auto error = [&](std::int64_t column) {
+      const float value = group.values[column];
+      const Float difference = trial.scale * code_nearest<kKind>(trials, trial.multiplier * value) - value;
+      const Float square = difference * difference;
+      return group.importance ? square * group.importance[column] : square;
+    };
+    OrderedSum<Float, kLevels, kBlock> sums;
+    for (std::int64_t block = 0; block < whole_blocks; ++block) {
+      const std::int64_t offset = block * kBlock, left = group.count - offset;
+      for (int lane = 0; lane < (left < kBlock ? left : kBlock); ++lane) sums.add(lane, error(offset + lane));
+      if (kLevels > 1) sums.carry(block + 1, power);
+    }
+    Float lanes[kBlock], tail[kBlock] = {};
+    for (int lane = 0; lane < kBlock; ++lane) lanes[lane] = sums.total(lane);
+    const std::int64_t offset = whole_blocks * kBlock;
+    for (std::int64_t column = offset; column < group.count; ++column) tail[column - offset] = error(column);
+    store(errors + first, sum_of_lanes(lanes, tail, rest));
+  }
+}
+
+template <TrialKind kKind>
+void trial_errors_as(const Trials& trials, const TrialGroup& group, float* errors) {
+  is_deep(group.columns) ? trial_errors_of<kKind, 4>(trials, group, errors)
+                         : trial_errors_of<kKind, 1>(trials, group, errors);
+}
+
+void trial_errors(const Trials& trials, const TrialGroup& group, float* errors) {
+  using enum TrialKind;
+  if (trials.kind == integers) return trial_errors_as<integers>(trials, group, errors);
+  if (trials.kind == powers) return trial_errors_as<powers>(trials, group, errors);
+  trial_errors_as<nvfp4>(trials, group, errors);
+}
+
+}  // namespace
+}  // namespace autoround::quant::AUTOROUND_ISA

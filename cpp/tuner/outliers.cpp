@@ -1,0 +1,66 @@
+// Compiled with OpenMP (at::parallel_for is serial without it) and therefore without the precompiled header.
+#include "tuner/outliers.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <gsl/assert>
+#include <mutex>
+
+namespace autoround::tuner {
+
+Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
+                   std::int64_t length, double share) {
+  Expects(share > 0.0);
+  prediction.scalar_type() == at::kBFloat16 ? find<at::BFloat16>(prediction, target, lengths, length, share)
+                                            : find<float>(prediction, target, lengths, length, share);
+}
+
+template <typename T>
+void Outliers::find(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
+                    std::int64_t length, double share) {
+  const std::int64_t rows = prediction.size(0), width = prediction.size(1);
+  const T* predicted = prediction.const_data_ptr<T>();
+  const T* wanted = target.const_data_ptr<T>();
+  /// Calls body(row, key) for every element on a real token of these rows.
+  const auto for_each_key = [&](std::int64_t begin, std::int64_t end, const auto& body) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      if (row % length >= lengths[static_cast<std::size_t>(row / length)]) continue;
+      for (std::int64_t i = row * width; i < (row + 1) * width; ++i)
+        body(row, key_of(static_cast<float>(predicted[i]) - static_cast<float>(wanted[i])));
+    }
+  };
+
+  std::vector<std::int64_t> counts(finite_keys, 0);
+  std::mutex counting;
+  at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::uint32_t> own(finite_keys, 0);
+    for_each_key(begin, end, [&](std::int64_t, std::size_t key) {
+      if (key < finite_keys) ++own[key];
+    });
+    const std::lock_guard<std::mutex> lock(counting);
+    for (std::size_t key = 0; key < finite_keys; ++key) counts[key] += own[key];
+  });
+
+  std::int64_t real = 0;
+  for (const std::int64_t tokens : lengths) real += tokens * width;
+  std::int64_t left = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(real) * share));
+  while (least_ > 0 && left > 0) {
+    const std::int64_t here = counts[--least_];
+    if (here >= left) break;
+    left -= here;
+  }
+
+  ties_.assign(static_cast<std::size_t>(rows), 0);
+  at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    for_each_key(begin, end, [&](std::int64_t row, std::size_t key) {
+      if (key == least_) ++ties_[static_cast<std::size_t>(row)];
+    });
+  });
+  for (std::int64_t& ties : ties_) {
+    ties = std::min(ties, left);
+    left -= ties;
+  }
+}
+
+}  // namespace autoround::tuner
