@@ -52,8 +52,8 @@ bool groups_overlap(const std::vector<Group>& groups) {
   return false;
 }
 
-// vLLM looks a layer that it fuses, qkv_proj, up by its class before it looks up q_proj, k_proj and v_proj by name: a class
-// in one group would take what names or patterns of another hold.
+// vLLM looks a layer that it fuses, qkv_proj, up by its class before it looks up q_proj, k_proj and v_proj by name: a
+// class in one group would take what names or patterns of another hold.
 bool class_hides_fused(const std::vector<Group>& groups) {
   const auto by_class = [](const Group& group) {
     return std::any_of(group.modules.begin(), group.modules.end(), [&](const recipe::ModuleInfo* module) {
@@ -123,8 +123,8 @@ std::string common_format(const std::vector<Group>& groups) {
   return groups.front().format;
 }
 
-/// A pattern for all modules of the part of a multimodal model that a module of that name belongs to, a vision tower say.
-/// Readers have names of their own for what lies above and below it.
+/// A pattern for all modules of the part of a multimodal model that a module of that name belongs to, a vision tower
+/// say. Readers have names of their own for what lies above and below it.
 std::string part_pattern(const std::string& module) {
   constexpr std::string_view outer = "model.";
   const std::size_t begin = module.rfind(outer, 0) == 0 ? outer.size() : 0;
@@ -168,7 +168,7 @@ Json compressed_tensors_config(const ExportPlan& plan) {
   config["format"] = common_format(groups);
   config["global_compression_ratio"] = nullptr;
   config["ignore"] = ignored_modules(plan);
-  config["kv_cache_scheme"] = nullptr;
+  config["kv_cache_scheme"] = args_json(plan.recipe.kv_cache_scheme);
   config["moe_sparsity_config"] = nullptr;
   config["quant_method"] = "compressed-tensors";
   config["quantization_status"] = "compressed";

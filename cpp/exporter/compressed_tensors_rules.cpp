@@ -40,8 +40,8 @@ void check_experts(const std::vector<QuantizedModule>& modules, Offences& offenc
 void check_compressed_tensors(const ExportPlan& plan) {
   const std::string subject = "compressed-tensors";
   const std::vector<QuantizedModule> modules = quantized_modules(plan);
-  const Offences without_a_place =
-      schemes_without_a_place(plan, modules, {.floats = true, .inputs = true, .inner_format = format_name});
+  const Offences without_a_place = schemes_without_a_place(
+      plan, modules, {.floats = true, .inputs = true, .cache = true, .inner_format = format_name});
   if (!without_a_place.empty()) {
     fail(Code::unsupported, subject, "this format has no place for it: " + join(without_a_place, "; "));
   }

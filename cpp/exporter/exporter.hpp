@@ -10,6 +10,7 @@
 
 #include "base/log.hpp"
 #include "checkpoint/checkpoint.hpp"
+#include "quant/cache_format.hpp"
 #include "quant/weight_format.hpp"
 #include "recipe/matching.hpp"
 
@@ -23,7 +24,8 @@ struct ExportPlan {
   const recipe::Assignment& assignment;                // what is quantized, with which group of recipe.groups()
   std::map<std::string, quant::WeightFormat> formats;  // by module name, quantized ones only
   bool tie_word_embeddings = false;
-  Logger log = {};  // for what a format leaves out
+  Logger log = {};                                        // for what a format leaves out
+  std::map<std::string, quant::CacheFormat> caches = {};  // by attention module whose cache is quantized
 };
 
 /// One tensor of the output as it was written: how a later run tells that it is still there.
@@ -46,6 +48,9 @@ class Exporter {
   virtual std::vector<std::string> files() const = 0;  // in the directory, after begin
   /// What it wrote, all that there is of this module.
   virtual std::vector<WrittenTensor> write(const quant::QuantizedWeight& weight) = 0;
+  /// The same of an attention module's cache. Formats that have a place for it override this; others refuse it in
+  /// check.
+  virtual std::vector<WrittenTensor> write_cache(const quant::CacheScales& cache);
   /// What was written so far survives a power cut.
   virtual void sync() = 0;
 

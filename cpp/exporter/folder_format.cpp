@@ -21,11 +21,21 @@ at::Tensor read_tensor(const checkpoint::ShardWriter& writer, const checkpoint::
   return tensor;
 }
 
+/// k_scale and v_scale of an attention module.
+std::vector<checkpoint::TensorInfo> cache_tensors(const std::string& attention, const quant::CacheFormat& format) {
+  const checkpoint::DType type = model::disk_type(format.scale_type);
+  return {{attention + ".k_scale", type, format.scale_shape()}, {attention + ".v_scale", type, format.scale_shape()}};
+}
+
 }  // namespace
 
 FolderPlan FolderFormat::plan_tensors(const ExportPlan& plan) const {
-  return plan_folder(plan,
-                     [&](const auto& module, const auto& format) { return layout_->tensors(plan, module, format); });
+  FolderPlan folder =
+      plan_folder(plan, [&](const auto& module, const auto& format) { return layout_->tensors(plan, module, format); });
+  for (const auto& [attention, format] : plan.caches)
+    for (checkpoint::TensorInfo& info : cache_tensors(attention, format))
+      folder.tensors.push_back({std::move(info), attention});
+  return folder;
 }
 
 std::uint64_t FolderFormat::disk_bytes(const ExportPlan& plan) const {
@@ -54,6 +64,12 @@ std::vector<WrittenTensor> FolderFormat::write(const quant::QuantizedWeight& wei
   return written;
 }
 
+std::vector<WrittenTensor> FolderFormat::write_cache(const quant::CacheScales& cache) {
+  const std::vector<checkpoint::TensorInfo> infos = tensors_of(cache.attention);
+  Expects(infos.size() == 2);
+  return {write_tensor(*writer_, infos[0].name, cache.key), write_tensor(*writer_, infos[1].name, cache.value)};
+}
+
 const recipe::ModuleInfo& FolderFormat::module_of(const std::string& name) const {
   const auto found = std::find_if(plan_->modules.begin(), plan_->modules.end(),
                                   [&](const recipe::ModuleInfo& info) { return info.name == name; });
@@ -62,6 +78,8 @@ const recipe::ModuleInfo& FolderFormat::module_of(const std::string& name) const
 }
 
 std::vector<checkpoint::TensorInfo> FolderFormat::tensors_of(const std::string& module) const {
+  const auto cache = plan_->caches.find(module);
+  if (cache != plan_->caches.end()) return cache_tensors(module, cache->second);
   const auto format = plan_->formats.find(module);
   if (format == plan_->formats.end()) return {};
   return layout_->tensors(*plan_, module_of(module), format->second);

@@ -24,6 +24,7 @@ class FolderFormat final : public Exporter {
   std::vector<std::string> files() const override { return writer_->file_names(); }
   /// @throws Error numeric: a scale is NaN, infinite or zero. internal: not what the plan announced.
   std::vector<WrittenTensor> write(const quant::QuantizedWeight& weight) override;
+  std::vector<WrittenTensor> write_cache(const quant::CacheScales& cache) override;
   void sync() override { writer_->sync(); }
   std::string damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const override;
   void keep(const std::string& module) override;

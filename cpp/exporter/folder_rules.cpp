@@ -50,7 +50,7 @@ Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<Quant
   Offences offences;
   const checkpoint::HfConfig& config = plan.checkpoint.config();
   if (config.is_quantized()) offences.emplace_back("the checkpoint is already quantized");
-  if (plan.recipe.kv_cache_scheme) offences.emplace_back("kv_cache_scheme is set");
+  if (plan.recipe.kv_cache_scheme && !place.cache) offences.emplace_back("kv_cache_scheme is set");
   std::map<std::size_t, const quant::WeightFormat*> used;
   for (const auto& module : modules) used.emplace(module.group, &module.format);
   const auto groups = plan.recipe.groups();
@@ -97,7 +97,8 @@ void check_fused(const ExportPlan& plan, Offences& offences) {
     Offences others;
     for (const auto* module : modules) {
       const quant::WeightFormat* format = format_of(*module);
-      const bool equal = (format == nullptr) == (first == nullptr) && (first == nullptr || same_scheme(*format, *first));
+      const bool equal =
+          (format == nullptr) == (first == nullptr) && (first == nullptr || same_scheme(*format, *first));
       if (!equal) others.push_back(text(*module));
     }
     if (others.empty()) continue;

@@ -19,6 +19,7 @@ bool same_scheme(const quant::WeightFormat& a, const quant::WeightFormat& b);
 struct Place {
   bool floats = false;  // floating-point weights
   bool inputs = false;  // quantized inputs
+  bool cache = false;   // a quantized KV cache
   /// The format of compressed-tensors that a module gets; null: none, and a group may ask for none.
   std::string_view (*inner_format)(const quant::WeightFormat&) = nullptr;
 };

@@ -48,6 +48,10 @@ const Format& find_format(const std::string& name) {
 
 }  // namespace
 
+std::vector<WrittenTensor> Exporter::write_cache(const quant::CacheScales& cache) {
+  fail(Code::internal, cache.attention, "the format has no place for a quantized cache and was not asked for one");
+}
+
 const std::vector<std::string>& format_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> list;

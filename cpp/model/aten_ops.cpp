@@ -40,7 +40,28 @@ at::Tensor hidden_keys(std::int64_t first_query, std::int64_t queries, std::int6
   return window > 0 ? future.logical_or(key <= query - window) : future;
 }
 
+/// `count` heads of the input from `first` on. [B, S, count, D]
+at::Tensor heads_of(const AttentionInput& input, std::int64_t first, std::int64_t count) {
+  const AttentionSpec& spec = *input.spec;
+  const std::int64_t length = input.qkv.size(0) / input.batch;
+  return input.qkv.view({input.batch, length, spec.heads + 2 * spec.kv_heads, spec.head_dim}).narrow(2, first, count);
+}
+
+/// Heads with norm and rope. [B, heads, S, D]
+at::Tensor turned_heads(const AttentionInput& input, std::int64_t first, std::int64_t count, const at::Tensor& norm) {
+  at::Tensor x = heads_of(input, first, count);
+  if (norm.defined()) x = normalize(x, norm, input.norm_eps);
+  x = x.transpose(1, 2);
+  return input.rope ? rotate(x, *input.rope) : x;
+}
+
 }  // namespace
+
+CachedHeads cached_heads(const AttentionInput& input) {
+  const AttentionSpec& spec = *input.spec;
+  return {turned_heads(input, spec.heads, spec.kv_heads, input.k_norm),
+          heads_of(input, spec.heads + spec.kv_heads, spec.kv_heads).transpose(1, 2)};
+}
 
 at::Tensor AtenOps::linear(const Projection& projection, const at::Tensor& x) {
   return at::linear(x, projection.weight, projection.bias);
@@ -92,19 +113,8 @@ at::Tensor AtenOps::activation(const at::Tensor& x, Activation kind) {
 at::Tensor AtenOps::attention(const AttentionInput& input) {
   const AttentionSpec& spec = *input.spec;
   const std::int64_t batch = input.batch, length = input.qkv.size(0) / batch, dim = spec.head_dim;
-  const at::Tensor heads = input.qkv.view({batch, length, spec.heads + 2 * spec.kv_heads, dim});
-  at::Tensor q = heads.narrow(2, 0, spec.heads), k = heads.narrow(2, spec.heads, spec.kv_heads);
-  if (input.q_norm.defined()) {
-    q = normalize(q, input.q_norm, input.norm_eps);
-    k = normalize(k, input.k_norm, input.norm_eps);
-  }
-  q = q.transpose(1, 2);
-  k = k.transpose(1, 2);
-  if (input.rope) {
-    q = rotate(q, *input.rope);
-    k = rotate(k, *input.rope);
-  }
-  const at::Tensor v = heads.narrow(2, spec.heads + spec.kv_heads, spec.kv_heads).transpose(1, 2);
+  const at::Tensor q = turned_heads(input, 0, spec.heads, input.q_norm);
+  const auto [k, v] = cached_heads(input);
 
   // Query heads of a group share a key head by broadcasting, without repeating it. [B, kv_heads, group, S, D]
   const std::int64_t group = spec.heads / spec.kv_heads;

@@ -31,6 +31,13 @@ struct AttentionInput {
   at::Tensor sinks;  // [heads] when spec->sinks
 };
 
+/// What a layer puts into the cache: keys after norm and rope, and values. [B, kv_heads, S, head_dim] each, the
+/// elements of a key maybe in another order than transformers has them.
+struct CachedHeads {
+  at::Tensor keys, values;
+};
+CachedHeads cached_heads(const AttentionInput& input);
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -47,8 +54,8 @@ class Ops {
   /// act(gate) * up of [T, 2*I] = gate | up. -> [T, I]
   virtual at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) = 0;
   virtual at::Tensor activation(const at::Tensor& x, Activation activation) = 0;
-  /// Told the experts that each token goes to, int64 [T, top_k], each below `count`, before they compute. `layer` is one
-  /// and the same for the experts of one layer.
+  /// Told the experts that each token goes to, int64 [T, top_k], each below `count`, before they compute. `layer` is
+  /// one and the same for the experts of one layer.
   virtual void routed(const void* /*layer*/, const at::Tensor& /*experts*/, std::int64_t /*count*/) {}
 };
 

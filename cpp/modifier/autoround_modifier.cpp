@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "modifier/cache_formats.hpp"
 #include "modifier/tune_options.hpp"
 
 namespace autoround::modifier {
@@ -19,7 +20,9 @@ void AutoRoundModifier::on_initialize(Run& run) {
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
   check_calibrated_inputs(run);
   check_searched_scales();
-  if (recipe_.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "quantizing the KV cache is not built in");
+  caches_ = cache_formats(recipe_, run.spec, run.scale_type);
+  if (!caches_.empty() && run.lengths.empty())
+    fail(Code::invalid_argument, "calibration", "the KV cache has static scales, which only calibration data can give");
 }
 
 void AutoRoundModifier::resolve(const Run& run) {
@@ -87,9 +90,9 @@ std::optional<std::size_t> AutoRoundModifier::decoding_block(const std::vector<s
   // In order and each once, so that the first and the number of them say it all.
   if (found.front() != first || found.back() != first + found.size() - 1 || found.size() != count)
     fail(Code::invalid_argument, "module_names",
-         (block_layers() == 1 ? "only one decoding layer is expected"
-                              : "the " + std::to_string(count) + " decoding layers from " + layers_[first] +
-                                    " on are expected") +
+         (block_layers() == 1
+              ? "only one decoding layer is expected"
+              : "the " + std::to_string(count) + " decoding layers from " + layers_[first] + " on are expected") +
              ", found " + std::to_string(found.size()));
   return first;
 }
@@ -110,10 +113,13 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   }
 
   const tuner::BlockData data = take_streams(run, subgraph, formats());
-  last_block_ =
-      tuner::tune_block(block, data, formats(), tune_options(recipe_), run.cancel, run.on_iteration, run.log);
+  last_block_ = tuner::tune_block(block, data, formats(), tune_options(recipe_), run.cancel, run.on_iteration, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
+  for (std::size_t i = 0; i < last_block_.cache.size(); ++i) {
+    const std::string attention = attention_name(run.spec, subgraph.layers.at(i).layer->index());
+    run.on_cache(quant::cache_scales(caches_.at(attention), attention, last_block_.cache[i]));
+  }
   q_input_ = std::exchange(last_block_.output, {});
 }
 
@@ -127,8 +133,8 @@ tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph&
   data.target = capture.output();
   data.lengths = run.lengths;
   data.length = run.length;
-  data.importance = tuner::measure_importance(tuner::DecoderBlock(subgraph.layers), data, formats,
-                                              tune_options(recipe_), run.cancel);
+  data.importance =
+      tuner::measure_importance(tuner::DecoderBlock(subgraph.layers), data, formats, tune_options(recipe_), run.cancel);
   if (recipe_.enable_quanted_input && q_input_.defined()) data.input = q_input_;
   capture.release();
   q_input_.reset();
@@ -157,7 +163,8 @@ void AutoRoundModifier::on_end(Run& run) {
   q_input_.reset();
 }
 
-/// lm_head, embeddings and what else lies outside the layers, when the recipe targets them: rounded to nearest, as no block loss covers them.
+/// lm_head, embeddings and what else lies outside the layers, when the recipe targets them: rounded to nearest, as no
+/// block loss covers them.
 void AutoRoundModifier::round_outside_blocks(Run& run) {
   for (MatchedModule& matched : matched_) {
     if (matched.module->block >= 0) continue;

@@ -42,7 +42,8 @@ class AutoRoundModifier : public Modifier {
   const recipe::Recipe& recipe() const noexcept { return recipe_; }
   const recipe::Assignment& assignment() const noexcept { return assignment_; }  // after on_initialize
   const std::vector<MatchedModule>& matched() const noexcept { return matched_; }
-  std::map<std::string, quant::WeightFormat> formats() const;  // by module name
+  std::map<std::string, quant::WeightFormat> formats() const;                                   // by module name
+  const std::map<std::string, quant::CacheFormat>& caches() const noexcept { return caches_; }  // by attention module
   /// Class of the layers that blocks are made of.
   const std::string& sequential_target() const noexcept { return sequential_target_; }
   /// The block whose decoding layers are among `modules`, by the index of its first layer; nullopt when none are. After
@@ -70,6 +71,7 @@ class AutoRoundModifier : public Modifier {
   recipe::Recipe recipe_;
   recipe::Assignment assignment_;
   std::vector<MatchedModule> matched_;
+  std::map<std::string, quant::CacheFormat> caches_;
   std::string sequential_target_;
   std::vector<std::string> layers_;                      // the decoder layers, in order
   std::vector<std::unique_ptr<InputCapture>> captures_;  // one a block

@@ -10,6 +10,7 @@
 #include "base/cancel.hpp"
 #include "base/log.hpp"
 #include "modifier/hooks.hpp"
+#include "quant/cache_format.hpp"
 #include "quant/weight_format.hpp"
 #include "recipe/matching.hpp"
 #include "tuner/block_tuner.hpp"
@@ -29,13 +30,14 @@ struct Run {
   const CancelToken& cancel;
   const Logger& log;
   std::function<void(quant::QuantizedWeight&&)> on_weight;  // a linear is finished
+  std::function<void(const quant::CacheScales&)> on_cache;  // the cache of a decoder layer is
   std::function<void(const tuner::Iteration&)> on_iteration;
 };
 
 /// The part of the model that the data has just run through.
 struct Subgraph {
-  std::vector<std::string> modules;                // names
-  std::vector<tuner::DecoderBlock::Step> layers;   // the live decoder layers among them, in order
+  std::vector<std::string> modules;               // names
+  std::vector<tuner::DecoderBlock::Step> layers;  // the live decoder layers among them, in order
 
   std::size_t block() const { return layers.front().layer->index(); }  // by its first layer
 };

@@ -19,6 +19,7 @@ tuner::TuneOptions tune_options(const recipe::Recipe& recipe) {
   options.search_scales = recipe.searches_scales();
   options.fused = recipe.enable_torch_compile;
   options.rtn_on_nan = recipe.on_nan == recipe::OnNan::rtn;
+  options.observe_cache = recipe.kv_cache_scheme.has_value();
   options.seed = static_cast<std::uint64_t>(recipe.seed);
   return options;
 }
@@ -28,7 +29,8 @@ void check_searched_scales(const recipe::Recipe& recipe, const std::string& line
   if (!recipe.enable_alg_ext || recipe.iters == 0 || quant::can_search_scales(format)) return;
   fail(Code::unsupported, "enable_alg_ext",
        linear + " has " + recipe::describe(scheme) +
-           "; SignRoundV2 tunes symmetric integers, MX formats and NVFP4. Leave enable_alg_ext out, or change its scheme");
+           "; SignRoundV2 tunes symmetric integers, MX formats and NVFP4. Leave enable_alg_ext out, or change its "
+           "scheme");
 }
 
 }  // namespace autoround::modifier

@@ -24,7 +24,7 @@ std::set<std::string> planned_modules(const exporter::ExportPlan& plan, std::siz
   std::set<std::string> names;
   for (const recipe::ModuleInfo& module : plan.modules)
     if (module.block >= 0 && module.block / plan.recipe.nblocks == static_cast<std::int64_t>(block) &&
-        plan.formats.count(module.name) != 0)
+        (plan.formats.count(module.name) != 0 || plan.caches.count(module.name) != 0))
       names.insert(module.name);
   return names;
 }
@@ -64,6 +64,7 @@ Outputs::Outputs(const std::vector<Options::Output>& outputs, const exporter::Ex
 }
 
 void Outputs::begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log) {
+  plan_ = &plan;
   resume_ = resume;
   open_staging(fingerprint, resume, log);
   for (Target& target : targets_) {
@@ -120,12 +121,17 @@ std::optional<Outputs::KeptBlock> Outputs::kept(std::size_t block) const {
   const Target& target = targets_.front();  // every output holds the same weights
   const FinishedBlock& finished = target.journal->blocks().at(block);
   KeptBlock kept{finished.stats, {}};
-  for (const FinishedModule& module : finished.modules) kept.weights.push_back(target.exporter->read(module.name));
+  for (const FinishedModule& module : finished.modules)
+    if (plan_->formats.count(module.name) != 0) kept.weights.push_back(target.exporter->read(module.name));
   return kept;
 }
 
 void Outputs::write(const quant::QuantizedWeight& weight) {
   for (Target& target : targets_) target.written.push_back({weight.name, target.exporter->write(weight)});
+}
+
+void Outputs::write_cache(const quant::CacheScales& cache) {
+  for (Target& target : targets_) target.written.push_back({cache.attention, target.exporter->write_cache(cache)});
 }
 
 void Outputs::finish_block(const BlockStats& stats) {

@@ -35,8 +35,9 @@ class Outputs {
   std::optional<KeptBlock> kept(std::size_t block) const;
 
   void write(const quant::QuantizedWeight& weight);
-  /// The weights that were written since the last call are those of the next block. When this returns they, and the
-  /// fact, are on disk. @throws Error io
+  void write_cache(const quant::CacheScales& cache);
+  /// What was written since the last call is that of the next block. When this returns it, and the fact, are on disk.
+  /// @throws Error io
   void finish_block(const BlockStats& stats);
   void finish();  // makes every folder visible
   /// Says what a run that does not finish leaves behind.
@@ -53,6 +54,7 @@ class Outputs {
   void open_staging(const Fingerprint& fingerprint, bool resume, const Logger& log);
   std::size_t undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log) const;
 
+  const exporter::ExportPlan* plan_ = nullptr;  // after begin
   std::vector<Target> targets_;
   std::uint64_t disk_bytes_ = 0;
   bool resume_ = false;

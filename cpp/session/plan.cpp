@@ -2,6 +2,7 @@
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "exporter/exporter.hpp"
+#include "modifier/cache_formats.hpp"
 #include "session/predict.hpp"
 #include "session/run_types.hpp"
 #include "session/session.hpp"
@@ -29,6 +30,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
     }
     layers.push_back(std::move(layer));
   }
+  export_plan.caches = modifier::cache_formats(recipe, model.spec(), scales);
   const auto exporter = exporter::make_exporter(format);
   exporter->check(export_plan);
   const RunShape shape = run_shape(assignment, recipe, data, compute_type(options));

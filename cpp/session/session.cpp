@@ -70,7 +70,7 @@ struct Session::Impl {
     return {model->checkpoint(), recipe,
             model->modules(),    modifier->assignment(),
             modifier->formats(), model->spec().tie_word_embeddings,
-            model->log()};
+            model->log(),        modifier->caches()};
   }
 
   void emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block,
@@ -146,12 +146,16 @@ void Session::Impl::initialize() {
                   : std::vector<std::int64_t>{},
       uses_data() ? data->sequence_length() : 0, hooks, *options.cancel, model->log(),
       [this](quant::QuantizedWeight&& weight) { on_weight(std::move(weight)); },
+      [this](const quant::CacheScales& cache) { outputs->write_cache(cache); },
       [this](const tuner::Iteration& it) {
         const double done =
             static_cast<double>(it.index + 1) / static_cast<double>(std::max<std::int64_t>(recipe.iters, 1));
         emit(EventKind::iteration, reached->index(), reached->name, done, it.index, it.loss);
       }});
   modifier->on_initialize(*run);
+  if (!modifier->caches().empty() && options.outputs.empty())
+    fail(Code::invalid_argument, "kv_cache_scheme",
+         "scales of the cache are only written to a folder: set an output directory");
   check_memory_limit(options, predict_memory(model->spec(), recipe,
                                              run_shape(modifier->assignment(), recipe, data.get(), lm->dtype())));
   plan.emplace(export_plan());
@@ -250,7 +254,8 @@ std::optional<std::size_t> Session::next_block() {
   impl_->lifecycle.require("next_block", {modifier::State::started});
   if (impl_->reached)
     fail(Code::invalid_state, "next_block",
-         "block " + std::to_string(impl_->reached->first) + " was reached and not tuned: call sequential_epoch_end first");
+         "block " + std::to_string(impl_->reached->first) +
+             " was reached and not tuned: call sequential_epoch_end first");
   return impl_->guarded([&] { return impl_->next_block(); });
 }
 

@@ -13,6 +13,7 @@
 #include "model/buffer_pool.hpp"
 #include "quant/input_ops.hpp"
 #include "tuner/block_loss.hpp"
+#include "tuner/cache_observer.hpp"
 #include "tuner/expert_count.hpp"
 #include "tuner/optimize.hpp"
 #include "tuner/quant_ops.hpp"
@@ -123,6 +124,11 @@ BlockResult tune_block(const Block& block, const BlockData& data,
     }
   }
 
+  if (options.observe_cache) {  // what was evaluated last was kept
+    CacheObserver observer(data, quantized);
+    run_block(block, data.input, data.length, options.batch_size, observer, cancel);
+    result.cache = observer.ranges();
+  }
   result.weights = std::move(chosen.weights);
   result.output = std::move(chosen.output);
   result.loss = chosen.loss;
@@ -132,9 +138,8 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   return result;
 }
 
-at::Tensor rerun_block(const Block& block, const BlockData& data,
-                       const std::vector<quant::QuantizedWeight>& weights, const TuneOptions& options,
-                       const CancelToken& cancel) {
+at::Tensor rerun_block(const Block& block, const BlockData& data, const std::vector<quant::QuantizedWeight>& weights,
+                       const TuneOptions& options, const CancelToken& cancel) {
   check(data);
   const at::NoGradGuard no_grad;
   quant::InputQuantizers inputs;

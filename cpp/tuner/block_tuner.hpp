@@ -12,6 +12,7 @@
 #include "base/cancel.hpp"
 #include "base/log.hpp"
 #include "model/ops.hpp"
+#include "quant/cache_format.hpp"
 #include "quant/rounding.hpp"
 #include "tuner/block.hpp"
 #include "tuner/importance.hpp"
@@ -29,8 +30,9 @@ struct TuneOptions {
   bool enable_minmax_tuning = true;
   bool not_use_best_mse = false;
   bool search_scales = false;  // tune from searched scales (SignRoundV2), or without iterations round with them
-  bool fused = true;        // fused kernels, or plain LibTorch operations
+  bool fused = true;           // fused kernels, or plain LibTorch operations
   bool rtn_on_nan = false;  // a NaN or exploding loss: false = NUMERIC error, true = round-to-nearest and `fell_back`
+  bool observe_cache = false;  // find out what the block's attention puts into the cache
   std::uint64_t seed = 42;
 };
 
@@ -58,6 +60,7 @@ struct BlockResult {
   std::vector<float> losses;                    // of each iteration's minibatch
   bool fell_back = false;                       // on_nan: rtn was needed
   std::int64_t experts = 0, idle_experts = 0;   // of the layer; those that no calibration token went to
+  std::vector<quant::CacheRange> cache;         // observe_cache: one a decoder layer, from the weights that were kept
   double seconds = 0.0;
 };
 
@@ -71,12 +74,11 @@ BlockResult tune_block(const Block& block, const BlockData& data,
 
 /// The `output` that tune_block gave with these weights: a block that was tuned before is run, not tuned again. Leaves
 /// it with quantized-dequantized weights.
-at::Tensor rerun_block(const Block& block, const BlockData& data,
-                       const std::vector<quant::QuantizedWeight>& weights, const TuneOptions& options,
-                       const CancelToken& cancel);
+at::Tensor rerun_block(const Block& block, const BlockData& data, const std::vector<quant::QuantizedWeight>& weights,
+                       const TuneOptions& options, const CancelToken& cancel);
 
-/// Round-to-nearest of the linears of `block` named in `formats`, in forward order: no data needed. Nothing in the block
-/// changes. @throws Error numeric (subject = linear)
+/// Round-to-nearest of the linears of `block` named in `formats`, in forward order: no data needed. Nothing in the
+/// block changes. @throws Error numeric (subject = linear)
 std::vector<quant::QuantizedWeight> round_block(const Block& block,
                                                 const std::map<std::string, quant::WeightFormat>& formats);
 

@@ -90,6 +90,26 @@ TEST_CASE("schemes: static scales need calibration data, dynamic ones none", "[c
   }
 }
 
+TEST_CASE("schemes: the cache gets scales that calibration finds, and a resumed run keeps them", "[capi][schemes]") {
+  SchemeToy toy("W4A16");
+  const std::string text =
+      "AutoRoundModifier:\n  scheme: W4A16\n  ignore: [lm_head]\n  iters: 4\n  batch_size: 4\n"
+      "  kv_cache_scheme: {num_bits: 8, type: float, strategy: tensor, symmetric: true, dynamic: false}\n";
+  toy.recipe = host::make<host::Recipe>(autoround_recipe_parse, text.c_str(), text.size(), "yaml");
+  CHECK(toy.failing_oneshot().subject == "kv_cache_scheme");  // no output directory
+  toy.write_to("out");
+  toy.oneshot();
+  const std::string weights = host::contents(toy.output()).at("model.safetensors");
+  for (const char* name : {"model.layers.0.self_attn.k_scale", "model.layers.1.self_attn.v_scale"})
+    CHECK(weights.find(name) != std::string::npos);
+  CHECK(host::contents(toy.output()).at("config.json").find("\"kv_cache_scheme\": {") != std::string::npos);
+  host::ok(autoround_recipe_set_int, toy.recipe.get(), "iters", int64_t{0});
+  toy.options = host::make<host::Options>(autoround_options_new);
+  toy.write_to("nearest");
+  toy.data.reset();
+  CHECK(toy.failing_oneshot().subject == "calibration");
+}
+
 TEST_CASE("schemes: several in one model", "[capi][schemes]") {
   SchemeToy toy("NVFP4A16");
   host::ok(autoround_recipe_set_string, toy.recipe.get(), "layers.re:.*down_proj.scheme", "FP8_DYNAMIC");

@@ -176,11 +176,50 @@ TEST_CASE("compressions: groups in several formats are mixed-precision", "[expor
     CHECK(at::equal(source->load(name + ".weight", at::kBFloat16), quant::dequantize(weight, at::kBFloat16)));
 }
 
+TEST_CASE("compressions: scales of the cache stand beside the attention module", "[exporter]") {
+  for (const bool by_head : {false, true}) {
+    TinyModel model;
+    autoround::recipe::Recipe recipe = TinyModel::w4();
+    recipe.kv_cache_scheme = autoround::recipe::preset_scheme("FP8").weights;
+    if (by_head) recipe.kv_cache_scheme->strategy = autoround::recipe::Strategy::attn_head;
+    model.apply(recipe);
+    exporter::ExportPlan plan = model.plan();
+    const std::string attention = "model.layers.1.self_attn";
+    plan.caches[attention] = quant::cache_format(*recipe.kv_cache_scheme, 2, at::kBFloat16);
+    exporter::FolderFormat format(exporter::compressed_tensors_layout());
+    format.check(plan);
+    format.begin(plan, model.output);
+    for (const auto& [name, weight] : model.weights) format.write(weight);
+    const quant::CacheRange range{at::tensor({224.f, 448.f}), at::tensor({44.8f, 0.f})};
+    const auto written = format.write_cache(quant::cache_scales(plan.caches.at(attention), attention, range));
+    REQUIRE(written.size() == 2);
+    CHECK(format.damage(attention, written).empty());
+    format.finish();
+    const auto folder = open(model.output);
+    const auto* info = folder->find(attention + ".k_scale");
+    REQUIRE(info != nullptr);
+    CHECK(info->dtype == DType::bf16);
+    CHECK(info->shape == (by_head ? std::vector<std::int64_t>{2, 1, 1} : std::vector<std::int64_t>{1}));
+    const std::string bytes = read_bytes(*folder, attention + ".k_scale");
+    CHECK(std::memcmp(bytes.data(), by_head ? "\x00\x3f\x80\x3f" : "\x80\x3f", by_head ? 4 : 2) == 0);
+    CHECK(folder->find(attention + ".v_scale") != nullptr);
+    const Json config = folder->config().json().at("quantization_config").at("kv_cache_scheme");
+    CHECK(config["num_bits"] == 8);
+    CHECK(config["strategy"] == (by_head ? "attn_head" : "tensor"));
+    CHECK(exporter::open_weights(folder)->has("model.layers.1.self_attn.q_proj.weight"));
+  }
+}
+
 TEST_CASE("compressions: formats without a place for a scheme say so", "[exporter]") {
   TinyModel model;
   model.apply(TinyModel::preset("NVFP4A16"));
   CHECK_THROWS_AS(exporter::make_exporter("auto_round")->check(model.plan()), autoround::Error);
   CHECK_NOTHROW(exporter::fake_layout()->check(model.plan()));
+  autoround::recipe::Recipe cached = TinyModel::w4();
+  cached.kv_cache_scheme = autoround::recipe::preset_scheme("FP8").weights;
+  model.apply(cached);
+  for (const char* format : {"auto_round", "fake", "gguf"})
+    CHECK_THROWS_AS(exporter::make_exporter(format)->check(model.plan()), autoround::Error);
   model.apply(TinyModel::preset("W8A8"));
   CHECK_THROWS_AS(exporter::make_exporter("auto_gptq")->check(model.plan()), autoround::Error);
   CHECK_THROWS_AS(exporter::fake_layout()->check(model.plan()), autoround::Error);

@@ -107,12 +107,6 @@ TEST_CASE("rules: what the format has no place for", "[exporter]") {
     model.apply(recipe);
     check_refused(model, Code::unsupported, {"group `all` asks for format `int-quantized`"});
   }
-  SECTION("a quantized cache") {
-    recipe::Recipe recipe = TinyModel::w4();
-    recipe.kv_cache_scheme.emplace();
-    model.apply(recipe);
-    check_refused(model, Code::unsupported, {"kv_cache_scheme"});
-  }
   SECTION("no module at all") {
     model.apply(TinyModel::w4({"Linear"}));
     check_refused(model, Code::invalid_argument, {"quantizes no module"});
