@@ -166,6 +166,13 @@ class Killed(unittest.TestCase):
                         lock.unlink()  # of a run that was killed after its folder was complete
         self.assertGreater(sum(per_call.values()), 8, per_call)
 
+    def test_a_gguf_file(self) -> None:
+        self.model = shutil.copytree(self.model, self.work / "wordless")
+        (self.model / "tokenizer.json").unlink()  # it has more tokens than the model has embeddings
+        self.start_and_kill("block_begin", 2, "--format", "gguf")
+        self.assertIn("going on after 2 finished blocks", self.finish_and_compare("--format", "gguf").stderr)
+        self.assertEqual(sorted(contents(self.out)), ["recipe.yaml", "wordless-Q4_0.gguf"])
+
     # What may have happened to what it left.
 
     def test_a_torn_journal(self) -> None:
