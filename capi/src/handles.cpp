@@ -17,13 +17,18 @@ std::atomic<std::size_t>& live(Kind kind) noexcept {
   return counters[static_cast<std::size_t>(kind)];
 }
 
+void refuse(const void* pointer, const char* parameter) {
+  fail(Code::invalid_argument, parameter,
+       std::string(parameter) + (pointer ? " is not a live handle of its type" : " is NULL"));
+}
+
 std::string text(const char* value, const char* parameter) {
-  if (!value) fail(Code::invalid_argument, parameter, std::string(parameter) + " is NULL");
+  if (!value) refuse(value, parameter);
   return value;
 }
 
 std::string text(const char* value, std::size_t length, const char* parameter) {
-  if (!value) fail(Code::invalid_argument, parameter, std::string(parameter) + " is NULL");
+  if (!value) refuse(value, parameter);
   return std::string(value, length);
 }
 

@@ -60,12 +60,19 @@ class Tag {
   volatile std::uint32_t value_ = expected;  // volatile: the destructor's store is for whoever uses a freed handle
 };
 
+/// For getters, which cannot fail: the handle when it is one, else NULL.
+template <class Handle>
+const Handle* peek(const Handle* handle) noexcept {
+  return handle && handle->tag.valid() ? handle : nullptr;
+}
+
+/// Of a pointer that is NULL or no live handle of its type. @throws Error invalid_argument with the parameter's name
+[[noreturn]] void refuse(const void* pointer, const char* parameter);
+
 /// A pointer argument that must be a live handle of its type. @throws Error invalid_argument with the parameter's name
 template <class Handle>
 Handle& deref(Handle* handle, const char* parameter) {
-  if (!handle) fail(Code::invalid_argument, parameter, std::string(parameter) + " is NULL");
-  if (!handle->tag.valid())
-    fail(Code::invalid_argument, parameter, std::string(parameter) + " is not a live handle of its type");
+  if (!peek(handle)) refuse(handle, parameter);
   return *handle;
 }
 
@@ -73,12 +80,6 @@ Handle& deref(Handle* handle, const char* parameter) {
 template <class Handle>
 Handle* deref_or_null(Handle* handle, const char* parameter) {
   return handle ? &deref(handle, parameter) : nullptr;
-}
-
-/// For getters, which cannot fail: the handle when it is one, else NULL.
-template <class Handle>
-const Handle* peek(const Handle* handle) noexcept {
-  return handle && handle->tag.valid() ? handle : nullptr;
 }
 
 /// A const char * argument. @throws Error invalid_argument when NULL
@@ -89,7 +90,7 @@ std::string text(const char* value, std::size_t length, const char* parameter);
 /// assignment what is on the right would be made first, and lost where out is NULL.
 template <class T>
 void out_parameter(T** out) {
-  if (!out) fail(Code::invalid_argument, "out", "out is NULL");
+  if (!out) refuse(out, "out");
   *out = nullptr;
 }
 

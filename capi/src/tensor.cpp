@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "base/text.hpp"
 #include "checkpoint/tensor_info.hpp"
 #include "guard.hpp"
 #include "model/weight_source.hpp"
@@ -21,10 +22,10 @@ namespace {
 std::uint64_t byte_size(const std::vector<std::int64_t>& sizes, std::size_t item) {
   std::uint64_t bytes = item;
   for (const std::int64_t size : sizes) {
-    if (size < 0) fail(Code::invalid_argument, "sizes", "a size is negative: " + ar::checkpoint::shape_text(sizes));
+    if (size < 0) fail(Code::invalid_argument, "sizes", ar::concat({"a size is negative: ", ar::checkpoint::shape_text(sizes)}));
     if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes) || bytes >> 62 != 0)
       fail(Code::invalid_argument, "sizes",
-           "no tensor has as many elements as " + ar::checkpoint::shape_text(sizes) + " says");
+           ar::concat({"no tensor has as many elements as ", ar::checkpoint::shape_text(sizes), " says"}));
   }
   return bytes;
 }
@@ -34,8 +35,8 @@ at::ScalarType element_type(const DLDataType& type) {
     return at::toScalarType(type);
   } catch (const c10::Error&) {
     fail(Code::unsupported, "managed",
-         "elements of DLPack type " + std::to_string(type.code) + " with " + std::to_string(type.bits) + " bits and " +
-             std::to_string(type.lanes) + " lanes cannot be computed with");
+         ar::concat({"elements of DLPack type ", std::to_string(type.code), " with ", std::to_string(type.bits),
+                     " bits and ", std::to_string(type.lanes), " lanes cannot be computed with"}));
   }
 }
 
@@ -51,15 +52,15 @@ autoround_status autoround_tensor_new(const char* dtype, const int64_t* sizes, s
     out_parameter(out);
     const std::string name = text(dtype, "dtype");
     const auto known = ar::checkpoint::parse_dtype(name);
-    if (!known) fail(Code::invalid_argument, "dtype", "`" + name + "` is not an element type; F32, F16 and BF16 are");
+    if (!known) fail(Code::invalid_argument, "dtype", ar::concat({"`", name, "` is not an element type; F32, F16 and BF16 are"}));
     const at::ScalarType type = ar::model::torch_type(*known);
     if (!sizes && rank > 0) fail(Code::invalid_argument, "sizes", "sizes is NULL");
     const std::vector<std::int64_t> shape(sizes, sizes + rank);
     const std::uint64_t bytes = byte_size(shape, c10::elementSize(type));
     if (length != bytes)
       fail(Code::invalid_argument, "length",
-           std::to_string(length) + " bytes for a tensor " + ar::checkpoint::shape_text(shape) + " of " + name +
-               ", which has " + std::to_string(bytes));
+           ar::concat({std::to_string(length), " bytes for a tensor ", ar::checkpoint::shape_text(shape), " of ", name,
+                       ", which has ", std::to_string(bytes)}));
     if (!data && length > 0) fail(Code::invalid_argument, "data", "data is NULL");
     at::Tensor copy = at::empty(shape, type);
     if (length > 0) std::memcpy(copy.mutable_data_ptr(), data, length);
@@ -74,8 +75,8 @@ autoround_status autoround_tensor_from_dlpack(struct DLManagedTensorVersioned* m
     if (!managed) fail(Code::invalid_argument, "managed", "managed is NULL");
     if (managed->version.major != DLPACK_MAJOR_VERSION)
       fail(Code::unsupported, "managed",
-           "the capsule is of DLPack " + std::to_string(managed->version.major) + ", wanted " +
-               std::to_string(DLPACK_MAJOR_VERSION));
+           ar::concat({"the capsule is of DLPack ", std::to_string(managed->version.major), ", wanted ",
+                       std::to_string(DLPACK_MAJOR_VERSION)}));
     const DLTensor& given = managed->dl_tensor;
     if (given.device.device_type != kDLCPU)
       fail(Code::unsupported, "managed", "the tensor is not in host memory (kDLCPU); copy it there first");

@@ -101,6 +101,12 @@ std::string quote(std::string_view text, std::size_t max_bytes) {
   return result.append(end < text.size() ? "...`" : "`");
 }
 
+std::string concat(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text += part;
+  return text;
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
   for (std::size_t i = 0; i < parts.size(); ++i) {

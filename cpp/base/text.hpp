@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ std::string hint(std::string_view name, const std::vector<std::string>& candidat
 /// Untrusted text made fit for a message: in backticks, control bytes as \xNN, cut at a UTF-8 edge after `max_bytes`.
 std::string quote(std::string_view text, std::size_t max_bytes = 200);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
+/// The parts one after another. For messages: a chain of + is a call for each, with its cleanup, in every place.
+std::string concat(std::initializer_list<std::string_view> parts);
 std::string format_number(double value);        // shortest text that reads back the same, '.' as decimal point
 std::string format_bytes(std::uint64_t bytes);  // "1.44 GB" (decimal units)
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "modifier/cache_formats.hpp"
 #include "modifier/tune_options.hpp"
 
@@ -90,10 +91,10 @@ std::optional<std::size_t> AutoRoundModifier::decoding_block(const std::vector<s
   // In order and each once, so that the first and the number of them say it all.
   if (found.front() != first || found.back() != first + found.size() - 1 || found.size() != count)
     fail(Code::invalid_argument, "module_names",
-         (block_layers() == 1
-              ? "only one decoding layer is expected"
-              : "the " + std::to_string(count) + " decoding layers from " + layers_[first] + " on are expected") +
-             ", found " + std::to_string(found.size()));
+         concat({block_layers() == 1 ? "only one decoding layer is expected"
+                                     : concat({"the ", std::to_string(count), " decoding layers from ", layers_[first],
+                                               " on are expected"}),
+                 ", found ", std::to_string(found.size())}));
   return first;
 }
 

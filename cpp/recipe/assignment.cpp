@@ -191,7 +191,7 @@ QuantizationScheme scheme_of(const Recipe& recipe, const ModuleInfo& module) {
   const auto entry = rules.entry(module);
   if (!entry || !entry->group)
     fail(Code::invalid_argument, module.name,
-         "the recipe does not quantize `" + module.name + "`: " + (entry ? entry->reason : "no group matches"));
+         concat({"the recipe does not quantize `", module.name, "`: ", entry ? entry->reason : "no group matches"}));
   if (const auto text = indivisible(*entry, rules.groups)) report({}, {*text});
   return rules.groups[*entry->group].second;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "model/buffer_pool.hpp"
 #include "model/weight_source.hpp"
 #include "modifier/tune_options.hpp"
@@ -35,16 +36,16 @@ std::string place_text(const at::Tensor& tensor, std::int64_t index) {
 }
 
 /// Host memory, a type that can be computed with, finite values.
-at::Tensor checked_values(const at::Tensor& tensor, const std::string& name, const std::string& what) {
+at::Tensor checked_values(const at::Tensor& tensor, const std::string& name, std::string_view what) {
   const auto type = tensor.scalar_type();
   if (type != at::kFloat && type != at::kHalf && type != at::kBFloat16)
     fail(Code::unsupported, name,
-         what + " of `" + name + "` has elements of type " + std::string(c10::toString(type)) +
-             "; F32, F16 and BF16 can be computed with");
-  if (!tensor.is_cpu()) fail(Code::unsupported, name, what + " of `" + name + "` is not in host memory");
+         concat({what, " of `", name, "` has elements of type ", c10::toString(type),
+                 "; F32, F16 and BF16 can be computed with"}));
+  if (!tensor.is_cpu()) fail(Code::unsupported, name, concat({what, " of `", name, "` is not in host memory"}));
   at::Tensor values = tensor.contiguous();
   if (const auto bad = model::first_nonfinite(values))
-    fail(Code::numeric, name, what + " of `" + name + "` is NaN or infinite at " + place_text(values, *bad));
+    fail(Code::numeric, name, concat({what, " of `", name, "` is NaN or infinite at ", place_text(values, *bad)}));
   return values;
 }
 
@@ -55,21 +56,21 @@ Layer::Layer(std::string name, at::Tensor weight, at::Tensor bias, Logger log)
   if (name_.empty()) fail(Code::invalid_argument, "name", "a layer needs a name, which the recipe's targets can match");
   if (weight.dim() != 2 || weight.numel() == 0)
     fail(Code::invalid_argument, name_,
-         "the weight of `" + name_ + "` has shape " + shape_text(weight) + "; wanted [out, in]");
+         concat({"the weight of `", name_, "` has shape ", shape_text(weight), "; wanted [out, in]"}));
   weight_ = checked_values(weight, name_, "the weight");
   if (!bias.defined()) return;
   if (bias.dim() != 1 || bias.size(0) != out())
     fail(Code::invalid_argument, name_,
-         "the bias of `" + name_ + "` has shape " + shape_text(bias) + "; wanted [" + std::to_string(out()) + "]");
+         concat({"the bias of `", name_, "` has shape ", shape_text(bias), "; wanted [", std::to_string(out()), "]"}));
   bias_ = checked_values(bias, name_, "the bias");
 }
 
 at::Tensor Layer::rows(const at::Tensor& given, std::int64_t width, const char* what) const {
   if ((given.dim() != 2 && given.dim() != 3) || given.numel() == 0 || given.size(-1) != width) {
-    const std::string columns = std::to_string(width) + "]";
+    const std::string columns = std::to_string(width);
     fail(Code::invalid_argument, name_,
-         std::string(what) + " of `" + name_ + "` has shape " + shape_text(given) + "; wanted [tokens, " + columns +
-             " or [samples, tokens, " + columns);
+         concat({what, " of `", name_, "` has shape ", shape_text(given), "; wanted [tokens, ", columns,
+                 "] or [samples, tokens, ", columns, "]"}));
   }
   return checked_values(given, name_, what).view({-1, width});
 }
@@ -81,13 +82,13 @@ void Layer::add_inputs(const at::Tensor& inputs, const at::Tensor& targets) {
   samples.count = samples.inputs.size(0) / samples.tokens;
   if (!samples_.empty() && samples_.front().targets.defined() != targets.defined())
     fail(Code::invalid_argument, name_,
-         "`" + name_ + "` has inputs with and without targets; give them for all or for none");
+         concat({"`", name_, "` has inputs with and without targets; give them for all or for none"}));
   if (targets.defined()) {
     samples.targets = rows(targets, out(), "a target");
     if (targets.dim() != inputs.dim() || targets.size(0) != inputs.size(0) || targets.size(-2) != inputs.size(-2))
       fail(Code::invalid_argument, name_,
-           "targets of shape " + shape_text(targets) + " for inputs of shape " + shape_text(inputs) + " of `" + name_ +
-               "`; all sizes but the last are the same");
+           concat({"targets of shape ", shape_text(targets), " for inputs of shape ", shape_text(inputs), " of `", name_,
+                   "`; all sizes but the last are the same"}));
   }
   samples_.push_back(std::move(samples));
 }
@@ -118,10 +119,10 @@ void Layer::check_run(const recipe::Recipe& recipe, const quant::WeightFormat& f
   if (recipe.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "a linear layer has no KV cache");
   if (samples_.empty() && recipe.iters > 0)
     fail(Code::invalid_argument, name_,
-         "the recipe tunes for " + std::to_string(recipe.iters) + " iterations and needs inputs of `" + name_ +
-             "`; `iters: 0` rounds to nearest without any");
+         concat({"the recipe tunes for ", std::to_string(recipe.iters), " iterations and needs inputs of `", name_,
+                 "`; `iters: 0` rounds to nearest without any"}));
   if (samples_.empty() && format.input && format.input->needs_calibration())
-    fail(Code::invalid_argument, name_, "the input of `" + name_ + "` has a static scale, which only inputs can give");
+    fail(Code::invalid_argument, name_, concat({"the input of `", name_, "` has a static scale, which only inputs can give"}));
   RunShape shape;
   shape.samples = sample_count();
   shape.length = longest_sample();

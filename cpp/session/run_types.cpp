@@ -9,7 +9,7 @@ namespace autoround::session {
 
 void check_device(const Options& options) {
   if (options.device != "cpu")
-    fail(Code::unsupported, "device", "device " + options.device + " is not built in; this build knows: cpu");
+    fail(Code::unsupported, "device", concat({"device ", options.device, " is not built in; this build knows: cpu"}));
 }
 
 void check_memory_limit(const Options& options, std::uint64_t predicted) {
@@ -18,8 +18,8 @@ void check_memory_limit(const Options& options, std::uint64_t predicted) {
   const auto allowed = static_cast<std::uint64_t>(limit->second);
   if (predicted > allowed)
     fail(Code::invalid_argument, "memory_limit",
-         "the run is predicted to need " + format_bytes(predicted) + ", the limit is " + format_bytes(allowed) +
-             "; fewer or shorter samples or a smaller batch need less");
+         concat({"the run is predicted to need ", format_bytes(predicted), ", the limit is ", format_bytes(allowed),
+                 "; fewer or shorter samples or a smaller batch need less"}));
 }
 
 at::ScalarType compute_type(const Options& options) {

@@ -98,5 +98,10 @@ TEST_CASE("join", "[base]") {
   CHECK(join({"a", "b", ""}, ", ") == "a, b, ");
 }
 
+TEST_CASE("concat: parts one after another", "[base]") {
+  CHECK(concat({}).empty());
+  CHECK(concat({"a", "", std::string("b"), std::string_view("cd", 1)}) == "abc");
+}
+
 }  // namespace
 }  // namespace autoround
