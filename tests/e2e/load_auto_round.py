@@ -27,6 +27,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from support import Recorder, scheme_row
+
 MIXED = {
     "down": group(["model.layers.1.mlp.down_proj"], 8, True, "group"),
     "rest": group(["Linear"], 4, True, "group"),
@@ -103,6 +106,7 @@ def main():
     parser.add_argument("--tool", required=True)
     arguments = parser.parse_args()
     logging.set_verbosity_error()
+    record = Recorder("load_auto_round")
     count = 0
     with tempfile.TemporaryDirectory() as temporary:
         root = pathlib.Path(temporary)
@@ -128,6 +132,8 @@ def main():
                 else:
                     check_loaded(folder, expected)
                 check_logits(folder, expected, model)
+                if scheme_row(name):
+                    record("schemes", scheme_row(name), "AWQ" if "awq" in name_of_format else "auto-round, GPTQ", name[1])
                 count += 1
     print(f"{count} folders accepted by auto-round {auto_round_version}")
 

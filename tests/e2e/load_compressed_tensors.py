@@ -35,7 +35,9 @@ from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTex
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import vllm_rules
+from support import Recorder, scheme_row
 
 GROUP = 64
 # Those of which the installed compressed-tensors knows the format.
@@ -119,9 +121,9 @@ def check_weights(folder, model, expected):
 
 
 def check_vllm(folder):
-    """Refusals are those of schemes, not of folders."""
+    """Whether vLLM runs the folder. Refusals are those of schemes, not of folders."""
     if "vision_config" in json.loads((folder / "config.json").read_text()):
-        return  # vLLM has other names for the parts of these models
+        return False  # vLLM has other names for the parts of these models
     try:
         vllm_rules.check(folder)
         refusal = None
@@ -129,10 +131,11 @@ def check_vllm(folder):
         refusal = str(refused)
     wanted = bool(re.fullmatch(NOT_IN_VLLM, folder.name))
     assert wanted == (refusal is not None), f"{folder.name}: vLLM's rules say {refusal or 'yes'}"
+    return refusal is None
 
 
 def check(folder, expected_folder=None, default_path=True):
-    check_vllm(folder)
+    in_vllm = check_vllm(folder)
     model = load(folder, dequantize=True)
     if expected_folder is None:
         ids = torch.arange(48).reshape(2, 24)
@@ -156,6 +159,7 @@ def check(folder, expected_folder=None, default_path=True):
         assert torch.equal(dequantized, logits_of(load(folder, dequantize=False), ids)), (
             f"{folder.name}: the default path computes other logits"
         )
+    return in_vllm
 
 
 def make_model(folder, tied, config_class=LlamaConfig, dtype=torch.bfloat16, **options):
@@ -265,7 +269,18 @@ LAYERS = {"own_layers": {
 }}
 
 
+def note_scheme(record, name, in_vllm):
+    row = scheme_row(name)
+    if row is None:
+        return
+    value = name[1] if name.startswith("w") else "yes"
+    record("schemes", row, "transformers, compressed-tensors", value)
+    if in_vllm:
+        record("schemes", row, "vLLM's rules", value)
+
+
 def check_all(tool):
+    record = Recorder(f"load_compressed_tensors-{compressed_tensors_version}")
     with tempfile.TemporaryDirectory() as temporary:
         root = pathlib.Path(temporary)
         cases = recipes()
@@ -282,7 +297,8 @@ def check_all(tool):
             subprocess.run([tool, "compressed-tensors", model, output, *files], check=True)
             for name, (of_tied, _, _, default_path) in cases.items():
                 if of_tied == tied:
-                    check(output / name, output / f"{name}.expected", default_path)
+                    in_vllm = check(output / name, output / f"{name}.expected", default_path)
+                    note_scheme(record, name, in_vllm)
         recipe = root / "w4.yaml"
         modifier = {"iters": 0, "config_groups": {"all": group(["Linear"], 4, True, "group")}, "ignore": ["lm_head"]}
         recipe.write_text(json.dumps({"AutoRoundModifier": modifier}))
@@ -292,6 +308,7 @@ def check_all(tool):
             output.mkdir()
             subprocess.run([tool, "compressed-tensors", root / name, output, recipe], check=True)
             check(output / "w4", output / "w4.expected")
+            record("families", name, "compressed-tensors in transformers")
     return len(cases) + len(FAMILIES)
 
 

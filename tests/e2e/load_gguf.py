@@ -23,7 +23,7 @@ import gguf
 import numpy as np
 import torch
 from llama_cpp import LlamaCpp
-from load_compressed_tensors import FAMILIES, make_model
+from load_compressed_tensors import FAMILIES, Recorder, make_model, scheme_row
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import GraniteConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config
@@ -191,11 +191,17 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         root = pathlib.Path(temporary)
         found = [(check_types(arguments.tool, root), OF_TYPES), (check_models(arguments.tool, root), OF_MODELS)]
-    failed = []
+    record, failed = Recorder("load_gguf"), []
     for distances, tolerance in found:
         for name, distance in distances.items():
             print(f"  {name:16} llama.cpp's logits differ by {distance:.1e} of the largest")
-            failed += [name] if distance > tolerance else []
+            if distance > tolerance:
+                failed.append(name)
+            elif name in FAMILIES:
+                record("families", name, "GGUF in llama.cpp")
+            elif name in TYPES:
+                row = scheme_row(name) or f"{name.upper()}A16"
+                record("schemes", row, "llama.cpp", TYPES[name][1])
     print(f"{sum(len(distances) for distances, _ in found)} files read by gguf and llama.cpp in {time.monotonic() - started:.0f} s")
     return f"further from our logits than expected: {failed}" if failed else 0
 

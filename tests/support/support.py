@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import sys
 
 # table -> columns, in the order of the page
@@ -33,6 +34,15 @@ class Recorder:
         assert column in TABLES[table], column
         if self.file:
             print(json.dumps({"table": table, "row": row, "column": column, "value": str(value)}), file=self.file, flush=True)
+
+
+def scheme_row(name):
+    """The row of a test's scheme: "w4_sym_group" shares one with the other widths, presets have their own. None: no row."""
+    match = re.fullmatch(r"w(\d)_(a?sym)_(\w+)", name)
+    if not match:
+        return name if re.fullmatch("[A-Z][A-Z0-9_]+", name) else None
+    grouping = {"channel": "row", "tensor": "tensor"}.get(match[3], "group")
+    return f"integers, {'asymmetric' if match[2] == 'asym' else 'symmetric'}, by {grouping}"
 
 
 def read(folder):

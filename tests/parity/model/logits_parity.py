@@ -27,6 +27,9 @@ from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTex
                           Qwen2Config, Qwen2MoeConfig, Qwen3Config, Qwen3MoeConfig,
                           SmolLM3Config)
 
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent / "support"))
+from support import Recorder
+
 SIZES = dict(vocab_size=101, hidden_size=64, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=128)
 WINDOWS, LENGTH = 2, 40
@@ -357,12 +360,14 @@ def main():
     parser.add_argument("--model", required=True)
     arguments = parser.parse_args()
     real = Path(os.environ.get("AUTOROUND_TEST_MODEL", arguments.model))
-    report = Report()
+    report, record = Report(), Recorder("logits_parity")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         tiny = [make_tiny(root, i, *case) for i, case in enumerate(CASES + DENSE_CASES)]
         expected = compare_fp32(report, arguments.tool, tiny, 1e-4)
         print(f"{len(tiny)} tiny models compared, the worst at {report.worst:.0%} of its limit")
+        for case in tiny if not report.failures else ():
+            record("families", json.loads((case.folder / "config.json").read_text())["model_type"], "hidden states, logits")
         compare_bf16(report, arguments.tool, tiny[::4], expected[::4])
         if (real / "config.json").exists():
             case = real_case(root, real)

@@ -75,6 +75,8 @@ inline at::Tensor gated(const at::Tensor& gate_up, Activation activation) {
       return at::gelu(gate, "tanh") * up;
     case Activation::relu:
       return at::relu(gate) * up;
+    case Activation::clamped_swiglu:
+      break;  // no kernel computes it
   }
   return {};
 }

@@ -117,7 +117,7 @@ TEST_CASE("experts: a step takes the gradients of all passes, whichever of them 
   const auto layer = block.layer();
   TuneOptions options;
   options.gradient_accumulate_steps = 2;
-  RoundingStates states(*layer, test::all_linears(*layer, int_format(4, 32)), options);
+  RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
   states.write_weights();
   model::Projection* projection = layer->projections()[2];  // of the first expert
   TunedProjection& tuned = *states.find(*projection);
