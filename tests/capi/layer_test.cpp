@@ -158,7 +158,10 @@ TEST_CASE("layer: tuning beats rounding to nearest, by the library's figures and
   CHECK(autoround_layer_sample_count(layer.get()) == 32);
   CHECK(autoround_layer_token_count(layer.get()) == 256);
   const host::Options options = fp32_options();
-  const host::Result nearest = tune(layer, recipe("W4A16", 0, 32), options.get()),
+  const host::Recipe plain = recipe("W4A16", 0, 32);
+  host::ok(autoround_recipe_set_bool, plain.get(), "disable_opt_rtn", int32_t{1});
+  const host::Result nearest = tune(layer, plain, options.get()),
+                     optimised = tune(layer, recipe("W4A16", 0, 32), options.get()),
                      tuned = tune(layer, recipe("W4A16", 100, 32), options.get());
   const double before = autoround_result_block_loss_before(tuned.get(), 0),
                after = autoround_result_block_loss_after(tuned.get(), 0);
@@ -166,6 +169,7 @@ TEST_CASE("layer: tuning beats rounding to nearest, by the library's figures and
   CHECK(after < 0.8 * before);
   CHECK(autoround_result_block_best_iteration(tuned.get(), 0) >= 0);
   CHECK(autoround_result_block_loss_after(nearest.get(), 0) == before);
+  CHECK(autoround_result_block_loss_after(optimised.get(), 0) < before);
   CHECK(output_error(static_cast<const float*>(autoround_tensor_data(part(nearest, "weight").get()))) ==
         Approx(before).epsilon(1e-3));
   CHECK(output_error(static_cast<const float*>(autoround_tensor_data(part(tuned, "weight").get()))) ==

@@ -61,6 +61,8 @@ LONGROPE = {"rope_type": "longrope", "long_factor": [float(i + 2) for i in range
             "short_factor": [1.0 + i / 16 for i in range(32)], "original_max_position_embeddings": 32}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32, "rope_theta": 10000.0}
+# Families of which llama.cpp is told; others are refused.
+KNOWN = ("granite", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
 # name -> (class, options)
 MODELS = {
     "llama": (LlamaConfig, {}), "llama_tied": (LlamaConfig, {"tie_word_embeddings": True}),
@@ -72,7 +74,7 @@ MODELS = {
     "phi3_longrope": (Phi3Config, {"pad_token_id": 0, "rope_parameters": LONGROPE}),
     "phi3_partial": (Phi3Config, {"pad_token_id": 0, "rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 10000.0}}),
     **{name: (config_class, {**options, "sliding_window": None} if name in ("mistral", "phi3") else options)
-       for name, (config_class, options) in FAMILIES.items()},
+       for name, (config_class, options) in FAMILIES.items() if name in KNOWN},
 }
 
 

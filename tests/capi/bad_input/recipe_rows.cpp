@@ -132,9 +132,13 @@ void add_targets(std::vector<Row>& rows) {
           },
           validate_recipe, AUTOROUND_ERROR_INVALID_ARGUMENT, {"config_groups.W8A16", "`Linear` is a target twice"}));
   rows.push_back(row(
-      60, "a scheme that is not built in",
-      [](Scene& s) { s.write_recipe("recipe.yaml", "AutoRoundModifier: {scheme: FP8_BLOCK, ignore: [lm_head]}\n"); },
-      quantize, AUTOROUND_ERROR_UNSUPPORTED, {"FP8_BLOCK", "not built in"}));
+      60, "numbers that are not built in",
+      [](Scene& s) {
+        s.write_recipe("recipe.yaml",
+                       "AutoRoundModifier:\n  ignore: [lm_head]\n  config_groups:\n    all:\n      targets: [Linear]\n"
+                       "      weights: {num_bits: 5, type: float, strategy: channel}\n");
+      },
+      quantize, AUTOROUND_ERROR_UNSUPPORTED, {"weights", "5 bits", "cannot be tuned"}));
   rows.push_back(edited(60, "group_size: 32}", "group_size: 32}\n    format: naive-quantized",
                         {"compressed-tensors", "`naive-quantized`"}, quantize, AUTOROUND_ERROR_UNSUPPORTED));
   rows.push_back(row(

@@ -252,8 +252,12 @@ def decoder_layers(model):
 
 
 def module_classes(named_modules, multimodal):
-    """name -> class, of the language model. Dropout is none once a model is trained."""
-    return {name: class_name for name, class_name in named_modules if class_name != "Dropout" and not
+    """name -> class, of the language model. Dropout is none once a model is trained; experts, which checkpoints store one by
+    one, are a single module in transformers, which also has a name of its own for the block around those of mixtral. The gate of
+    a shared expert is a Linear there; here it has a class that no target means by accident."""
+    return {name.replace(".block_sparse_moe", ".mlp"): "SharedExpertGate" if name.endswith("shared_expert_gate") else class_name
+            for name, class_name in named_modules
+            if class_name != "Dropout" and not re.search(r"\.experts\.\d", name) and not
             (multimodal and re.fullmatch("|model|model.(vision_tower|multi_modal_projector).*", name))}
 
 
