@@ -97,8 +97,8 @@ void check_fused(const ExportPlan& plan, Offences& offences) {
     Offences others;
     for (const auto* module : modules) {
       const quant::WeightFormat* format = format_of(*module);
-      const bool equal =
-          (format == nullptr) == (first == nullptr) && (first == nullptr || same_scheme(*format, *first));
+      const bool both = format != nullptr && first != nullptr;
+      const bool equal = both ? same_scheme(*format, *first) : format == first;
       if (!equal) others.push_back(text(*module));
     }
     if (others.empty()) continue;

@@ -86,7 +86,7 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
     expert.down.expert_role = "down";
   }
   if (spec.shared_intermediate > 0)
-    experts->shared_ = std::make_unique<Network>(network(block + spec.shared, spec.shared_intermediate, mlp.bias));
+    experts->shared_ = network(block + spec.shared, spec.shared_intermediate, mlp.bias);
   if (spec.shared_gate) experts->shared_gate_ = vector(block + "shared_expert_gate.weight", {1, hidden}, dtype);
   return experts;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,8 @@ Routing route(const RouterSpec& spec, const at::Tensor& logits, const at::Tensor
 
 class Experts {
  public:
-  /// Loads the experts of the layer called `layer`, whose tokens have `hidden` elements. `mlp` has their activation, and
-  /// the bias of the shared one.
+  /// Loads the experts of the layer called `layer`, whose tokens have `hidden` elements. `mlp` has their activation,
+  /// and the bias of the shared one.
   /// @throws Error not_found / parse (shape) naming the tensor.
   static std::unique_ptr<Experts> load(const ExpertsSpec& spec, const MlpSpec& mlp, const std::string& layer,
                                        std::int64_t hidden, const WeightSource& weights, at::ScalarType dtype);
@@ -51,7 +52,7 @@ class Experts {
   Activation activation_ = Activation::silu;
   at::Tensor router_, router_bias_, correction_;  // fp32 where the router computes in fp32
   std::vector<Network> experts_;
-  std::unique_ptr<Network> shared_;
+  std::optional<Network> shared_;
   at::Tensor shared_gate_;  // [1, H]
 };
 

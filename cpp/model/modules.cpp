@@ -57,10 +57,7 @@ class ModuleList {
     ModuleInfo& module = add(name, "Linear");
     module.shape = {out, in};
     module.fused_with = std::move(fused_with);
-    if (const std::string weight = name + ".weight"; !quantized_ || checkpoint_.find(weight)) {
-      require(weight, module.shape);
-      module.weight = weight;
-    }
+    if (require_weight(name + ".weight", module.shape)) module.weight = name + ".weight";
     if (bias) require(name + ".bias", {out});
   }
 
@@ -92,6 +89,13 @@ class ModuleList {
     ModuleInfo& module = add(spec_.lm_head, "Linear");
     module.shape = {spec_.vocab_size, width};
     module.weight = embedding;
+  }
+
+  /// Of a weight, which a quantized checkpoint may store in another form: false then.
+  bool require_weight(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
+    if (quantized_ && !checkpoint_.find(tensor)) return false;
+    require(tensor, shape);
+    return true;
   }
 
   void require(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
@@ -186,9 +190,9 @@ void add_experts(ModuleList& modules, const DecoderSpec& spec, const LayerSpec& 
   if (router.correction) modules.require(gate + ".e_score_correction_bias", {router.experts});
   if (experts.fused) {
     modules.add(all, experts.experts_class, {recipe::fused_experts_class});
-    modules.require(all + ".gate_up_proj", {router.experts, hidden, 2 * width});
+    modules.require_weight(all + ".gate_up_proj", {router.experts, hidden, 2 * width});
     modules.require(all + ".gate_up_proj_bias", {router.experts, 2 * width});
-    modules.require(all + ".down_proj", {router.experts, width, hidden});
+    modules.require_weight(all + ".down_proj", {router.experts, width, hidden});
     modules.require(all + ".down_proj_bias", {router.experts, hidden});
   } else {
     modules.add(all, experts.experts_class);

@@ -51,8 +51,8 @@ enum class QkNorm {
   whole,  // all heads as one vector: [heads * head_dim]
 };
 
-/// Queries, keys and values from vectors of low rank (DeepSeek). A head has `rope_dim` elements that are rotated, in the
-/// keys the same for all heads, and `nope_dim` that are not.
+/// Queries, keys and values from vectors of low rank (DeepSeek). A head has `rope_dim` elements that are rotated, in
+/// the keys the same for all heads, and `nope_dim` that are not.
 struct LatentSpec {
   std::int64_t q_rank = 0;  // 0: queries come straight from the hidden states
   std::int64_t kv_rank = 0, nope_dim = 0, rope_dim = 0, value_dim = 0;

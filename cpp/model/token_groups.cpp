@@ -62,7 +62,8 @@ TokenGroups::TokenGroups(const at::Tensor& experts, std::int64_t count) {
   const at::Tensor flat = experts.reshape(-1);
   const at::Tensor order = at::argsort(flat, /*stable=*/true);
   token_ = at::floor_divide(order, copies);
-  position_ = at::empty_like(order).index_copy_(0, order, at::arange(order.size(0))).view({-1, copies}).t().contiguous();
+  const at::Tensor row = at::empty_like(order).index_copy_(0, order, at::arange(order.size(0)));
+  position_ = row.view({-1, copies}).t().contiguous();
   const at::Tensor counts = at::bincount(flat, {}, count);
   const auto* first = counts.const_data_ptr<std::int64_t>();
   counts_.assign(first, first + count);

@@ -34,12 +34,22 @@ std::int64_t activation_width(const model::DecoderSpec& spec) {
     const auto& attention = layer.attention;
     const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
     const std::int64_t heads = attention.heads * attention.head_dim;
-    const std::int64_t feed = layer.experts ? experts_width(*layer.experts, spec.hidden_size) : 7 * layer.mlp.intermediate;
+    const std::int64_t feed =
+        layer.experts ? experts_width(*layer.experts, spec.hidden_size) : 7 * layer.mlp.intermediate;
     // qkv and its gradient, attention output, residuals and norms (6 H), gate|up with its gradient, gated product twice
     // and once more packed for the gradient of the weights
     widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + feed);
   }
   return widest;
+}
+
+/// Weights of the experts of a layer that are loaded as one tensor and taken apart.
+std::int64_t fused_experts(const model::DecoderSpec& spec) {
+  std::int64_t most = 0;
+  for (const model::LayerSpec& layer : spec.layers)
+    if (layer.experts && layer.experts->fused)
+      most = std::max(most, 3 * layer.experts->router.experts * layer.experts->intermediate * spec.hidden_size);
+  return most;
 }
 
 bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
@@ -48,7 +58,7 @@ std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
   return std::min(shape.samples, recipe.batch_size) * shape.length;
 }
 
-/// @param streams bytes of what is kept of all samples
+/// @param streams bytes of what is kept of all samples, and of what else is in memory
 /// @param width elements of a token of a micro-batch that are alive together
 std::uint64_t total_memory(const recipe::Recipe& recipe, const RunShape& shape, std::int64_t streams,
                            std::int64_t width) {
@@ -109,10 +119,11 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes) {
 }
 
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
-  // Input, target, output and the normed input of every sample.
+  // Input, target, output and the normed input of every sample, and the layers' experts that are never tuned.
   const std::int64_t streams = 4 * shape.samples * shape.length * spec.hidden_size * shape.element_bytes;
+  const std::int64_t untuned = 2 * fused_experts(spec) * shape.element_bytes;
   const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
-  return total_memory(recipe, shape, streams, layers * activation_width(spec));
+  return total_memory(recipe, shape, streams + layers * untuned, layers * activation_width(spec));
 }
 
 std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,

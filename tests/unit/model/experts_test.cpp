@@ -48,7 +48,8 @@ std::unique_ptr<Experts> load(const ExpertsSpec& spec, const test::Tensors& tens
 at::Tensor textbook(const ExpertsSpec& spec, const test::Tensors& tensors, const at::Tensor& x) {
   const auto weight = [&](const std::string& name) { return tensors.at("layer.mlp." + name); };
   const auto network = [&](const std::string& name) {
-    const at::Tensor gate = x.mm(weight(name + ".gate_proj.weight").t()), up = x.mm(weight(name + ".up_proj.weight").t());
+    const at::Tensor gate = x.mm(weight(name + ".gate_proj.weight").t());
+    const at::Tensor up = x.mm(weight(name + ".up_proj.weight").t());
     return (at::silu(gate) * up).mm(weight(name + ".down_proj.weight").t());
   };
   const at::Tensor scores = x.mm(weight("gate.weight").t()).softmax(-1);

@@ -19,7 +19,7 @@ const Fingerprint made{{"library", "0.1.0"}, {"recipe", "iters = 3\nseed = 42\n"
 
 FinishedBlock block(int index) {
   BlockStats stats{
-      "model.layers." + std::to_string(index), 0.1 + index, 1.0 / 3.0, 7, 2.5, {0.1f, 0.2f, 1e-30f}, index == 1};
+      "model.layers." + std::to_string(index), 0.1 + index, 1.0 / 3.0, 7, 2.5, {0.1f, 0.2f, 1e-30f}, index == 1, 8 * index, index};
   return {stats, {{"m.a", {{"m.a.weight_packed", 1u << 20, "0123"}, {"m.a.weight_scale", 0, "4567"}}}, {"m.b", {}}}};
 }
 
@@ -41,6 +41,8 @@ void check_same(const FinishedBlock& a, const FinishedBlock& b) {
   CHECK(a.stats.seconds == b.stats.seconds);
   CHECK(a.stats.losses == b.stats.losses);
   CHECK(a.stats.fell_back == b.stats.fell_back);
+  CHECK(a.stats.experts == b.stats.experts);
+  CHECK(a.stats.idle_experts == b.stats.idle_experts);
   REQUIRE(a.modules.size() == b.modules.size());
   for (std::size_t m = 0; m < a.modules.size(); ++m) {
     CHECK(a.modules[m].name == b.modules[m].name);

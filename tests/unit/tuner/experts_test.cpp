@@ -1,6 +1,8 @@
 // Blocks with experts: those that few or no tokens go to.
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "support/catch.hpp"
 #include "tiny_block.hpp"
 #include "tuner/block_tuner.hpp"
@@ -111,35 +113,37 @@ TEST_CASE("experts: minibatches that miss some of them step the others, and keep
     CHECK(at::equal(test::weight_of(*tuned.layer, weight.name), quant::dequantize(weight, at::kFloat)));
 }
 
-TEST_CASE("experts: a step takes the gradients of all passes, whichever of them an expert had", "[tuner]") {
+TEST_CASE("experts: a step takes the gradients of its passes, though the last has none", "[tuner]") {
   TinyBlock block;
   make_sparse(block, 1);
-  const auto layer = block.layer();
-  TuneOptions options;
-  options.gradient_accumulate_steps = 2;
-  RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
-  states.write_weights();
-  model::Projection* projection = layer->projections()[2];  // of the first expert
-  TunedProjection& tuned = *states.find(*projection);
-  model::LinearProducts products(true);
-  const auto x = at::randn({3, projection->weight.size(1)}), dy = at::randn({3, projection->weight.size(0)});
-  const at::Tensor sign = at::sign(dy.t().mm(x));
+  at::manual_seed(3);
+  const std::int64_t width = 64, hidden = block.spec.hidden_size;  // gate and up of an expert
+  const std::vector<at::Tensor> x{at::randn({3, hidden}), at::randn({2, hidden})};
+  const std::vector<at::Tensor> gradients{at::randn({3, width}), at::randn({2, width})};
 
-  states.begin({.first = true, .last = false});
-  states.apply_gradient(tuned, dy, x, products);
-  states.begin({.first = false, .last = true, .is_best = true});
-  CHECK(at::count_nonzero(tuned.parts[0].state.value).item<std::int64_t>() == 0);
-  states.finish_step();
-  const at::Tensor moved = at::cat({tuned.parts[0].state.value, tuned.parts[1].state.value});
-  CHECK(at::equal(at::sign(moved), -sign));
-  CHECK(tuned.parts[0].state.best_codes.defined());
-
-  // The next step begins with nothing: one pass of it, and no more.
-  const at::Tensor before = moved.clone();
-  states.begin({.first = true, .last = true});
-  states.apply_gradient(tuned, -dy, x, products);
-  states.finish_step();
-  CHECK(at::allclose(at::cat({tuned.parts[0].state.value, tuned.parts[1].state.value}), at::zeros_like(before), 0, 1e-6));
+  // V of the first expert's gate, and the codes that were kept, after two steps.
+  const auto run = [&](std::int64_t passes) {
+    const auto layer = block.layer();
+    TuneOptions options;
+    options.gradient_accumulate_steps = passes;
+    RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
+    states.write_weights();
+    TunedProjection& tuned = *states.find(*layer->projections()[2]);
+    model::LinearProducts products(true);
+    for (std::size_t step = 0; step < 2; ++step) {
+      for (std::int64_t pass = 0; pass < passes; ++pass) {
+        states.begin({.first = pass == 0, .last = pass == passes - 1, .is_best = pass == passes - 1 && step == 1});
+        if (pass == 0) states.apply_gradient(tuned, gradients[step], x[step], products);
+      }
+      states.finish_step();
+    }
+    return std::pair{tuned.parts[0].state.value.clone(), tuned.parts[0].state.best_codes.clone()};
+  };
+  const auto [value, codes] = run(3);
+  const auto [expected_value, expected_codes] = run(1);
+  CHECK(at::count_nonzero(value).item<std::int64_t>() > 0);
+  CHECK(at::equal(value, expected_value));
+  CHECK(at::equal(codes, expected_codes));
 }
 
 TEST_CASE("experts: a static scale of an input that was never seen is that of the largest of its kind", "[tuner]") {
@@ -164,6 +168,29 @@ TEST_CASE("experts: a static scale of an input that was never seen is that of th
     ++checked;
   }
   CHECK(checked == 3);
+}
+
+TEST_CASE("experts: gate and up of one share NVFP4's global scale, as readers want it", "[tuner]") {
+  TinyBlock block;
+  make_sparse(block, 2);
+  block.weights.tensors.at(linear_name("mlp.experts.1.up_proj.weight"))[3][5] = 9.0;
+  quant::WeightFormat format;
+  format.number = quant::Number::nvfp4;
+  format.group = 16;
+  format.scale_type = at::kFloat8_e4m3fn;
+  TuneOptions options;
+  options.iters = 0;
+  const BlockResult result = tune(block, options, format).result;
+  const auto global_scale = [&](const std::string& name) {
+    const auto weight = std::find_if(result.weights.begin(), result.weights.end(),
+                                     [&](const auto& w) { return w.name == linear_name("mlp.experts." + name); });
+    REQUIRE(weight != result.weights.end());
+    return weight->global_scale.item<float>();
+  };
+  CHECK(global_scale("1.gate_proj") == 448.0f * 6.0f / 9.0f);
+  CHECK(global_scale("1.up_proj") == global_scale("1.gate_proj"));
+  CHECK(global_scale("1.down_proj") != global_scale("1.gate_proj"));
+  CHECK(global_scale("0.gate_proj") != global_scale("1.gate_proj"));
 }
 
 TEST_CASE("experts: tokens of padding do not count", "[tuner]") {
