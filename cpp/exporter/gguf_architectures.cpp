@@ -1,6 +1,6 @@
 #include "exporter/gguf_architectures.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/arange.h>
 
 #include <algorithm>
 #include <array>

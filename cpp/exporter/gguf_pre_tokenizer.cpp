@@ -1,6 +1,7 @@
 #include "exporter/gguf_pre_tokenizer.hpp"
 
 #include <array>
+#include <optional>
 #include <string_view>
 
 #include "base/error.hpp"
@@ -46,41 +47,37 @@ constexpr std::array<Known, 12> table{{
     {gpt4o, Merges::any, "", "gpt-4o"},
 }};
 
-/// "" when a step is none of those below.
-std::string words_of_step(const Json& step) {
+/// The expression, or the names of steps that have none, that cut a text into words; nullopt when there are other steps.
+std::optional<std::string> words_of(const Json& step) {
   const std::string type = text_member(step, "type");
+  if (type == "Sequence") {
+    std::string all;
+    for (const Json& part : list_member(step, "pretokenizers")) {
+      const std::optional<std::string> words = words_of(part);
+      if (!words) return std::nullopt;
+      all.append(all.empty() || words->empty() ? "" : " ").append(*words);
+    }
+    return all;
+  }
   if (type == "Digits" && flag_member(step, "individual_digits", false)) return "Digits";
   if (type == "ByteLevel" && !flag_member(step, "add_prefix_space", true))
-    return flag_member(step, "use_regex", true) ? "ByteLevel" : "bytes";
-  if (type != "Split") return "";
+    return flag_member(step, "use_regex", true) ? "ByteLevel" : "";
+  if (type != "Split") return std::nullopt;
   // Each of these keeps the words that match; the expressions above match all of a text.
   const std::string behavior = text_member(step, "behavior");
   const bool inverted = flag_member(step, "invert", false);
-  return (behavior == "Isolated" && !inverted) || (behavior == "Removed" && inverted) ? text_member(member(step, "pattern"), "Regex")
-                                                                                      : "";
-}
-
-/// The expression, or the names of steps that have none, that cut a text into words; "" when there are other steps.
-std::string words_of(const Json& pre_tokenizer) {
-  std::string words;
-  const bool is_sequence = text_member(pre_tokenizer, "type") == "Sequence";
-  const Json steps = is_sequence ? member(pre_tokenizer, "pretokenizers") : Json::array({pre_tokenizer});
-  for (const Json& step : steps) {
-    const std::string text = words_of_step(step);
-    if (text.empty()) return "";
-    if (text != "bytes") words.append(words.empty() ? "" : " ").append(text);
-  }
-  return words;
+  if (behavior != (inverted ? "Removed" : "Isolated")) return std::nullopt;
+  return text_member(member(step, "pattern"), "Regex");
 }
 
 }  // namespace
 
 std::string gguf_pre_tokenizer(const Json& tokenizer, const std::string& model_type, const std::string& file) {
   const Json& pre_tokenizer = member(tokenizer, "pre_tokenizer");
-  const std::string words = words_of(pre_tokenizer);
+  const std::optional<std::string> words = words_of(pre_tokenizer);
   const Merges merges = flag_member(member(tokenizer, "model"), "ignore_merges", false) ? Merges::ignored : Merges::kept;
   for (const Known& known : table) {
-    if (known.words != words || (known.merges != Merges::any && known.merges != merges)) continue;
+    if (words != known.words || (known.merges != Merges::any && known.merges != merges)) continue;
     if (known.model_type.empty() || known.model_type == model_type) return std::string(known.name);
   }
   fail(Code::unsupported, file,

@@ -68,14 +68,14 @@ Vocabulary read_vocabulary(const Json& tokenizer, const Json& model, std::int64_
   Vocabulary vocabulary;
   for (std::int64_t i = 0; i < tokens; ++i) vocabulary.tokens.push_back("[PAD" + std::to_string(i) + "]");
   vocabulary.kinds.assign(static_cast<std::size_t>(tokens), Kind::unused);
-  const Json& vocab = member(model, "vocab");
-  if (!vocab.is_object()) broken("`model.vocab` is missing or no object");
-  for (const auto& entry : vocab.items()) {
-    const std::size_t id = token_id(entry.value(), tokens, entry.key());
-    vocabulary.tokens[id] = entry.key();
+  const auto* vocab = member(model, "vocab").get_ptr<const Json::object_t*>();
+  if (vocab == nullptr) broken("`model.vocab` is missing or no object");
+  for (const auto& [token, value] : *vocab) {
+    const std::size_t id = token_id(value, tokens, token);
+    vocabulary.tokens[id] = token;
     vocabulary.kinds[id] = Kind::normal;
   }
-  for (const Json& token : member(tokenizer, "added_tokens")) {
+  for (const Json& token : list_member(tokenizer, "added_tokens")) {
     std::string content = text_member(token, "content");
     const std::size_t id = token_id(member(token, "id"), tokens, content);
     const bool is_special = flag_member(token, "special", false) || looks_special(content);
@@ -92,17 +92,18 @@ struct Merge {
 
 std::vector<Merge> read_merges(const Json& model) {
   std::vector<Merge> merges;
-  const Json& list = member(model, "merges");
-  if (!list.is_array()) broken("`model.merges` is missing or no list");
-  for (const Json& merge : list) {
-    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-      merges.push_back({merge[0].get<std::string>(), merge[1].get<std::string>()});
-      continue;
+  std::size_t count = 0;
+  if (!member(model, "merges").is_array()) broken("`model.merges` is missing or no list");
+  for (const Json& merge : list_member(model, "merges")) {
+    if (const auto* pair = merge.get_ptr<const Json::array_t*>(); pair != nullptr && pair->size() == 2) {
+      const auto *left = pair->front().get_ptr<const std::string*>(), *right = pair->back().get_ptr<const std::string*>();
+      if (left != nullptr && right != nullptr) merges.push_back({*left, *right});
+    } else if (const auto* text = merge.get_ptr<const std::string*>()) {
+      const std::size_t space = text->find(' ', 1);
+      if (space != std::string::npos) merges.push_back({text->substr(0, space), text->substr(space + 1)});
     }
-    const std::string text = merge.is_string() ? merge.get<std::string>() : "";
-    const std::size_t space = text.find(' ', 1);
-    if (space == std::string::npos) broken("`model.merges` holds " + quote(merge.dump()) + ", which is no pair");
-    merges.push_back({text.substr(0, space), text.substr(space + 1)});
+    if (merges.size() == ++count) continue;
+    broken("`model.merges` holds " + quote(merge.dump()) + ", which is no pair");
   }
   return merges;
 }
@@ -126,10 +127,9 @@ void add_byte_level(const Json& tokenizer, const Json& model, const std::string&
 
 /// Whether a space comes before the first word: a step of the normalizer or of the pre-tokenizer says so.
 bool adds_space(const Json& step) {
-  for (const char* steps : {"normalizers", "pretokenizers"}) {
-    const Json& list = member(step, steps);
-    if (std::any_of(list.begin(), list.end(), adds_space)) return true;
-  }
+  for (const char* steps : {"normalizers", "pretokenizers"})
+    for (const Json& part : list_member(step, steps))
+      if (adds_space(part)) return true;
   const std::string type = text_member(step, "type");
   return type == "Prepend" || (type == "Metaspace" && text_member(step, "prepend_scheme") != "never");
 }
@@ -171,11 +171,10 @@ std::string special_token(const Json& config, const char* key) {
 
 /// Whether the tokenizer puts `token` at that end of a text.
 bool surrounds(const Json& processor, const std::string& token, bool first) {
-  const Json& steps = member(processor, "processors");
-  if (std::any_of(steps.begin(), steps.end(), [&](const Json& step) { return surrounds(step, token, first); }))
-    return true;
-  const Json& parts = member(processor, "single");  // of a TemplateProcessing
-  if (token.empty() || !parts.is_array() || parts.size() < 2) return false;
+  for (const Json& step : list_member(processor, "processors"))
+    if (surrounds(step, token, first)) return true;
+  const Json::array_t& parts = list_member(processor, "single");  // of a TemplateProcessing
+  if (token.empty() || parts.size() < 2) return false;
   return text_member(member(first ? parts.front() : parts.back(), "SpecialToken"), "id") == token;
 }
 
@@ -191,14 +190,12 @@ void add_special_tokens(const checkpoint::Checkpoint& checkpoint, const Json& to
       {"pad_token", "pad_token_id", "tokenizer.ggml.padding_token_id"},
   }};
   const Json& model_config = checkpoint.config().text().json();
-  const Json& added = member(tokenizer, "added_tokens");
   for (const Special& special : specials) {
     const std::string token = special_token(config, special.token);
-    const auto found = std::find_if(added.begin(), added.end(), [&](const Json& entry) {
-      return !token.empty() && text_member(entry, "content") == token;
-    });
-    const Json& id = found != added.end() ? member(*found, "id") : member(model_config, special.id);
-    if (id.is_number_integer()) metadata.add_integer(special.key, id.get<std::int64_t>());
+    const Json* id = &member(model_config, special.id);
+    for (const Json& added : list_member(tokenizer, "added_tokens"))
+      if (!token.empty() && text_member(added, "content") == token) id = &member(added, "id");
+    if (id->is_number_integer()) metadata.add_integer(special.key, id->get<std::int64_t>());
   }
   struct Affix {
     const char *said, *token, *key;

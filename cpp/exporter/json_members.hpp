@@ -2,15 +2,24 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/json.hpp"
 
 namespace autoround::exporter {
 
-inline const Json& member(const Json& object, const char* key) {
+inline const Json& member(const Json& object, std::string_view key) {
   static const Json null;
-  const auto found = object.find(key);  // of what is no object: the end
-  return found == object.end() ? null : *found;
+  if (const auto* members = object.get_ptr<const Json::object_t*>())
+    for (const auto& [name, value] : *members)
+      if (name == key) return value;
+  return null;
+}
+
+inline const Json::array_t& list_member(const Json& object, const char* key) {
+  static const Json::array_t none;
+  const auto* list = member(object, key).get_ptr<const Json::array_t*>();
+  return list == nullptr ? none : *list;
 }
 
 inline std::string text_member(const Json& object, const char* key) {
