@@ -136,9 +136,9 @@ void add_targets(std::vector<Row>& rows) {
       [](Scene& s) {
         s.write_recipe("recipe.yaml",
                        "AutoRoundModifier:\n  ignore: [lm_head]\n  config_groups:\n    all:\n      targets: [Linear]\n"
-                       "      weights: {num_bits: 5, type: float, strategy: channel}\n");
+                       "      weights: {num_bits: 8, type: float, strategy: group, group_size: 32}\n");
       },
-      quantize, AUTOROUND_ERROR_UNSUPPORTED, {"weights", "5 bits", "cannot be tuned"}));
+      quantize, AUTOROUND_ERROR_UNSUPPORTED, {"weights", "FP8", "cannot be tuned"}));
   rows.push_back(edited(60, "group_size: 32}", "group_size: 32}\n    format: naive-quantized",
                         {"compressed-tensors", "`naive-quantized`"}, quantize, AUTOROUND_ERROR_UNSUPPORTED));
   rows.push_back(row(
