@@ -16,9 +16,8 @@ namespace autoround::model {
 /// @throws std::bad_alloc
 at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype);
 
-/// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what one iteration
-/// needs; sizes may vary a little from one to the next. Counted, so that a graph can hold the pool that its backward
-/// pass takes from.
+/// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what an iteration needs,
+/// give or take a little. Counted, so that a graph can hold the pool that its backward pass takes from.
 class BufferPool : public torch::CustomClassHolder {
  public:
   /// An uninitialised contiguous tensor. Its memory comes back by itself when the last tensor over it is gone.

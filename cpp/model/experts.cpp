@@ -64,16 +64,15 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
   const at::ScalarType router_type = rules.wide ? at::kFloat : dtype;
   experts->router_ = vector(router + ".weight", {rules.experts, hidden}, router_type);
   if (rules.bias) experts->router_bias_ = vector(router + ".bias", {rules.experts}, router_type);
-  if (rules.correction)
-    experts->correction_ = vector(router + ".e_score_correction_bias", {rules.experts}, at::kFloat);
+  if (rules.correction) experts->correction_ = vector(router + ".e_score_correction_bias", {rules.experts}, at::kFloat);
 
   const auto network = [&](const std::string& module, std::int64_t width, bool bias) {
-    return Network{load_projection(weights,
-                                   {{.name = module + "." + spec.gate_proj, .rows = width},
-                                    {.name = module + "." + spec.up_proj, .rows = width}},
-                                   hidden, bias, dtype),
-                   load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias,
-                                   dtype)};
+    return Network{
+        load_projection(weights,
+                        {{.name = module + "." + spec.gate_proj, .rows = width},
+                         {.name = module + "." + spec.up_proj, .rows = width}},
+                        hidden, bias, dtype),
+        load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias, dtype)};
   };
   if (spec.fused) {
     experts->load_fused(block + "experts", hidden, weights, dtype);
@@ -86,7 +85,7 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
     expert.down.expert_role = "down";
   }
   if (spec.shared_intermediate > 0)
-    experts->shared_ = network(block + spec.shared, spec.shared_intermediate, mlp.bias);
+    experts->shared_ = std::make_unique<Network>(network(block + spec.shared, spec.shared_intermediate, mlp.bias));
   if (spec.shared_gate) experts->shared_gate_ = vector(block + "shared_expert_gate.weight", {1, hidden}, dtype);
   return experts;
 }

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,7 +51,7 @@ class Experts {
   Activation activation_ = Activation::silu;
   at::Tensor router_, router_bias_, correction_;  // fp32 where the router computes in fp32
   std::vector<Network> experts_;
-  std::optional<Network> shared_;
+  std::unique_ptr<Network> shared_;
   at::Tensor shared_gate_;  // [1, H]
 };
 

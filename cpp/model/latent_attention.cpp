@@ -65,8 +65,7 @@ at::Tensor LatentAttention::qkv(const at::Tensor& x, Ops& ops) const {
     return filled(at::cat({latent.interleaved ? apart(rotated) : rotated, others}, -1), width);
   };
   const at::Tensor queries = head(q.narrow(2, latent.nope_dim, latent.rope_dim), q.narrow(2, 0, latent.nope_dim));
-  const at::Tensor keys =
-      head(shared.expand({tokens, heads, latent.rope_dim}), kv.narrow(2, 0, latent.nope_dim));
+  const at::Tensor keys = head(shared.expand({tokens, heads, latent.rope_dim}), kv.narrow(2, 0, latent.nope_dim));
   const at::Tensor values = filled(kv.narrow(2, latent.nope_dim, latent.value_dim), width);
   return at::cat({queries, keys, values}, 1).view({tokens, 3 * heads * width});
 }

@@ -32,7 +32,7 @@ class LatentAttention {
 
  private:
   AttentionSpec spec_;
-  Projection latents_;        // rows of q_a where queries have latents, then of kv_a
+  Projection latents_;          // rows of q_a where queries have latents, then of kv_a
   Projection queries_, pairs_;  // pairs: of key and value of each head
   at::Tensor q_norm_, kv_norm_;
 };

@@ -105,9 +105,9 @@ std::string experts_note(const Json& block) {
 std::string block_rows(const Json& blocks) {
   std::string out;
   for (const Json& block : blocks)
-    out += "<tr><td>" + escaped(block["name"].get<std::string>()) + experts_note(block) + "<td class=n>" + figure(block["rtn_loss"]) +
-           "<td class=n>" + figure(block["loss"]) + "<td class=n>" + gain(block) + "<td class=n>" +
-           block["best_iteration"].dump() + "<td class=n>" + figure(block["seconds"]) + "</tr>";
+    out += "<tr><td>" + escaped(block["name"].get<std::string>()) + experts_note(block) + "<td class=n>" +
+           figure(block["rtn_loss"]) + "<td class=n>" + figure(block["loss"]) + "<td class=n>" + gain(block) +
+           "<td class=n>" + block["best_iteration"].dump() + "<td class=n>" + figure(block["seconds"]) + "</tr>";
   return out;
 }
 

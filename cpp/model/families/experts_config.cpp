@@ -57,8 +57,8 @@ void read_groups(RouterSpec& router, const JsonView& text, std::int64_t groups, 
   const std::int64_t size = router.experts / router.groups;
   if (router.experts % router.groups != 0 || size < group_best)
     fail(Code::parse, text.subject(),
-         "`n_group` is " + std::to_string(router.groups) + ", which does not divide " +
-             std::to_string(router.experts) + " experts into groups of at least " + std::to_string(group_best));
+         "`n_group` is " + std::to_string(router.groups) + ", which does not divide " + std::to_string(router.experts) +
+             " experts into groups of at least " + std::to_string(group_best));
   if (router.top_k > router.top_groups * size)
     fail(Code::parse, text.subject(),
          "`num_experts_per_tok` is " + std::to_string(router.top_k) + "; the " + std::to_string(router.top_groups) +
@@ -66,8 +66,7 @@ void read_groups(RouterSpec& router, const JsonView& text, std::int64_t groups, 
 }
 
 void read_shared_experts(ExpertsSpec& experts, const JsonView& text, std::int64_t fallback) {
-  experts.shared_intermediate =
-      experts.intermediate * text.integer_or("n_shared_experts", fallback, 1, max_experts);
+  experts.shared_intermediate = experts.intermediate * text.integer_or("n_shared_experts", fallback, 1, max_experts);
 }
 
 void place_later_experts(DecoderSpec& spec, const ExpertsSpec& experts, const JsonView& text, std::int64_t first) {
@@ -87,8 +86,8 @@ void place_qwen_experts(DecoderSpec& spec, const ExpertsSpec& experts, const Jso
 void require_value(const JsonView& text, const std::string& key, const Json& wanted) {
   if (text.has(key) && text.json().at(key) != wanted)
     fail(Code::unsupported, text.subject(),
-         "`" + key + "` is " + text.json().at(key).dump() + "; for this model_type only " +
-             wanted.dump() + " is supported");
+         "`" + key + "` is " + text.json().at(key).dump() + "; for this model_type only " + wanted.dump() +
+             " is supported");
 }
 
 }  // namespace autoround::model

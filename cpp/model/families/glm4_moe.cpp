@@ -5,11 +5,9 @@ namespace autoround::model {
 
 // The layer after the last one predicts further tokens; it is no part of this model and passes through.
 DecoderSpec read_glm4_moe(const checkpoint::HfConfig& config) {
-  DecoderSpec spec = read_skeleton(config, {.class_prefix = "Glm4Moe",
-                                            .kv_heads = 8,
-                                            .max_position = 131072,
-                                            .norm_eps = 1e-5,
-                                            .partial_rotary = 0.5});
+  DecoderSpec spec = read_skeleton(
+      config,
+      {.class_prefix = "Glm4Moe", .kv_heads = 8, .max_position = 131072, .norm_eps = 1e-5, .partial_rotary = 0.5});
   const JsonView text = config.text();
   const bool attention_bias = text.boolean_or("attention_bias", false);
   const QkNorm qk_norm = text.boolean_or("use_qk_norm", false) ? QkNorm::head : QkNorm::none;

@@ -15,8 +15,8 @@ DecoderSpec read_gpt_oss(const checkpoint::HfConfig& config) {
                                             .max_position = 131072,
                                             .norm_eps = 1e-5,
                                             .rope_theta = 150000.0});
-  ExpertsSpec experts = read_experts(
-      text, {.experts = 128, .intermediate = 2880, .top_k = 4, .intermediate_key = "intermediate_size"});
+  ExpertsSpec experts =
+      read_experts(text, {.experts = 128, .intermediate = 2880, .top_k = 4, .intermediate_key = "intermediate_size"});
   experts.router.scores = RouterSpec::Scores::softmax_of_chosen;
   experts.router.bias = true;
   experts.router.rounded = true;

@@ -4,11 +4,8 @@
 namespace autoround::model {
 
 DecoderSpec read_mixtral(const checkpoint::HfConfig& config) {
-  DecoderSpec spec = read_skeleton(config, {.class_prefix = "Mixtral",
-                                            .kv_heads = 8,
-                                            .max_position = 131072,
-                                            .norm_eps = 1e-5,
-                                            .rope_theta = 1e6});
+  DecoderSpec spec = read_skeleton(
+      config, {.class_prefix = "Mixtral", .kv_heads = 8, .max_position = 131072, .norm_eps = 1e-5, .rope_theta = 1e6});
   const JsonView text = config.text();
   ExpertsSpec experts = read_experts(text, {.experts = 8, .top_k = 2, .intermediate_key = "intermediate_size"});
   experts.router.normalize = true;

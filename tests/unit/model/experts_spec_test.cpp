@@ -54,8 +54,8 @@ TEST_CASE("spec: layers with experts are those that the family's keys name", "[m
 }
 
 TEST_CASE("spec: latent attention has heads of the two parts, and a scale that follows YaRN", "[model]") {
-  const Json yarn{{"rope_type", "yarn"}, {"factor", 40.0}, {"mscale_all_dim", 1.0},
-                  {"original_max_position_embeddings", 32}};
+  const Json yarn{
+      {"rope_type", "yarn"}, {"factor", 40.0}, {"mscale_all_dim", 1.0}, {"original_max_position_embeddings", 32}};
   const AttentionSpec attention =
       parse_spec(config_of("deepseek_v3", {{"rope_parameters", yarn}, {"q_lora_rank", nullptr}})).layers[0].attention;
   REQUIRE(attention.latent.has_value());
@@ -101,8 +101,8 @@ TEST_CASE("spec: experts that cannot be are refused with key, value and wish", "
 }
 
 TEST_CASE("modules: experts are linears, routers and gates are not", "[model]") {
-  const Json config = config_of("qwen2_moe", {{"num_experts", 2}, {"num_hidden_layers", 1},
-                                              {"shared_expert_intermediate_size", 10}});
+  const Json config =
+      config_of("qwen2_moe", {{"num_experts", 2}, {"num_hidden_layers", 1}, {"shared_expert_intermediate_size", 10}});
   const DecoderSpec spec = parse_spec(config);
   test::Tensors tensors = test::random_tensors(spec);
   const std::string block = "model.layers.0.mlp.";

@@ -117,7 +117,7 @@ TEST_CASE("router: groups are chosen by their best experts, with a correction th
     CHECK(at::equal(std::get<0>(routing.experts.sort(1)), expected));
     CHECK(at::allclose(routing.weights, wanted.gather(1, routing.experts)));
   };
-  check({}, {2, 3});                                     // 0.6 + 0.5 beats 0.9 + 0.1
+  check({}, {2, 3});                                    // 0.6 + 0.5 beats 0.9 + 0.1
   check(at::tensor({0.3f, 0.0f, 0.0f, 0.0f}), {0, 1});  // 1.3 beats 1.1
   check(at::tensor({0.0f, 0.0f, -9.0f, 0.0f}), {0, 1});
   spec.group_best = 1;

@@ -18,8 +18,15 @@ using test::TemporaryDirectory;
 const Fingerprint made{{"library", "0.1.0"}, {"recipe", "iters = 3\nseed = 42\n"}};
 
 FinishedBlock block(int index) {
-  BlockStats stats{
-      "model.layers." + std::to_string(index), 0.1 + index, 1.0 / 3.0, 7, 2.5, {0.1f, 0.2f, 1e-30f}, index == 1, 8 * index, index};
+  BlockStats stats{"model.layers." + std::to_string(index),
+                   0.1 + index,
+                   1.0 / 3.0,
+                   7,
+                   2.5,
+                   {0.1f, 0.2f, 1e-30f},
+                   index == 1,
+                   8 * index,
+                   index};
   return {stats, {{"m.a", {{"m.a.weight_packed", 1u << 20, "0123"}, {"m.a.weight_scale", 0, "4567"}}}, {"m.b", {}}}};
 }
 
