@@ -1,6 +1,7 @@
-"""Tunes layer 0 of a real model with auto-round and with tuner/ on the same samples, and compares the losses.
+"""Tunes the first layer of a real model, or the first two together, with auto-round and with tuner/ on the same samples, and compares
+the losses.
 
-usage: compare_tuner.py TUNER_TOOL MODEL_DIR TEXT_FILE    exit status: 0 alike, 1 different, 77 something is missing
+usage: compare_tuner.py TUNER_TOOL MODEL_DIR TEXT_FILE LAYERS    exit status: 0 alike, 1 different, 77 something is missing
 
 Both start from the same seed, so both must see the same minibatches: losses of single iterations are comparable at the
 start. Later ones drift apart with the order of additions inside matrix products: their mean and minimum are compared.
@@ -28,7 +29,7 @@ RATE = 1 / 200  # as in a run of 200 iterations: with 1/20 the first steps overs
 
 
 def main():
-    tool, model, text = sys.argv[1:]
+    tool, model, text, layers = sys.argv[1:]
     model = os.environ.get("AUTOROUND_TEST_MODEL", model)
     if not os.path.isdir(model):
         print(f"skipped: no {model}")
@@ -38,10 +39,10 @@ def main():
         sys.exit(77)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        ids, theirs = auto_round(model, windows(model, text), folder)
+        ids, theirs = auto_round(model, windows(model, text), folder, int(layers))
         ids.numpy().tofile(folder / "ids")
         # auto-round leaves the last token of each sample out of the loss. Attention is causal: to us it is padding.
-        command = [tool, model, folder / "ids", SAMPLES, LENGTH, LENGTH - 1, ITERS, RATE]
+        command = [tool, model, folder / "ids", SAMPLES, LENGTH, LENGTH - 1, ITERS, RATE, layers]
         done = subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True)
         ours = json.loads(done.stdout)
     sys.exit(compare(ours["losses"], theirs))
@@ -57,7 +58,7 @@ def windows(model, text):
     return [tokenizer.decode(ids[i : i + 2 * LENGTH]).strip() for i in range(0, SAMPLES * LENGTH, LENGTH)]
 
 
-def auto_round(model, texts, folder):
+def auto_round(model, texts, folder, layers):
     """Token ids in auto-round's order, and the mean squared error on real tokens of each of its iterations."""
     losses, samples = [], []
     original_loss, original_block = SignRoundQuantizer._get_loss, SignRoundQuantizer.quantize_block
@@ -74,11 +75,13 @@ def auto_round(model, texts, folder):
 
     SignRoundQuantizer._get_loss, SignRoundQuantizer.quantize_block = get_loss, quantize_block
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    AutoRound(
-        transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16, num_hidden_layers=1),
+    compressor = AutoRound(
+        transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16, num_hidden_layers=layers),
         scheme="W4A16", group_size=64, tokenizer=transformers.AutoTokenizer.from_pretrained(model),
         dataset=str(folder / "texts.json"), iters=ITERS, lr=RATE, nsamples=SAMPLES, seqlen=LENGTH, batch_size=8,
-        device_map="cpu", enable_torch_compile=False).quantize()
+        device_map="cpu", enable_torch_compile=False)
+    compressor.nblocks = layers  # given as an argument it does not reach the compressor
+    compressor.quantize()
     ids = torch.cat(samples[0]).long()
     assert ids.shape == (SAMPLES, LENGTH) and (ids[:, -1] == -100).all() and (ids[:, :-1] >= 0).all(), "unexpected mask"
     return ids.clamp_min(0), losses

@@ -1,5 +1,5 @@
-// Tunes layer 0 of a model on given token ids, for compare_tuner.py.
-// usage: tuner_tool MODEL_DIR IDS SAMPLES LENGTH REAL_TOKENS ITERS RATE
+// Tunes the first layers of a model, together, on given token ids, for compare_tuner.py.
+// usage: tuner_tool MODEL_DIR IDS SAMPLES LENGTH REAL_TOKENS ITERS RATE LAYERS
 // IDS: samples * length token ids as native int64. The first REAL_TOKENS of each sample count in the loss.
 // Prints one JSON object: the loss of each iteration, and over all samples before and after tuning.
 #include <ATen/ATen.h>
@@ -7,7 +7,9 @@
 
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "checkpoint/checkpoint.hpp"
@@ -32,15 +34,20 @@ void run(char** arguments) {
 
   const at::NoGradGuard no_grad;
   model::AtenOps ops;
-  const auto layer = lm.load_layer(0);
+  std::vector<std::unique_ptr<model::DecoderLayer>> layers;
+  std::vector<tuner::DecoderBlock::Step> steps;
+  for (std::size_t i = 0; i < std::stoull(arguments[7]); ++i) {
+    layers.push_back(lm.load_layer(i));
+    steps.push_back({layers.back().get(), lm.rope(i, data.length)});
+  }
   data.input = lm.embed(ids);
-  const tuner::DecoderBlock block(*layer, lm.rope(0, data.length));
+  const tuner::DecoderBlock block(steps);
   data.target = tuner::run_block(block, data.input, data.length, 8, ops, {});
 
   quant::WeightFormat format;
   format.group = 64;
   std::map<std::string, quant::WeightFormat> formats;
-  for (const auto* projection : layer->projections()) {
+  for (const auto* projection : block.projections()) {
     for (const auto& part : projection->parts) formats[part.name] = format;
   }
   tuner::TuneOptions options;
@@ -58,8 +65,8 @@ void run(char** arguments) {
 }  // namespace autoround
 
 int main(int argc, char** argv) {
-  if (argc != 8) {
-    std::fprintf(stderr, "usage: tuner_tool MODEL_DIR IDS SAMPLES LENGTH REAL_TOKENS ITERS RATE\n");
+  if (argc != 9) {
+    std::fprintf(stderr, "usage: tuner_tool MODEL_DIR IDS SAMPLES LENGTH REAL_TOKENS ITERS RATE LAYERS\n");
     return 2;
   }
   try {
