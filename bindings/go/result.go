@@ -9,7 +9,7 @@ import (
 // Result holds the account of a run, and its tensors when the run had no output folder.
 type Result struct{ h *handle[swig.Result] }
 
-// Block is the account of a decoder layer. Losses are mean squared errors over all samples, NaN without data.
+// Block is the account of a decoder layer, of several that were tuned together, or of a [Linear]. Losses are mean squared errors over all samples, NaN without data.
 type Block struct {
 	Name          string
 	LossBefore    float64 // rounded to nearest
@@ -37,7 +37,7 @@ func newResult(fill func(swig.Result) error) (*Result, error) {
 	return r, nil
 }
 
-// Blocks lists the decoder layers.
+// Blocks lists what was tuned: the decoder layers, or as many of them together as the recipe's nblocks says.
 func (r *Result) Blocks() iter.Seq[Block] {
 	return each(r, swig.Result.BlockCount, func(raw swig.Result, i int64) Block {
 		return Block{raw.BlockName(i), raw.BlockLossBefore(i), raw.BlockLossAfter(i), int(raw.BlockBestIteration(i)), raw.BlockSeconds(i)}
@@ -61,7 +61,7 @@ func each[V any](r *Result, count func(swig.Result) int64, at func(swig.Result, 
 	}
 }
 
-// BlockCount is the number of decoder layers that were tuned.
+// BlockCount is the number of blocks that were tuned.
 func (r *Result) BlockCount() int { return int(get(r.h, swig.Result.BlockCount)) }
 
 // Tensor is a part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale",

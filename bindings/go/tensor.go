@@ -2,6 +2,7 @@ package autoround
 
 import (
 	"slices"
+	"unsafe"
 
 	"github.com/libautoround/libautoround/bindings/go/internal/swig"
 )
@@ -18,6 +19,18 @@ func newTensor(fill func(swig.Tensor) error) (*Tensor, error) {
 	t := &Tensor{}
 	t.h = own(t, raw, swig.DeleteTensor)
 	return t, nil
+}
+
+// NewTensor copies elements, in the machine's byte order and C order. dtype is the safetensors spelling.
+func NewTensor(dtype string, shape []int64, elements []byte) (*Tensor, error) {
+	return newTensor(func(out swig.Tensor) error {
+		return out.Create(dtype, shape, elements)
+	})
+}
+
+// NewTensorF32 copies values, the last dimension fastest.
+func NewTensorF32(shape []int64, values []float32) (*Tensor, error) {
+	return NewTensor("F32", shape, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 4*len(values)))
 }
 
 // DType is the safetensors spelling: "I32", "F16", "BF16".

@@ -26,3 +26,4 @@
 %include "facade_options.hpp"
 %include "facade_model.hpp"
 %include "facade_session.hpp"
+%include "facade_layer.hpp"

@@ -52,3 +52,10 @@
 %typemap(cstype) (const int64_t *ids, size_t count) "long[]"
 %typemap(csin) (const int64_t *ids, size_t count) "$csinput, $csinput.LongLength"
 %typemap(in) (const int64_t *ids, size_t count) %{ $1 = const_cast<$1_ltype>(ids); $2 = static_cast<size_t>($input); %}
+
+/* ---- elements of a tensor, as token ids are given ---- */
+%typemap(ctype) (const uint8_t *elements, size_t length) "const uint8_t *elements, int64_t"
+%typemap(imtype) (const uint8_t *elements, size_t length) "[global::System.Runtime.InteropServices.In] byte[] elements, long"
+%typemap(cstype) (const uint8_t *elements, size_t length) "byte[]"
+%typemap(csin) (const uint8_t *elements, size_t length) "$csinput, $csinput.LongLength"
+%typemap(in) (const uint8_t *elements, size_t length) %{ $1 = const_cast<$1_ltype>(elements); $2 = static_cast<size_t>($input); %}

@@ -8,5 +8,5 @@
 #ifndef AUTOROUND_FACADE_HPP
 #define AUTOROUND_FACADE_HPP
 #include "facade_library.hpp"
-#include "facade_session.hpp"
+#include "facade_layer.hpp"
 #endif

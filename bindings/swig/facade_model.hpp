@@ -71,8 +71,7 @@ class Model {
  public:
   Status *open(Text directory) noexcept {
     detail::Handle<autoround_context, autoround_context_free> context;
-    if (Status *failed = detail::call(autoround_context_new, context.out())) return failed;
-    if (Status *failed = detail::call(autoround_context_set_log, context.get(), AUTOROUND_LOG_TRACE, &Observer::forwardLog, nullptr, nullptr)) return failed;
+    if (Status *failed = detail::listened(&context)) return failed;
     return detail::call(autoround_model_open, context.get(), directory, nullptr, handle_.out());
   }
   const char *architecture() const noexcept { return autoround_model_architecture(raw()); }

@@ -76,6 +76,18 @@ class Observer {
   const autoround_event *event_ = nullptr;
 };
 
+#ifndef SWIG
+namespace detail {
+
+/* A context whose lines go to whichever observer listens on the thread that makes a call. */
+inline Status *listened(Handle<autoround_context, autoround_context_free> *context) noexcept {
+  if (Status *failed = call(autoround_context_new, context->out())) return failed;
+  return call(autoround_context_set_log, context->get(), AUTOROUND_LOG_TRACE, &Observer::forwardLog, nullptr, nullptr);
+}
+
+} /* namespace detail */
+#endif
+
 class Options {
  public:
   Status *create() noexcept { return detail::call(autoround_options_new, handle_.out()); }

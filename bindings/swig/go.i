@@ -62,3 +62,10 @@ func failure(status SwigcptrStatus) error {
   $1 = static_cast<$1_ltype>($input.array);
   $2 = static_cast<size_t>($input.len);
 %}
+
+/* ---- elements of a tensor: read in place ---- */
+%typemap(gotype) (const uint8_t *elements, size_t length) "[]byte"
+%typemap(in) (const uint8_t *elements, size_t length) %{
+  $1 = static_cast<$1_ltype>($input.array);
+  $2 = static_cast<size_t>($input.len);
+%}

@@ -82,6 +82,20 @@
   if ($1) jenv->ReleaseLongArrayElements($input, reinterpret_cast<jlong *>($1), JNI_ABORT);
 %}
 
+/* ---- elements of a tensor, as token ids are given ---- */
+%typemap(jni) (const uint8_t *elements, size_t length) "jbyteArray"
+%typemap(jtype) (const uint8_t *elements, size_t length) "byte[]"
+%typemap(jstype) (const uint8_t *elements, size_t length) "byte[]"
+%typemap(javain) (const uint8_t *elements, size_t length) "$javainput"
+%typemap(in) (const uint8_t *elements, size_t length) %{
+  $1 = reinterpret_cast<$1_ltype>(jenv->GetByteArrayElements($input, nullptr));
+  if (!$1) return $null;
+  $2 = static_cast<size_t>(jenv->GetArrayLength($input));
+%}
+%typemap(freearg) (const uint8_t *elements, size_t length) %{
+  if ($1) jenv->ReleaseByteArrayElements($input, reinterpret_cast<jbyte *>($1), JNI_ABORT);
+%}
+
 /* ---- token ids in a direct LongBuffer of the machine's byte order, whole ---- */
 %typemap(jni) (const int64_t *direct_ids, size_t count) "jobject"
 %typemap(jtype) (const int64_t *direct_ids, size_t count) "java.nio.LongBuffer"

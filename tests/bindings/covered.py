@@ -5,20 +5,12 @@ import pathlib
 import re
 import sys
 
-NO_TENSORS_IN = "single layers are for engines with model code of their own: C, C++ and Rust"
 NOT_IN_FACADE = {
     "autoround_abi_version": "the loader compares the SONAME, which holds it",
     "autoround_error_status": "the status that the call returned says the same",
-    "autoround_layer_add_inputs": NO_TENSORS_IN,
-    "autoround_layer_free": NO_TENSORS_IN,
-    "autoround_layer_new": NO_TENSORS_IN,
-    "autoround_layer_sample_count": NO_TENSORS_IN,
-    "autoround_layer_token_count": NO_TENSORS_IN,
-    "autoround_layer_tune": NO_TENSORS_IN,
     "autoround_oneshot": "Session::run makes the same steps and hands each the observer",
     "autoround_tensor_copy": "the languages copy out of Tensor::bytes",
-    "autoround_tensor_from_dlpack": NO_TENSORS_IN,
-    "autoround_tensor_new": NO_TENSORS_IN,
+    "autoround_tensor_from_dlpack": "nobody makes DLPack's C structure there; Tensor::create copies an array",
     "autoround_tensor_to_dlpack": "no consumer of DLPack's C structure there; Tensor::bytes gives the memory",
     "autoround_version_number": "the version as a text; packages have versions of their own",
 }

@@ -4,6 +4,10 @@ using System.Runtime.InteropServices;
 namespace LibAutoRound {
   /// <summary>Contiguous, in C order. Its bytes are in the machine's order.</summary>
   public sealed class Tensor : NativeObject {
+    internal Handle<Internal.Tensor> Raw {
+      get { return raw; }
+    }
+
     private readonly Handle<Internal.Tensor> raw;
 
     private Tensor(Handle<Internal.Tensor> raw) : base(raw) {
@@ -11,6 +15,18 @@ namespace LibAutoRound {
     }
 
     internal Tensor(Action<Internal.Tensor> fill) : this(Handle<Internal.Tensor>.Filled(new Internal.Tensor(), fill)) {}
+
+    /// <summary>A copy of elements in the machine's byte order and C order; dtype as Dtype spells it.</summary>
+    public Tensor(string dtype, long[] shape, byte[] elements) : this(tensor => tensor.create(dtype, shape, elements)) {}
+
+    /// <summary>A copy of values, the last dimension fastest.</summary>
+    public Tensor(long[] shape, float[] values) : this("F32", shape, BytesOf(values)) {}
+
+    private static byte[] BytesOf(float[] values) {
+      var bytes = new byte[checked(values.Length * sizeof(float))];
+      Buffer.BlockCopy(values, 0, bytes, 0, bytes.Length);
+      return bytes;
+    }
 
     /// <summary>In safetensors spelling: "I32", "F16", "BF16".</summary>
     public string Dtype {

@@ -43,98 +43,104 @@ typedef _goslice_ swig_type_13;
 typedef long long swig_type_14;
 typedef long long swig_type_15;
 typedef _gostring_ swig_type_16;
-typedef _goslice_ swig_type_17;
-typedef long long swig_type_18;
-typedef long long swig_type_19;
-typedef long long swig_type_20;
+typedef _gostring_ swig_type_17;
+typedef _goslice_ swig_type_18;
+typedef _goslice_ swig_type_19;
+typedef _goslice_ swig_type_20;
 typedef long long swig_type_21;
-typedef _goslice_ swig_type_22;
+typedef long long swig_type_22;
 typedef long long swig_type_23;
 typedef long long swig_type_24;
-typedef long long swig_type_25;
-typedef _gostring_ swig_type_26;
+typedef _goslice_ swig_type_25;
+typedef long long swig_type_26;
 typedef long long swig_type_27;
-typedef _gostring_ swig_type_28;
-typedef long long swig_type_29;
+typedef long long swig_type_28;
+typedef _gostring_ swig_type_29;
 typedef long long swig_type_30;
 typedef _gostring_ swig_type_31;
-typedef _gostring_ swig_type_32;
+typedef long long swig_type_32;
 typedef long long swig_type_33;
 typedef _gostring_ swig_type_34;
-typedef long long swig_type_35;
-typedef _gostring_ swig_type_36;
+typedef _gostring_ swig_type_35;
+typedef long long swig_type_36;
 typedef _gostring_ swig_type_37;
 typedef long long swig_type_38;
 typedef _gostring_ swig_type_39;
-typedef _goslice_ swig_type_40;
-typedef _gostring_ swig_type_41;
+typedef _gostring_ swig_type_40;
+typedef long long swig_type_41;
 typedef _gostring_ swig_type_42;
-typedef long long swig_type_43;
+typedef _goslice_ swig_type_43;
 typedef _gostring_ swig_type_44;
 typedef _gostring_ swig_type_45;
 typedef long long swig_type_46;
 typedef _gostring_ swig_type_47;
-typedef long long swig_type_48;
+typedef _gostring_ swig_type_48;
 typedef long long swig_type_49;
-typedef long long swig_type_50;
+typedef _gostring_ swig_type_50;
 typedef long long swig_type_51;
-typedef _gostring_ swig_type_52;
-typedef _gostring_ swig_type_53;
-typedef _gostring_ swig_type_54;
+typedef long long swig_type_52;
+typedef long long swig_type_53;
+typedef long long swig_type_54;
 typedef _gostring_ swig_type_55;
 typedef _gostring_ swig_type_56;
 typedef _gostring_ swig_type_57;
-typedef long long swig_type_58;
+typedef _gostring_ swig_type_58;
 typedef _gostring_ swig_type_59;
 typedef _gostring_ swig_type_60;
-typedef _gostring_ swig_type_61;
+typedef long long swig_type_61;
 typedef _gostring_ swig_type_62;
 typedef _gostring_ swig_type_63;
 typedef _gostring_ swig_type_64;
-typedef long long swig_type_65;
-typedef _goslice_ swig_type_66;
-typedef long long swig_type_67;
-typedef _goslice_ swig_type_68;
-typedef long long swig_type_69;
-typedef _gostring_ swig_type_70;
+typedef _gostring_ swig_type_65;
+typedef _gostring_ swig_type_66;
+typedef _gostring_ swig_type_67;
+typedef long long swig_type_68;
+typedef _goslice_ swig_type_69;
+typedef long long swig_type_70;
 typedef _goslice_ swig_type_71;
 typedef long long swig_type_72;
-typedef long long swig_type_73;
-typedef long long swig_type_74;
-typedef _goslice_ swig_type_75;
+typedef _gostring_ swig_type_73;
+typedef _goslice_ swig_type_74;
+typedef long long swig_type_75;
 typedef long long swig_type_76;
 typedef long long swig_type_77;
 typedef _goslice_ swig_type_78;
 typedef long long swig_type_79;
-typedef _goslice_ swig_type_80;
-typedef long long swig_type_81;
+typedef long long swig_type_80;
+typedef _goslice_ swig_type_81;
 typedef long long swig_type_82;
-typedef long long swig_type_83;
+typedef _goslice_ swig_type_83;
 typedef long long swig_type_84;
 typedef long long swig_type_85;
 typedef long long swig_type_86;
-typedef _gostring_ swig_type_87;
+typedef long long swig_type_87;
 typedef long long swig_type_88;
-typedef _goslice_ swig_type_89;
-typedef long long swig_type_90;
+typedef long long swig_type_89;
+typedef _gostring_ swig_type_90;
 typedef long long swig_type_91;
-typedef long long swig_type_92;
+typedef _goslice_ swig_type_92;
 typedef long long swig_type_93;
 typedef long long swig_type_94;
 typedef long long swig_type_95;
 typedef long long swig_type_96;
-typedef _goslice_ swig_type_97;
+typedef long long swig_type_97;
 typedef long long swig_type_98;
-typedef _goslice_ swig_type_99;
-typedef long long swig_type_100;
-typedef _goslice_ swig_type_101;
-typedef long long swig_type_102;
+typedef long long swig_type_99;
+typedef _goslice_ swig_type_100;
+typedef long long swig_type_101;
+typedef _goslice_ swig_type_102;
 typedef long long swig_type_103;
-typedef _gostring_ swig_type_104;
+typedef _goslice_ swig_type_104;
 typedef long long swig_type_105;
-typedef _goslice_ swig_type_106;
-typedef long long swig_type_107;
-typedef _gostring_ swig_type_108;
+typedef long long swig_type_106;
+typedef _gostring_ swig_type_107;
+typedef long long swig_type_108;
+typedef _goslice_ swig_type_109;
+typedef long long swig_type_110;
+typedef _gostring_ swig_type_111;
+typedef _gostring_ swig_type_112;
+typedef long long swig_type_113;
+typedef long long swig_type_114;
 extern void _wrap_Swig_free_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Swig_malloc_swig(swig_intgo arg1);
 extern swig_intgo _wrap_Status_code_swig(uintptr_t arg1);
@@ -162,11 +168,12 @@ extern swig_type_15 _wrap_Library_liveHandles_swig(swig_type_16 arg1);
 extern uintptr_t _wrap_Library_setThreads_swig(swig_intgo arg1);
 extern uintptr_t _wrap_new_Library_swig(void);
 extern void _wrap_delete_Library_swig(uintptr_t arg1);
-extern swig_type_17 _wrap_Tensor_dtype_swig(uintptr_t arg1);
-extern swig_type_18 _wrap_Tensor_rank_swig(uintptr_t arg1);
-extern swig_type_19 _wrap_Tensor_size_swig(uintptr_t arg1, swig_type_20 arg2);
-extern swig_type_21 _wrap_Tensor_byteSize_swig(uintptr_t arg1);
-extern swig_type_22 _wrap_Tensor_bytes_swig(uintptr_t arg1, swig_type_23 arg2, swig_type_24 arg3);
+extern uintptr_t _wrap_Tensor_create_swig(uintptr_t arg1, swig_type_17 arg2, swig_type_18 arg3, swig_type_19 arg4);
+extern swig_type_20 _wrap_Tensor_dtype_swig(uintptr_t arg1);
+extern swig_type_21 _wrap_Tensor_rank_swig(uintptr_t arg1);
+extern swig_type_22 _wrap_Tensor_size_swig(uintptr_t arg1, swig_type_23 arg2);
+extern swig_type_24 _wrap_Tensor_byteSize_swig(uintptr_t arg1);
+extern swig_type_25 _wrap_Tensor_bytes_swig(uintptr_t arg1, swig_type_26 arg2, swig_type_27 arg3);
 extern uintptr_t _wrap_new_Tensor_swig(void);
 extern void _wrap_delete_Tensor_swig(uintptr_t arg1);
 extern uintptr_t _wrap_new_Cancel_swig(void);
@@ -176,86 +183,86 @@ extern void _wrap_delete_Cancel_swig(uintptr_t arg1);
 extern uintptr_t _wrap__swig_NewDirectorObserverObserver_swig(int);
 extern void _wrap_DeleteDirectorObserver_swig(uintptr_t arg1);
 extern void _wrap_delete_Observer_swig(uintptr_t arg1);
-extern _Bool _wrap_Observer_onEvent_swig(uintptr_t arg1, swig_intgo arg2, double arg3, swig_type_25 arg4, swig_type_26 arg5, swig_type_27 arg6, double arg7);
-extern void _wrap_Observer_onLog_swig(uintptr_t arg1, swig_intgo arg2, swig_type_28 arg3);
+extern _Bool _wrap_Observer_onEvent_swig(uintptr_t arg1, swig_intgo arg2, double arg3, swig_type_28 arg4, swig_type_29 arg5, swig_type_30 arg6, double arg7);
+extern void _wrap_Observer_onLog_swig(uintptr_t arg1, swig_intgo arg2, swig_type_31 arg3);
 extern void _wrap_Observer_setLeastLogLevel_swig(uintptr_t arg1, swig_intgo arg2);
-extern swig_type_29 _wrap_Observer_inputCount_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Observer_input_swig(uintptr_t arg1, swig_type_30 arg2, uintptr_t arg3);
+extern swig_type_32 _wrap_Observer_inputCount_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Observer_input_swig(uintptr_t arg1, swig_type_33 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_new_Observer_swig(void);
 extern uintptr_t _wrap_Options_create_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Options_setDevice_swig(uintptr_t arg1, swig_type_31 arg2);
-extern uintptr_t _wrap_Options_setComputeDtype_swig(uintptr_t arg1, swig_type_32 arg2);
-extern uintptr_t _wrap_Options_setSeed_swig(uintptr_t arg1, swig_type_33 arg2);
+extern uintptr_t _wrap_Options_setDevice_swig(uintptr_t arg1, swig_type_34 arg2);
+extern uintptr_t _wrap_Options_setComputeDtype_swig(uintptr_t arg1, swig_type_35 arg2);
+extern uintptr_t _wrap_Options_setSeed_swig(uintptr_t arg1, swig_type_36 arg2);
 extern uintptr_t _wrap_Options_setDeterministic_swig(uintptr_t arg1, _Bool arg2);
-extern uintptr_t _wrap_Options_setMemoryLimit_swig(uintptr_t arg1, swig_type_34 arg2, swig_type_35 arg3);
+extern uintptr_t _wrap_Options_setMemoryLimit_swig(uintptr_t arg1, swig_type_37 arg2, swig_type_38 arg3);
 extern uintptr_t _wrap_Options_setResume_swig(uintptr_t arg1, _Bool arg2);
-extern uintptr_t _wrap_Options_setOutput_swig(uintptr_t arg1, swig_type_36 arg2, swig_type_37 arg3);
+extern uintptr_t _wrap_Options_setOutput_swig(uintptr_t arg1, swig_type_39 arg2, swig_type_40 arg3);
 extern uintptr_t _wrap_Options_setCancel_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_new_Options_swig(void);
 extern void _wrap_delete_Options_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Calibration_create_swig(uintptr_t arg1, swig_type_38 arg2);
-extern uintptr_t _wrap_Calibration_setTokenizer_swig(uintptr_t arg1, swig_type_39 arg2);
-extern uintptr_t _wrap_Calibration_addTokens_swig(uintptr_t arg1, swig_type_40 arg2);
-extern uintptr_t _wrap_Calibration_addText_swig(uintptr_t arg1, swig_type_41 arg2);
-extern uintptr_t _wrap_Calibration_addWindows_swig(uintptr_t arg1, swig_type_42 arg2, swig_type_43 arg3, _Bool arg4, uintptr_t arg5);
-extern uintptr_t _wrap_Calibration_addJsonl_swig(uintptr_t arg1, swig_type_44 arg2, swig_type_45 arg3, swig_type_46 arg4, uintptr_t arg5);
-extern uintptr_t _wrap_Calibration_addFile_swig(uintptr_t arg1, swig_type_47 arg2, swig_type_48 arg3, _Bool arg4, uintptr_t arg5);
-extern swig_type_49 _wrap_Calibration_sampleCount_swig(uintptr_t arg1);
-extern swig_type_50 _wrap_Calibration_tokenCount_swig(uintptr_t arg1);
-extern swig_type_51 _wrap_Calibration_sequenceLength_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Calibration_create_swig(uintptr_t arg1, swig_type_41 arg2);
+extern uintptr_t _wrap_Calibration_setTokenizer_swig(uintptr_t arg1, swig_type_42 arg2);
+extern uintptr_t _wrap_Calibration_addTokens_swig(uintptr_t arg1, swig_type_43 arg2);
+extern uintptr_t _wrap_Calibration_addText_swig(uintptr_t arg1, swig_type_44 arg2);
+extern uintptr_t _wrap_Calibration_addWindows_swig(uintptr_t arg1, swig_type_45 arg2, swig_type_46 arg3, _Bool arg4, uintptr_t arg5);
+extern uintptr_t _wrap_Calibration_addJsonl_swig(uintptr_t arg1, swig_type_47 arg2, swig_type_48 arg3, swig_type_49 arg4, uintptr_t arg5);
+extern uintptr_t _wrap_Calibration_addFile_swig(uintptr_t arg1, swig_type_50 arg2, swig_type_51 arg3, _Bool arg4, uintptr_t arg5);
+extern swig_type_52 _wrap_Calibration_sampleCount_swig(uintptr_t arg1);
+extern swig_type_53 _wrap_Calibration_tokenCount_swig(uintptr_t arg1);
+extern swig_type_54 _wrap_Calibration_sequenceLength_swig(uintptr_t arg1);
 extern uintptr_t _wrap_new_Calibration_swig(void);
 extern void _wrap_delete_Calibration_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Recipe_create_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Recipe_parse_swig(uintptr_t arg1, swig_type_52 arg2, swig_type_53 arg3);
-extern uintptr_t _wrap_Recipe_load_swig(uintptr_t arg1, swig_type_54 arg2);
+extern uintptr_t _wrap_Recipe_parse_swig(uintptr_t arg1, swig_type_55 arg2, swig_type_56 arg3);
+extern uintptr_t _wrap_Recipe_load_swig(uintptr_t arg1, swig_type_57 arg2);
 extern uintptr_t _wrap_Recipe_copyFrom_swig(uintptr_t arg1, uintptr_t arg2);
-extern uintptr_t _wrap_Recipe_setString_swig(uintptr_t arg1, swig_type_55 arg2, swig_type_56 arg3);
-extern uintptr_t _wrap_Recipe_setInt_swig(uintptr_t arg1, swig_type_57 arg2, swig_type_58 arg3);
-extern uintptr_t _wrap_Recipe_setDouble_swig(uintptr_t arg1, swig_type_59 arg2, double arg3);
-extern uintptr_t _wrap_Recipe_setBool_swig(uintptr_t arg1, swig_type_60 arg2, _Bool arg3);
-extern uintptr_t _wrap_Recipe_append_swig(uintptr_t arg1, swig_type_61 arg2, swig_type_62 arg3);
-extern uintptr_t _wrap_Recipe_get_swig(uintptr_t arg1, swig_type_63 arg2, uintptr_t arg3);
+extern uintptr_t _wrap_Recipe_setString_swig(uintptr_t arg1, swig_type_58 arg2, swig_type_59 arg3);
+extern uintptr_t _wrap_Recipe_setInt_swig(uintptr_t arg1, swig_type_60 arg2, swig_type_61 arg3);
+extern uintptr_t _wrap_Recipe_setDouble_swig(uintptr_t arg1, swig_type_62 arg2, double arg3);
+extern uintptr_t _wrap_Recipe_setBool_swig(uintptr_t arg1, swig_type_63 arg2, _Bool arg3);
+extern uintptr_t _wrap_Recipe_append_swig(uintptr_t arg1, swig_type_64 arg2, swig_type_65 arg3);
+extern uintptr_t _wrap_Recipe_get_swig(uintptr_t arg1, swig_type_66 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Recipe_validate_swig(uintptr_t arg1, uintptr_t arg2);
-extern uintptr_t _wrap_Recipe_dump_swig(uintptr_t arg1, swig_type_64 arg2, uintptr_t arg3);
-extern swig_type_65 _wrap_Recipe_keyCount_swig(void);
-extern swig_type_66 _wrap_Recipe_keyName_swig(swig_type_67 arg1);
-extern swig_type_68 _wrap_Recipe_keyHelp_swig(swig_type_69 arg1);
+extern uintptr_t _wrap_Recipe_dump_swig(uintptr_t arg1, swig_type_67 arg2, uintptr_t arg3);
+extern swig_type_68 _wrap_Recipe_keyCount_swig(void);
+extern swig_type_69 _wrap_Recipe_keyName_swig(swig_type_70 arg1);
+extern swig_type_71 _wrap_Recipe_keyHelp_swig(swig_type_72 arg1);
 extern uintptr_t _wrap_new_Recipe_swig(void);
 extern void _wrap_delete_Recipe_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Model_open_swig(uintptr_t arg1, swig_type_70 arg2);
-extern swig_type_71 _wrap_Model_architecture_swig(uintptr_t arg1);
-extern swig_type_72 _wrap_Model_parameterCount_swig(uintptr_t arg1);
-extern swig_type_73 _wrap_Model_byteSize_swig(uintptr_t arg1);
-extern swig_type_74 _wrap_Model_blockCount_swig(uintptr_t arg1);
-extern swig_type_75 _wrap_Model_blockName_swig(uintptr_t arg1, swig_type_76 arg2);
-extern swig_type_77 _wrap_Model_moduleCount_swig(uintptr_t arg1);
-extern swig_type_78 _wrap_Model_moduleName_swig(uintptr_t arg1, swig_type_79 arg2);
-extern swig_type_80 _wrap_Model_moduleClass_swig(uintptr_t arg1, swig_type_81 arg2);
-extern swig_type_82 _wrap_Model_moduleBlock_swig(uintptr_t arg1, swig_type_83 arg2);
-extern swig_type_84 _wrap_Model_moduleSize_swig(uintptr_t arg1, swig_type_85 arg2, swig_type_86 arg3);
-extern uintptr_t _wrap_Model_tensor_swig(uintptr_t arg1, swig_type_87 arg2, uintptr_t arg3);
+extern uintptr_t _wrap_Model_open_swig(uintptr_t arg1, swig_type_73 arg2);
+extern swig_type_74 _wrap_Model_architecture_swig(uintptr_t arg1);
+extern swig_type_75 _wrap_Model_parameterCount_swig(uintptr_t arg1);
+extern swig_type_76 _wrap_Model_byteSize_swig(uintptr_t arg1);
+extern swig_type_77 _wrap_Model_blockCount_swig(uintptr_t arg1);
+extern swig_type_78 _wrap_Model_blockName_swig(uintptr_t arg1, swig_type_79 arg2);
+extern swig_type_80 _wrap_Model_moduleCount_swig(uintptr_t arg1);
+extern swig_type_81 _wrap_Model_moduleName_swig(uintptr_t arg1, swig_type_82 arg2);
+extern swig_type_83 _wrap_Model_moduleClass_swig(uintptr_t arg1, swig_type_84 arg2);
+extern swig_type_85 _wrap_Model_moduleBlock_swig(uintptr_t arg1, swig_type_86 arg2);
+extern swig_type_87 _wrap_Model_moduleSize_swig(uintptr_t arg1, swig_type_88 arg2, swig_type_89 arg3);
+extern uintptr_t _wrap_Model_tensor_swig(uintptr_t arg1, swig_type_90 arg2, uintptr_t arg3);
 extern uintptr_t _wrap_Model_plan_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5);
 extern uintptr_t _wrap_Model_perplexity_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5);
 extern uintptr_t _wrap_new_Model_swig(void);
 extern void _wrap_delete_Model_swig(uintptr_t arg1);
-extern swig_type_88 _wrap_Result_blockCount_swig(uintptr_t arg1);
-extern swig_type_89 _wrap_Result_blockName_swig(uintptr_t arg1, swig_type_90 arg2);
-extern double _wrap_Result_blockLossBefore_swig(uintptr_t arg1, swig_type_91 arg2);
-extern double _wrap_Result_blockLossAfter_swig(uintptr_t arg1, swig_type_92 arg2);
-extern swig_type_93 _wrap_Result_blockBestIteration_swig(uintptr_t arg1, swig_type_94 arg2);
-extern double _wrap_Result_blockSeconds_swig(uintptr_t arg1, swig_type_95 arg2);
-extern swig_type_96 _wrap_Result_layerCount_swig(uintptr_t arg1);
-extern swig_type_97 _wrap_Result_layerName_swig(uintptr_t arg1, swig_type_98 arg2);
-extern swig_type_99 _wrap_Result_layerScheme_swig(uintptr_t arg1, swig_type_100 arg2);
-extern swig_type_101 _wrap_Result_layerReason_swig(uintptr_t arg1, swig_type_102 arg2);
-extern uintptr_t _wrap_Result_layerTensor_swig(uintptr_t arg1, swig_type_103 arg2, swig_type_104 arg3, uintptr_t arg4);
-extern swig_type_105 _wrap_Result_warningCount_swig(uintptr_t arg1);
-extern swig_type_106 _wrap_Result_warning_swig(uintptr_t arg1, swig_type_107 arg2);
+extern swig_type_91 _wrap_Result_blockCount_swig(uintptr_t arg1);
+extern swig_type_92 _wrap_Result_blockName_swig(uintptr_t arg1, swig_type_93 arg2);
+extern double _wrap_Result_blockLossBefore_swig(uintptr_t arg1, swig_type_94 arg2);
+extern double _wrap_Result_blockLossAfter_swig(uintptr_t arg1, swig_type_95 arg2);
+extern swig_type_96 _wrap_Result_blockBestIteration_swig(uintptr_t arg1, swig_type_97 arg2);
+extern double _wrap_Result_blockSeconds_swig(uintptr_t arg1, swig_type_98 arg2);
+extern swig_type_99 _wrap_Result_layerCount_swig(uintptr_t arg1);
+extern swig_type_100 _wrap_Result_layerName_swig(uintptr_t arg1, swig_type_101 arg2);
+extern swig_type_102 _wrap_Result_layerScheme_swig(uintptr_t arg1, swig_type_103 arg2);
+extern swig_type_104 _wrap_Result_layerReason_swig(uintptr_t arg1, swig_type_105 arg2);
+extern uintptr_t _wrap_Result_layerTensor_swig(uintptr_t arg1, swig_type_106 arg2, swig_type_107 arg3, uintptr_t arg4);
+extern swig_type_108 _wrap_Result_warningCount_swig(uintptr_t arg1);
+extern swig_type_109 _wrap_Result_warning_swig(uintptr_t arg1, swig_type_110 arg2);
 extern uintptr_t _wrap_Result_report_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_Result_reportHtml_swig(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_new_Result_swig(void);
 extern void _wrap_delete_Result_swig(uintptr_t arg1);
-extern uintptr_t _wrap_Names_add_swig(uintptr_t arg1, swig_type_108 arg2);
+extern uintptr_t _wrap_Names_add_swig(uintptr_t arg1, swig_type_111 arg2);
 extern uintptr_t _wrap_new_Names_swig(void);
 extern void _wrap_delete_Names_swig(uintptr_t arg1);
 extern uintptr_t _wrap_Session_create_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, uintptr_t arg4, uintptr_t arg5, swig_intgo arg6);
@@ -270,6 +277,13 @@ extern uintptr_t _wrap_Session_finalize_swig(uintptr_t arg1, uintptr_t arg2, uin
 extern uintptr_t _wrap_Session_run_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
 extern uintptr_t _wrap_new_Session_swig(void);
 extern void _wrap_delete_Session_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Layer_create_swig(uintptr_t arg1, swig_type_112 arg2, uintptr_t arg3, uintptr_t arg4);
+extern uintptr_t _wrap_Layer_addInputs_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
+extern swig_type_113 _wrap_Layer_sampleCount_swig(uintptr_t arg1);
+extern swig_type_114 _wrap_Layer_tokenCount_swig(uintptr_t arg1);
+extern uintptr_t _wrap_Layer_tune_swig(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, swig_intgo arg4, uintptr_t arg5, uintptr_t arg6);
+extern uintptr_t _wrap_new_Layer_swig(void);
+extern void _wrap_delete_Layer_swig(uintptr_t arg1);
 #undef intgo
 */
 import "C"
@@ -609,6 +623,27 @@ func (p SwigcptrTensor) Swigcptr() uintptr {
 func (p SwigcptrTensor) SwigIsTensor() {
 }
 
+func (arg1 SwigcptrTensor) Create(arg2 string, arg3 []int64, arg4 []byte) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	_swig_i_2 := arg3
+	_swig_i_3 := arg4
+	swig_r = (uintptr)(C._wrap_Tensor_create_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_17)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_18)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_19)(unsafe.Pointer(&_swig_i_3))))
+	if Swig_escape_always_false {
+		Swig_escape_val = arg2
+	}
+	if Swig_escape_always_false {
+		Swig_escape_val = arg3
+	}
+	if Swig_escape_always_false {
+		Swig_escape_val = arg4
+	}
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
 func (arg1 SwigcptrTensor) Dtype() (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
@@ -630,7 +665,7 @@ func (arg1 SwigcptrTensor) Size(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Tensor_size_swig(C.uintptr_t(_swig_i_0), C.swig_type_20(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Tensor_size_swig(C.uintptr_t(_swig_i_0), C.swig_type_23(_swig_i_1)))
 	return swig_r
 }
 
@@ -646,7 +681,7 @@ func (arg1 SwigcptrTensor) Bytes(arg2 int64, arg3 int64) (_swig_ret []byte) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r_p := C._wrap_Tensor_bytes_swig(C.uintptr_t(_swig_i_0), C.swig_type_23(_swig_i_1), C.swig_type_24(_swig_i_2))
+	swig_r_p := C._wrap_Tensor_bytes_swig(C.uintptr_t(_swig_i_0), C.swig_type_26(_swig_i_1), C.swig_type_27(_swig_i_2))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 []byte
  swig_r_1 = swig_r 
@@ -667,6 +702,7 @@ func DeleteTensor(arg1 Tensor) {
 type Tensor interface {
 	Swigcptr() uintptr
 	SwigIsTensor()
+	Create(arg2 string, arg3 []int64, arg4 []byte) (_swig_ret error)
 	Dtype() (_swig_ret string)
 	Rank() (_swig_ret int64)
 	Size(arg2 int64) (_swig_ret int64)
@@ -814,7 +850,7 @@ func (arg1 SwigcptrObserver) OnEvent(arg2 int, arg3 float64, arg4 int64, arg5 st
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (bool)(C._wrap_Observer_onEvent_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.double(_swig_i_2), C.swig_type_25(_swig_i_3), *(*C.swig_type_26)(unsafe.Pointer(&_swig_i_4)), C.swig_type_27(_swig_i_5), C.double(_swig_i_6)))
+	swig_r = (bool)(C._wrap_Observer_onEvent_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.double(_swig_i_2), C.swig_type_28(_swig_i_3), *(*C.swig_type_29)(unsafe.Pointer(&_swig_i_4)), C.swig_type_30(_swig_i_5), C.double(_swig_i_6)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg5
 	}
@@ -825,7 +861,7 @@ func (arg1 SwigcptrObserver) OnLog(arg2 int, arg3 string) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	C._wrap_Observer_onLog_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), *(*C.swig_type_28)(unsafe.Pointer(&_swig_i_2)))
+	C._wrap_Observer_onLog_swig(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -849,7 +885,7 @@ func (arg1 SwigcptrObserver) Input(arg2 int64, arg3 Tensor) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Observer_input_swig(C.uintptr_t(_swig_i_0), C.swig_type_30(_swig_i_1), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Observer_input_swig(C.uintptr_t(_swig_i_0), C.swig_type_33(_swig_i_1), C.uintptr_t(_swig_i_2)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -894,7 +930,7 @@ func (arg1 SwigcptrOptions) SetDevice(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setDevice_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Options_setDevice_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_34)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -907,7 +943,7 @@ func (arg1 SwigcptrOptions) SetComputeDtype(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setComputeDtype_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_32)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Options_setComputeDtype_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_35)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -920,7 +956,7 @@ func (arg1 SwigcptrOptions) SetSeed(arg2 int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Options_setSeed_swig(C.uintptr_t(_swig_i_0), C.swig_type_33(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_Options_setSeed_swig(C.uintptr_t(_swig_i_0), C.swig_type_36(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -941,7 +977,7 @@ func (arg1 SwigcptrOptions) SetMemoryLimit(arg2 string, arg3 int64) (_swig_ret e
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Options_setMemoryLimit_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_34)(unsafe.Pointer(&_swig_i_1)), C.swig_type_35(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Options_setMemoryLimit_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_37)(unsafe.Pointer(&_swig_i_1)), C.swig_type_38(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -965,7 +1001,7 @@ func (arg1 SwigcptrOptions) SetOutput(arg2 string, arg3 string) (_swig_ret error
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Options_setOutput_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_36)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_37)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Options_setOutput_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_39)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1025,7 +1061,7 @@ func (arg1 SwigcptrCalibration) Create(arg2 int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_create_swig(C.uintptr_t(_swig_i_0), C.swig_type_38(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_Calibration_create_swig(C.uintptr_t(_swig_i_0), C.swig_type_41(_swig_i_1)))
 	var swig_r_1 error
  swig_r_1 = failure(SwigcptrStatus(swig_r)) 
 	return swig_r_1
@@ -1035,7 +1071,7 @@ func (arg1 SwigcptrCalibration) SetTokenizer(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_setTokenizer_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_39)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_setTokenizer_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_42)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1048,7 +1084,7 @@ func (arg1 SwigcptrCalibration) AddTokens(arg2 []int64) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_addTokens_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_addTokens_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_43)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1061,7 +1097,7 @@ func (arg1 SwigcptrCalibration) AddText(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Calibration_addText_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Calibration_addText_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_44)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1077,7 +1113,7 @@ func (arg1 SwigcptrCalibration) AddWindows(arg2 string, arg3 int64, arg4 bool, a
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addWindows_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_42)(unsafe.Pointer(&_swig_i_1)), C.swig_type_43(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addWindows_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_45)(unsafe.Pointer(&_swig_i_1)), C.swig_type_46(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1093,7 +1129,7 @@ func (arg1 SwigcptrCalibration) AddJsonl(arg2 string, arg3 string, arg4 int64, a
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addJsonl_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_44)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_45)(unsafe.Pointer(&_swig_i_2)), C.swig_type_46(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addJsonl_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_47)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_48)(unsafe.Pointer(&_swig_i_2)), C.swig_type_49(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1112,7 +1148,7 @@ func (arg1 SwigcptrCalibration) AddFile(arg2 string, arg3 int64, arg4 bool, arg5
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (uintptr)(C._wrap_Calibration_addFile_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_47)(unsafe.Pointer(&_swig_i_1)), C.swig_type_48(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_Calibration_addFile_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_50)(unsafe.Pointer(&_swig_i_1)), C.swig_type_51(_swig_i_2), C._Bool(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1191,7 +1227,7 @@ func (arg1 SwigcptrRecipe) Parse(arg2 string, arg3 string) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_parse_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_52)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_53)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_parse_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_55)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1207,7 +1243,7 @@ func (arg1 SwigcptrRecipe) Load(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Recipe_load_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_54)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Recipe_load_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_57)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1231,7 +1267,7 @@ func (arg1 SwigcptrRecipe) SetString(arg2 string, arg3 string) (_swig_ret error)
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setString_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_55)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_setString_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_58)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1248,7 +1284,7 @@ func (arg1 SwigcptrRecipe) SetInt(arg2 string, arg3 int64) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setInt_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_57)(unsafe.Pointer(&_swig_i_1)), C.swig_type_58(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setInt_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_1)), C.swig_type_61(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1262,7 +1298,7 @@ func (arg1 SwigcptrRecipe) SetDouble(arg2 string, arg3 float64) (_swig_ret error
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setDouble_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_1)), C.double(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setDouble_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_62)(unsafe.Pointer(&_swig_i_1)), C.double(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1276,7 +1312,7 @@ func (arg1 SwigcptrRecipe) SetBool(arg2 string, arg3 bool) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_setBool_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_1)), C._Bool(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_setBool_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_63)(unsafe.Pointer(&_swig_i_1)), C._Bool(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1290,7 +1326,7 @@ func (arg1 SwigcptrRecipe) Append(arg2 string, arg3 string) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (uintptr)(C._wrap_Recipe_append_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_61)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_62)(unsafe.Pointer(&_swig_i_2))))
+	swig_r = (uintptr)(C._wrap_Recipe_append_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_64)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_65)(unsafe.Pointer(&_swig_i_2))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1307,7 +1343,7 @@ func (arg1 SwigcptrRecipe) Get(arg2 string, arg3 TextOut) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Recipe_get_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_63)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_get_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_66)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1331,7 +1367,7 @@ func (arg1 SwigcptrRecipe) Dump(arg2 string, arg3 TextOut) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Recipe_dump_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_64)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Recipe_dump_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_67)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1349,7 +1385,7 @@ func RecipeKeyCount() (_swig_ret int64) {
 func RecipeKeyName(arg1 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Recipe_keyName_swig(C.swig_type_67(_swig_i_0))
+	swig_r_p := C._wrap_Recipe_keyName_swig(C.swig_type_70(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1359,7 +1395,7 @@ func RecipeKeyName(arg1 int64) (_swig_ret string) {
 func RecipeKeyHelp(arg1 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
-	swig_r_p := C._wrap_Recipe_keyHelp_swig(C.swig_type_69(_swig_i_0))
+	swig_r_p := C._wrap_Recipe_keyHelp_swig(C.swig_type_72(_swig_i_0))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1407,7 +1443,7 @@ func (arg1 SwigcptrModel) Open(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Model_open_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_70)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Model_open_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_73)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1451,7 +1487,7 @@ func (arg1 SwigcptrModel) BlockName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_76(_swig_i_1))
+	swig_r_p := C._wrap_Model_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_79(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1469,7 +1505,7 @@ func (arg1 SwigcptrModel) ModuleName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_moduleName_swig(C.uintptr_t(_swig_i_0), C.swig_type_79(_swig_i_1))
+	swig_r_p := C._wrap_Model_moduleName_swig(C.uintptr_t(_swig_i_0), C.swig_type_82(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1480,7 +1516,7 @@ func (arg1 SwigcptrModel) ModuleClass(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Model_moduleClass_swig(C.uintptr_t(_swig_i_0), C.swig_type_81(_swig_i_1))
+	swig_r_p := C._wrap_Model_moduleClass_swig(C.uintptr_t(_swig_i_0), C.swig_type_84(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1491,7 +1527,7 @@ func (arg1 SwigcptrModel) ModuleBlock(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Model_moduleBlock_swig(C.uintptr_t(_swig_i_0), C.swig_type_83(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Model_moduleBlock_swig(C.uintptr_t(_swig_i_0), C.swig_type_86(_swig_i_1)))
 	return swig_r
 }
 
@@ -1500,7 +1536,7 @@ func (arg1 SwigcptrModel) ModuleSize(arg2 int64, arg3 int64) (_swig_ret int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int64)(C._wrap_Model_moduleSize_swig(C.uintptr_t(_swig_i_0), C.swig_type_85(_swig_i_1), C.swig_type_86(_swig_i_2)))
+	swig_r = (int64)(C._wrap_Model_moduleSize_swig(C.uintptr_t(_swig_i_0), C.swig_type_88(_swig_i_1), C.swig_type_89(_swig_i_2)))
 	return swig_r
 }
 
@@ -1509,7 +1545,7 @@ func (arg1 SwigcptrModel) Tensor(arg2 string, arg3 Tensor) (_swig_ret error) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (uintptr)(C._wrap_Model_tensor_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_87)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_Model_tensor_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_90)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1594,7 +1630,7 @@ func (arg1 SwigcptrResult) BlockName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1))
+	swig_r_p := C._wrap_Result_blockName_swig(C.uintptr_t(_swig_i_0), C.swig_type_93(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1605,7 +1641,7 @@ func (arg1 SwigcptrResult) BlockLossBefore(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockLossBefore_swig(C.uintptr_t(_swig_i_0), C.swig_type_91(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockLossBefore_swig(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1)))
 	return swig_r
 }
 
@@ -1613,7 +1649,7 @@ func (arg1 SwigcptrResult) BlockLossAfter(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockLossAfter_swig(C.uintptr_t(_swig_i_0), C.swig_type_92(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockLossAfter_swig(C.uintptr_t(_swig_i_0), C.swig_type_95(_swig_i_1)))
 	return swig_r
 }
 
@@ -1621,7 +1657,7 @@ func (arg1 SwigcptrResult) BlockBestIteration(arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_Result_blockBestIteration_swig(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1)))
+	swig_r = (int64)(C._wrap_Result_blockBestIteration_swig(C.uintptr_t(_swig_i_0), C.swig_type_97(_swig_i_1)))
 	return swig_r
 }
 
@@ -1629,7 +1665,7 @@ func (arg1 SwigcptrResult) BlockSeconds(arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_Result_blockSeconds_swig(C.uintptr_t(_swig_i_0), C.swig_type_95(_swig_i_1)))
+	swig_r = (float64)(C._wrap_Result_blockSeconds_swig(C.uintptr_t(_swig_i_0), C.swig_type_98(_swig_i_1)))
 	return swig_r
 }
 
@@ -1644,7 +1680,7 @@ func (arg1 SwigcptrResult) LayerName(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerName_swig(C.uintptr_t(_swig_i_0), C.swig_type_98(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerName_swig(C.uintptr_t(_swig_i_0), C.swig_type_101(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1655,7 +1691,7 @@ func (arg1 SwigcptrResult) LayerScheme(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerScheme_swig(C.uintptr_t(_swig_i_0), C.swig_type_100(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerScheme_swig(C.uintptr_t(_swig_i_0), C.swig_type_103(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1666,7 +1702,7 @@ func (arg1 SwigcptrResult) LayerReason(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_layerReason_swig(C.uintptr_t(_swig_i_0), C.swig_type_102(_swig_i_1))
+	swig_r_p := C._wrap_Result_layerReason_swig(C.uintptr_t(_swig_i_0), C.swig_type_105(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1679,7 +1715,7 @@ func (arg1 SwigcptrResult) LayerTensor(arg2 int64, arg3 string, arg4 Tensor) (_s
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := getSwigcptr(arg4)
-	swig_r = (uintptr)(C._wrap_Result_layerTensor_swig(C.uintptr_t(_swig_i_0), C.swig_type_103(_swig_i_1), *(*C.swig_type_104)(unsafe.Pointer(&_swig_i_2)), C.uintptr_t(_swig_i_3)))
+	swig_r = (uintptr)(C._wrap_Result_layerTensor_swig(C.uintptr_t(_swig_i_0), C.swig_type_106(_swig_i_1), *(*C.swig_type_107)(unsafe.Pointer(&_swig_i_2)), C.uintptr_t(_swig_i_3)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1699,7 +1735,7 @@ func (arg1 SwigcptrResult) Warning(arg2 int64) (_swig_ret string) {
 	var swig_r []byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r_p := C._wrap_Result_warning_swig(C.uintptr_t(_swig_i_0), C.swig_type_107(_swig_i_1))
+	swig_r_p := C._wrap_Result_warning_swig(C.uintptr_t(_swig_i_0), C.swig_type_110(_swig_i_1))
 	swig_r = *(*[]byte)(unsafe.Pointer(&swig_r_p))
 	var swig_r_1 string
  swig_r_1 = string(swig_r) 
@@ -1770,7 +1806,7 @@ func (arg1 SwigcptrNames) Add(arg2 string) (_swig_ret error) {
 	var swig_r uintptr
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (uintptr)(C._wrap_Names_add_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_108)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (uintptr)(C._wrap_Names_add_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_111)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1934,6 +1970,90 @@ type Session interface {
 	End(arg2 Observer) (_swig_ret error)
 	Finalize(arg2 Observer, arg3 Result) (_swig_ret error)
 	Run(arg2 Observer, arg3 Result) (_swig_ret error)
+}
+
+type SwigcptrLayer uintptr
+
+func (p SwigcptrLayer) Swigcptr() uintptr {
+	return (uintptr)(p)
+}
+
+func (p SwigcptrLayer) SwigIsLayer() {
+}
+
+func (arg1 SwigcptrLayer) Create(arg2 string, arg3 Tensor, arg4 Tensor) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	_swig_i_2 := getSwigcptr(arg3)
+	_swig_i_3 := getSwigcptr(arg4)
+	swig_r = (uintptr)(C._wrap_Layer_create_swig(C.uintptr_t(_swig_i_0), *(*C.swig_type_112)(unsafe.Pointer(&_swig_i_1)), C.uintptr_t(_swig_i_2), C.uintptr_t(_swig_i_3)))
+	if Swig_escape_always_false {
+		Swig_escape_val = arg2
+	}
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
+func (arg1 SwigcptrLayer) AddInputs(arg2 Tensor, arg3 Tensor) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := getSwigcptr(arg2)
+	_swig_i_2 := getSwigcptr(arg3)
+	swig_r = (uintptr)(C._wrap_Layer_addInputs_swig(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.uintptr_t(_swig_i_2)))
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
+func (arg1 SwigcptrLayer) SampleCount() (_swig_ret int64) {
+	var swig_r int64
+	_swig_i_0 := arg1
+	swig_r = (int64)(C._wrap_Layer_sampleCount_swig(C.uintptr_t(_swig_i_0)))
+	return swig_r
+}
+
+func (arg1 SwigcptrLayer) TokenCount() (_swig_ret int64) {
+	var swig_r int64
+	_swig_i_0 := arg1
+	swig_r = (int64)(C._wrap_Layer_tokenCount_swig(C.uintptr_t(_swig_i_0)))
+	return swig_r
+}
+
+func (arg1 SwigcptrLayer) Tune(arg2 Recipe, arg3 Options, arg4 int, arg5 Observer, arg6 Result) (_swig_ret error) {
+	var swig_r uintptr
+	_swig_i_0 := arg1
+	_swig_i_1 := getSwigcptr(arg2)
+	_swig_i_2 := getSwigcptr(arg3)
+	_swig_i_3 := arg4
+	_swig_i_4 := getSwigcptr(arg5)
+	_swig_i_5 := getSwigcptr(arg6)
+	swig_r = (uintptr)(C._wrap_Layer_tune_swig(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.uintptr_t(_swig_i_2), C.swig_intgo(_swig_i_3), C.uintptr_t(_swig_i_4), C.uintptr_t(_swig_i_5)))
+	var swig_r_1 error
+ swig_r_1 = failure(SwigcptrStatus(swig_r)) 
+	return swig_r_1
+}
+
+func NewLayer() (_swig_ret Layer) {
+	var swig_r Layer
+	swig_r = (Layer)(SwigcptrLayer(C._wrap_new_Layer_swig()))
+	return swig_r
+}
+
+func DeleteLayer(arg1 Layer) {
+	_swig_i_0 := getSwigcptr(arg1)
+	C._wrap_delete_Layer_swig(C.uintptr_t(_swig_i_0))
+}
+
+type Layer interface {
+	Swigcptr() uintptr
+	SwigIsLayer()
+	Create(arg2 string, arg3 Tensor, arg4 Tensor) (_swig_ret error)
+	AddInputs(arg2 Tensor, arg3 Tensor) (_swig_ret error)
+	SampleCount() (_swig_ret int64)
+	TokenCount() (_swig_ret int64)
+	Tune(arg2 Recipe, arg3 Options, arg4 int, arg5 Observer, arg6 Result) (_swig_ret error)
 }
 
 

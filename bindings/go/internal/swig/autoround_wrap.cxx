@@ -801,6 +801,36 @@ void _wrap_delete_Library_swig(autoround::Library *_swig_go_0) {
 }
 
 
+autoround::Status *_wrap_Tensor_create_swig(autoround::Tensor *_swig_go_0, _gostring_ _swig_go_1, _goslice_ _swig_go_2, _goslice_ _swig_go_3) {
+  autoround::Tensor *arg1 = 0 ;
+  autoround::Text arg2 ;
+  int64_t *arg3 = 0 ;
+  size_t arg4 ;
+  uint8_t *arg5 = 0 ;
+  size_t arg6 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Tensor **)&_swig_go_0; 
+  
+  (&arg2)->data = _swig_go_1.p ? _swig_go_1.p : "";
+  (&arg2)->size = static_cast<size_t>(_swig_go_1.n);
+  
+  
+  arg3 = static_cast<int64_t *>(_swig_go_2.array);
+  arg4 = static_cast<size_t>(_swig_go_2.len);
+  
+  
+  arg5 = static_cast<uint8_t *>(_swig_go_3.array);
+  arg6 = static_cast<size_t>(_swig_go_3.len);
+  
+  
+  result = (autoround::Status *)(arg1)->create(SWIG_STD_MOVE(*(&arg2)),(int64_t const *)arg3,SWIG_STD_MOVE(*(&arg4)),(uint8_t const *)arg5,SWIG_STD_MOVE(*(&arg6)));
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
 _goslice_ _wrap_Tensor_dtype_swig(autoround::Tensor *_swig_go_0) {
   autoround::Tensor *arg1 = 0 ;
   char *result = 0 ;
@@ -2481,6 +2511,115 @@ void _wrap_delete_Session_swig(autoround::Session *_swig_go_0) {
   autoround::Session *arg1 = 0 ;
   
   arg1 = *(autoround::Session **)&_swig_go_0; 
+  
+  delete arg1;
+  
+}
+
+
+autoround::Status *_wrap_Layer_create_swig(autoround::Layer *_swig_go_0, _gostring_ _swig_go_1, autoround::Tensor *_swig_go_2, autoround::Tensor *_swig_go_3) {
+  autoround::Layer *arg1 = 0 ;
+  autoround::Text arg2 ;
+  autoround::Tensor *arg3 = 0 ;
+  autoround::Tensor *arg4 = 0 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Layer **)&_swig_go_0; 
+  
+  (&arg2)->data = _swig_go_1.p ? _swig_go_1.p : "";
+  (&arg2)->size = static_cast<size_t>(_swig_go_1.n);
+  
+  arg3 = *(autoround::Tensor **)&_swig_go_2; 
+  arg4 = *(autoround::Tensor **)&_swig_go_3; 
+  
+  result = (autoround::Status *)(arg1)->create(SWIG_STD_MOVE(*(&arg2)),(autoround::Tensor const *)arg3,(autoround::Tensor const *)arg4);
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+autoround::Status *_wrap_Layer_addInputs_swig(autoround::Layer *_swig_go_0, autoround::Tensor *_swig_go_1, autoround::Tensor *_swig_go_2) {
+  autoround::Layer *arg1 = 0 ;
+  autoround::Tensor *arg2 = 0 ;
+  autoround::Tensor *arg3 = 0 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Layer **)&_swig_go_0; 
+  arg2 = *(autoround::Tensor **)&_swig_go_1; 
+  arg3 = *(autoround::Tensor **)&_swig_go_2; 
+  
+  result = (autoround::Status *)(arg1)->addInputs((autoround::Tensor const *)arg2,(autoround::Tensor const *)arg3);
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+long long _wrap_Layer_sampleCount_swig(autoround::Layer *_swig_go_0) {
+  autoround::Layer *arg1 = 0 ;
+  size_t result;
+  long long _swig_go_result;
+  
+  arg1 = *(autoround::Layer **)&_swig_go_0; 
+  
+  result = ((autoround::Layer const *)arg1)->sampleCount();
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+long long _wrap_Layer_tokenCount_swig(autoround::Layer *_swig_go_0) {
+  autoround::Layer *arg1 = 0 ;
+  int64_t result;
+  long long _swig_go_result;
+  
+  arg1 = *(autoround::Layer **)&_swig_go_0; 
+  
+  result = (int64_t)((autoround::Layer const *)arg1)->tokenCount();
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+autoround::Status *_wrap_Layer_tune_swig(autoround::Layer *_swig_go_0, autoround::Recipe *_swig_go_1, autoround::Options *_swig_go_2, intgo _swig_go_3, autoround::Observer *_swig_go_4, autoround::Result *_swig_go_5) {
+  autoround::Layer *arg1 = 0 ;
+  autoround::Recipe *arg2 = 0 ;
+  autoround::Options *arg3 = 0 ;
+  int arg4 ;
+  autoround::Observer *arg5 = 0 ;
+  autoround::Result *arg6 = 0 ;
+  autoround::Status *result = 0 ;
+  autoround::Status *_swig_go_result;
+  
+  arg1 = *(autoround::Layer **)&_swig_go_0; 
+  arg2 = *(autoround::Recipe **)&_swig_go_1; 
+  arg3 = *(autoround::Options **)&_swig_go_2; 
+  arg4 = (int)_swig_go_3; 
+  arg5 = *(autoround::Observer **)&_swig_go_4; 
+  arg6 = *(autoround::Result **)&_swig_go_5; 
+  
+  result = (autoround::Status *)((autoround::Layer const *)arg1)->tune((autoround::Recipe const *)arg2,arg3,arg4,arg5,arg6);
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+autoround::Layer *_wrap_new_Layer_swig() {
+  autoround::Layer *result = 0 ;
+  autoround::Layer *_swig_go_result;
+  
+  
+  result = (autoround::Layer *)new autoround::Layer();
+  *(autoround::Layer **)&_swig_go_result = (autoround::Layer *)result; 
+  return _swig_go_result;
+}
+
+
+void _wrap_delete_Layer_swig(autoround::Layer *_swig_go_0) {
+  autoround::Layer *arg1 = 0 ;
+  
+  arg1 = *(autoround::Layer **)&_swig_go_0; 
   
   delete arg1;
   

@@ -1,4 +1,4 @@
-/* Tensors that the library hands out. */
+/* Tensors that the library hands out, and those that a host makes for it. */
 #ifndef AUTOROUND_FACADE_TENSOR_HPP
 #define AUTOROUND_FACADE_TENSOR_HPP
 #include "facade_base.hpp"
@@ -7,6 +7,11 @@ namespace autoround {
 
 class Tensor {
  public:
+  /* A copy of the elements, in C order, of which there are as many as the sizes say, which come as
+   * ids do. */
+  Status *create(Text dtype, const int64_t *ids, size_t count, const uint8_t *elements, size_t length) noexcept {
+    return detail::call(autoround_tensor_new, dtype, ids, count, static_cast<const void *>(elements), length, handle_.out());
+  }
   const char *dtype() const noexcept { return autoround_tensor_dtype(raw()); }
   size_t rank() const noexcept { return autoround_tensor_rank(raw()); }
   int64_t size(size_t dim) const noexcept { return autoround_tensor_size(raw(), dim); }

@@ -11,6 +11,18 @@ public final class Tensor extends NativeObject<io.github.libautoround.internal.T
         io.github.libautoround.internal.Tensor::delete);
   }
 
+  /** A copy of elements in native byte order and C order; dtype as {@link #dtype}. */
+  public static Tensor of(String dtype, long[] shape, byte[] elements) {
+    return new Tensor(out -> out.create(dtype, shape, elements));
+  }
+
+  /** A copy of values, the last dimension fastest. */
+  public static Tensor of(long[] shape, float[] values) {
+    ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES)).order(ByteOrder.nativeOrder());
+    bytes.asFloatBuffer().put(values);
+    return of("F32", shape, bytes.array());
+  }
+
   /** In safetensors spelling: "I32", "F16", "BF16". */
   public String dtype() {
     return use(io.github.libautoround.internal.Tensor::dtype);
