@@ -2,6 +2,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <thread>
 
 #include "dlpack.hpp"
 #include "host.hpp"
@@ -203,6 +204,22 @@ TEST_CASE("layer: the same seed gives the same codes, and a layer may be tuned a
   host::Options options = host::make<host::Options>(autoround_options_new);
   host::ok(autoround_options_set_seed, options.get(), uint64_t{7});
   CHECK(bytes(part(tune(layer, w4, options.get()), "qweight")) != first);
+}
+
+TEST_CASE("layer: two threads tune one layer at once", "[capi][layer]") {
+  const host::Layer layer = plain_layer();
+  const host::Recipe w4 = recipe("W4A16", 20, 32), w8 = recipe("W8A16", 20, 32);
+  const std::string alone4 = bytes(part(tune(layer, w4), "qweight")), alone8 = bytes(part(tune(layer, w8), "qweight"));
+  // No Catch in the other thread: its assertions are not thread-safe.
+  autoround_result* other = nullptr;
+  autoround_status status = AUTOROUND_ERROR_INTERNAL;
+  std::thread thread([&] { status = autoround_layer_tune(layer.get(), w8.get(), nullptr, &other, nullptr); });
+  const host::Result result = tune(layer, w4);
+  thread.join();
+  const host::Result owned(other);
+  REQUIRE(status == AUTOROUND_OK);
+  CHECK(bytes(part(result, "qweight")) == alone4);
+  CHECK(bytes(part(owned, "qweight")) == alone8);
 }
 
 TEST_CASE("layer: element types, biases, and calls in parts", "[capi][layer]") {
