@@ -1,13 +1,11 @@
 #include "exporter/gguf_architectures.hpp"
 
-#include <ATen/ops/arange.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 
-#include "base/error.hpp"
-#include "base/text.hpp"
 #include "exporter/gguf_rope.hpp"
 
 namespace autoround::exporter {
@@ -26,81 +24,89 @@ constexpr std::array<GgufName, 9> common_names{{
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
 }};
-constexpr std::array<GgufName, 2> phi3_names{{{"self_attn.qkv_proj", "attn_qkv"}, {"mlp.gate_up_proj", "ffn_up"}}};
-constexpr std::array<GgufName, 2> qwen3_names{{{"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"}}};
 
-void add_granite(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
-  const model::LayerSpec& layer = spec.layers.front();
-  metadata.add_number(prefix + "attention.scale", layer.attention.scale);
-  metadata.add_number(prefix + "embedding_scale", spec.embedding_multiplier);
-  metadata.add_number(prefix + "residual_scale", layer.residual_multiplier);
-  metadata.add_number(prefix + "logit_scale", spec.logits_scaling);
+/// Reads a number from the front of `text` and takes it off.
+std::optional<std::int64_t> take_number(std::string_view& text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || number < 0) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return number;
 }
 
-void add_phi3(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
-  metadata.add_integer(prefix + "attention.sliding_window", spec.layers.front().attention.window);
+/// Whether `module` is what `pattern` says; `slice` becomes the number of the expert.
+bool matches(std::string_view pattern, std::string_view module, std::int64_t& slice) {
+  const std::size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == module;
+  if (module.substr(0, star) != pattern.substr(0, star)) return false;
+  module.remove_prefix(std::min(star, module.size()));
+  const auto number = take_number(module);
+  if (!number || module != pattern.substr(star + 1)) return false;
+  slice = *number;
+  return true;
 }
 
-void check_smollm3(const DecoderSpec& spec, Offences& offences) {
-  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    if (spec.layers[i].attention.rope.has_value() == ((i + 1) % 4 != 0)) continue;
-    offences.emplace_back("llama.cpp leaves positions out of every fourth layer of smollm3, this model (no_rope_layers) of others");
-    return;
-  }
-}
-
-constexpr std::array<GgufArchitecture, 7> table{{
-    {"granite", "granite", true, {}, add_granite, nullptr},
-    {"llama", "llama", true, {}, nullptr, nullptr},
-    {"mistral", "llama", true, {}, nullptr, nullptr},
-    {"phi3", "phi3", false, phi3_names, add_phi3, nullptr},
-    {"qwen2", "qwen2", false, {}, nullptr, nullptr},
-    {"qwen3", "qwen3", false, qwen3_names, nullptr, nullptr},
-    {"smollm3", "smollm3", true, {}, nullptr, check_smollm3},
-}};
-
-std::string_view find_name(const GgufArchitecture& architecture, std::string_view module) {
+std::string_view find_name(const GgufArchitecture& architecture, std::string_view module, std::int64_t& slice) {
   for (const gsl::span<const GgufName> names : {architecture.names, gsl::span<const GgufName>(common_names)}) {
     for (const GgufName& entry : names)
-      if (entry.module == module) return entry.name;
+      if (matches(entry.module, module, slice)) return entry.name;
   }
   return {};
 }
 
-/// How many heads the rows of a projection are, when their order changes.
-std::int64_t paired_heads(const GgufArchitecture& architecture, const model::AttentionSpec& attention,
-                          std::string_view name) {
-  if (!architecture.pairs_rows) return 0;
-  return name == "attn_q" ? attention.heads : name == "attn_k" ? attention.kv_heads : 0;
+GgufRows rows_of(const GgufArchitecture& architecture, const model::AttentionSpec& attention, std::string_view name) {
+  if (name == "attn_qkv" && attention.qkv_by_head) return {GgufRows::Order::by_kind, attention.heads};
+  if (architecture.pairs_rows && name == "attn_q") return {GgufRows::Order::paired, attention.heads};
+  if (architecture.pairs_rows && name == "attn_k") return {GgufRows::Order::paired, attention.kv_heads};
+  return {};
+}
+
+bool is_activation(model::Activation found, model::Activation wanted) {
+  using model::Activation;
+  return found == wanted || (wanted == Activation::gelu_tanh && found == Activation::gelu);
+}
+
+void check_windows(const GgufArchitecture& architecture, const DecoderSpec& spec, Offences& offences) {
+  const std::int64_t period = architecture.window_period, window = spec.layers.front().attention.window;
+  for (std::size_t i = 0; period > 0 && i < spec.layers.size(); ++i) {
+    const bool is_whole = static_cast<std::int64_t>(i) % period == period - 1;
+    if (spec.layers[i].attention.window == (is_whole ? 0 : window) && window > 0) continue;
+    offences.push_back("llama.cpp takes a sliding window in all but every " + std::to_string(period) +
+                       "th layer for granted in this family, this model (layer_types) has others");
+    return;
+  }
+}
+
+void add_experts(const std::string& prefix, const model::ExpertsSpec& experts, GgufMetadata& metadata) {
+  metadata.add_integer(prefix + "expert_count", experts.router.experts);
+  metadata.add_integer(prefix + "expert_used_count", experts.router.top_k);
+  metadata.add_integer(prefix + "expert_feed_forward_length", experts.intermediate);
+  if (experts.shared_intermediate > 0)
+    metadata.add_integer(prefix + "expert_shared_feed_forward_length", experts.shared_intermediate);
 }
 
 }  // namespace
 
-const GgufArchitecture& gguf_architecture(const std::string& model_type) {
-  std::vector<std::string> names;
-  for (const GgufArchitecture& architecture : table) {
-    if (architecture.model_type == model_type) return architecture;
-    names.emplace_back(architecture.model_type);
-  }
-  fail(Code::unsupported, "gguf",
-       "model_type " + quote(model_type) + " cannot be written as GGUF; those that can are " + join(names, ", "));
-}
-
 Offences gguf_offences(const GgufArchitecture& architecture, const DecoderSpec& spec) {
   Offences offences;
   for (const model::LayerSpec& layer : spec.layers) {
-    if (layer.mlp.activation == model::Activation::silu) continue;
-    offences.emplace_back("llama.cpp computes SiLU in this family, hidden_act is another");
+    if (is_activation(layer.mlp.activation, architecture.activation)) continue;
+    offences.emplace_back("llama.cpp computes another activation than hidden_act in this family");
     break;
   }
-  check_rope(spec, offences);
+  const auto is_biased = [](const model::LayerSpec& layer) { return layer.attention.out_bias || layer.mlp.bias; };
+  if (!architecture.has_biases && std::any_of(spec.layers.begin(), spec.layers.end(), is_biased))
+    offences.emplace_back("llama.cpp knows no biases of o_proj and of feed-forward networks in this family");
+  check_windows(architecture, spec, offences);
+  check_rope(spec, architecture.window_period > 0, offences);
   if (architecture.check != nullptr) architecture.check(spec, offences);
   return offences;
 }
 
 void add_architecture(const GgufArchitecture& architecture, const DecoderSpec& spec, GgufMetadata& metadata) {
   const std::string prefix = std::string(architecture.name) + ".";
-  const model::AttentionSpec& attention = spec.layers.front().attention;
+  const model::LayerSpec& layer = spec.layers.front();
+  const model::AttentionSpec& attention = layer.attention;
   metadata.add_text("general.architecture", architecture.name);
   metadata.add_text("general.type", "model");
   metadata.add_integer("general.quantization_version", 2);
@@ -108,12 +114,16 @@ void add_architecture(const GgufArchitecture& architecture, const DecoderSpec& s
   metadata.add_integer(prefix + "context_length", spec.max_position);
   metadata.add_integer(prefix + "embedding_length", spec.hidden_size);
   metadata.add_integer(prefix + "block_count", static_cast<std::int64_t>(spec.layers.size()));
-  metadata.add_integer(prefix + "feed_forward_length", spec.layers.front().mlp.intermediate);
+  metadata.add_integer(prefix + "feed_forward_length", layer.mlp.intermediate);
   metadata.add_integer(prefix + "attention.head_count", attention.heads);
   metadata.add_integer(prefix + "attention.head_count_kv", attention.kv_heads);
   metadata.add_integer(prefix + "attention.key_length", attention.head_dim);
   metadata.add_integer(prefix + "attention.value_length", attention.head_dim);
-  metadata.add_number(prefix + "attention.layer_norm_rms_epsilon", spec.norm_eps);
+  const bool is_rms = spec.norm.kind == model::NormKind::rms;
+  metadata.add_number(prefix + (is_rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
+                      spec.norm_eps);
+  if (architecture.window_period > 0) metadata.add_integer(prefix + "attention.sliding_window", attention.window);
+  if (layer.experts) add_experts(prefix, *layer.experts, metadata);
   add_rope_keys(prefix, spec, metadata);
   if (architecture.add_keys != nullptr) architecture.add_keys(prefix, spec, metadata);
 }
@@ -131,18 +141,23 @@ std::optional<GgufPlace> gguf_place(const GgufArchitecture& architecture, const 
   std::string layers = spec.layer_name(0);
   layers.pop_back();
   if (module.rfind(layers, 0) != 0) return std::nullopt;
-  std::size_t layer = 0;
-  const char* end = module.data() + module.size();
-  const auto [rest, error] = std::from_chars(module.data() + layers.size(), end, layer);
-  if (error != std::errc() || rest == end || *rest != '.' || layer >= spec.layers.size()) return std::nullopt;
-  const std::string_view name = find_name(architecture, {rest + 1, static_cast<std::size_t>(end - rest - 1)});
+  std::string_view rest = std::string_view(module).substr(layers.size());
+  const auto layer = take_number(rest);
+  if (!layer || *layer >= static_cast<std::int64_t>(spec.layers.size()) || rest.empty() || rest[0] != '.')
+    return std::nullopt;
+  GgufPlace place;
+  const std::string_view name = find_name(architecture, rest.substr(1), place.slice);
   if (name.empty()) return std::nullopt;
-  return GgufPlace{"blk." + std::to_string(layer) + "." + std::string(name) + suffix,
-                   paired_heads(architecture, spec.layers[layer].attention, name)};
+  place.name = "blk." + std::to_string(*layer) + "." + std::string(name) + suffix;
+  place.rows = rows_of(architecture, spec.layers[static_cast<std::size_t>(*layer)].attention, name);
+  return place;
 }
 
-at::Tensor gguf_paired_rows(std::int64_t rows, std::int64_t heads) {
-  return at::arange(rows).view({heads, 2, rows / heads / 2}).transpose(1, 2).reshape({rows});
+at::Tensor GgufRows::sources(std::int64_t rows) const {
+  const at::Tensor all = at::arange(rows);
+  if (order == Order::kept) return all;
+  return order == Order::paired ? all.view({heads, 2, rows / heads / 2}).transpose(1, 2).reshape({rows})
+                                : all.view({heads, 3, rows / heads / 3}).transpose(0, 1).reshape({rows});
 }
 
 }  // namespace autoround::exporter

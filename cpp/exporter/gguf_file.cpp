@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -26,6 +27,22 @@ void put_text(std::string& to, std::string_view text) {
   to.append(text);
 }
 
+std::uint64_t padded(std::uint64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+/// An entry of the list of tensors.
+void put_tensor(std::string& to, const GgufTensor& tensor, std::size_t slices, std::uint64_t offset) {
+  if (tensor.name.size() >= name_limit)
+    fail(Code::unsupported, tensor.name, "readers of GGUF take names of at most 63 bytes");
+  const bool stacked = tensor.slice >= 0;
+  put_text(to, tensor.name);
+  put(to, static_cast<std::uint32_t>(tensor.shape.size() + (stacked ? 1 : 0)));
+  for (auto size = tensor.shape.rbegin(); size != tensor.shape.rend(); ++size)
+    put(to, static_cast<std::uint64_t>(*size));
+  if (stacked) put<std::uint64_t>(to, slices);
+  put(to, tensor.type->id);
+  put(to, offset);
+}
+
 }  // namespace
 
 void GgufMetadata::begin(std::string_view key, std::uint32_t type) {
@@ -42,7 +59,8 @@ void GgufMetadata::begin_list(std::string_view key, std::uint32_t type, std::siz
 
 void GgufMetadata::add_integer(std::string_view key, std::int64_t value) {
   if (value < 0 || value > std::numeric_limits<std::uint32_t>::max())
-    fail(Code::unsupported, std::string(key), std::to_string(value) + " does not fit into 32 bits, which GGUF has here");
+    fail(Code::unsupported, std::string(key),
+         std::to_string(value) + " does not fit into 32 bits, which GGUF has here");
   begin(key, ValueType::u32);
   put(bytes_, static_cast<std::uint32_t>(value));
 }
@@ -83,30 +101,28 @@ std::uint64_t GgufTensor::byte_size() const {
   return static_cast<std::uint64_t>(elements / type->values * type->bytes);
 }
 
-std::uint64_t gguf_padded(std::uint64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-
 checkpoint::ShardLayout lay_out_gguf(std::string file_name, const GgufMetadata& metadata,
                                      const std::vector<GgufTensor>& tensors) {
   checkpoint::ShardLayout layout{std::move(file_name), "GGUF", {}, 0};
-  put(layout.header, version);
-  put<std::uint64_t>(layout.header, tensors.size());
-  put<std::uint64_t>(layout.header, metadata.count());
-  layout.header += metadata.bytes();
-  std::uint64_t offset = 0;
-  for (const GgufTensor& tensor : tensors) {
-    if (tensor.name.size() >= name_limit)
-      fail(Code::unsupported, tensor.name, "readers of GGUF take names of at most 63 bytes");
-    put_text(layout.header, tensor.name);
-    put(layout.header, static_cast<std::uint32_t>(tensor.shape.size()));
-    for (auto size = tensor.shape.rbegin(); size != tensor.shape.rend(); ++size)
-      put(layout.header, static_cast<std::uint64_t>(*size));
-    put(layout.header, tensor.type->id);
-    put(layout.header, offset);
-    const std::uint64_t bytes = gguf_padded(tensor.byte_size());
-    layout.tensors.push_back({{tensor.name, checkpoint::DType::u8, {static_cast<std::int64_t>(bytes)}}, offset});
-    offset += bytes;
+  std::string list;
+  std::uint64_t count = 0, offset = 0;
+  for (std::size_t first = 0, next = 0; first < tensors.size(); first = next, ++count) {
+    const GgufTensor& tensor = tensors[first];
+    do ++next;
+    while (next < tensors.size() && tensors[next].name == tensor.name);
+    put_tensor(list, tensor, next - first, offset);
+    for (std::size_t i = first; i < next; ++i) {
+      const std::string name = tensor.slice < 0 ? tensor.name : tensor.name + "[" + std::to_string(i - first) + "]";
+      const std::uint64_t end = offset + tensor.byte_size(), last = i + 1 == next ? padded(end) : end;
+      layout.tensors.push_back(
+          {{name, checkpoint::DType::u8, {static_cast<std::int64_t>(last - offset)}}, std::exchange(offset, last)});
+    }
   }
-  layout.header.resize(gguf_padded(layout.header.size()), '\0');
+  put(layout.header, version);
+  put(layout.header, count);
+  put<std::uint64_t>(layout.header, metadata.count());
+  layout.header.append(metadata.bytes()).append(list);
+  layout.header.resize(padded(layout.header.size()), '\0');
   for (checkpoint::LaidTensor& tensor : layout.tensors) tensor.begin += layout.header.size();
   layout.file_bytes = layout.header.size() + offset;
   return layout;

@@ -33,19 +33,20 @@ class GgufMetadata {
   std::string bytes_;
 };
 
+/// A tensor, or a slice of one that stacks tensors of the same shape.
 struct GgufTensor {
   std::string name;
   std::vector<std::int64_t> shape;  // outermost dimension first, which is the other way round in the file
   const GgufType* type = nullptr;
+  std::int64_t slice = -1;  // -1: the whole
 
   std::uint64_t byte_size() const;
 };
 
-/// Bytes that a tensor takes in the file: zeros follow it up to a multiple of 32.
-std::uint64_t gguf_padded(std::uint64_t bytes);
-
-/// The file as a ShardWriter writes it. A tensor's place includes the zeros after it, so that all that follows the
-/// header is written with some tensor. @throws Error unsupported: a name that is too long for readers
+/// The file as a ShardWriter writes it, with a place for each of `tensors`, called "NAME" or "NAME[SLICE]". A place
+/// includes the zeros up to the next multiple of 32, so that all that follows the header is written with some tensor.
+/// Slices of a tensor follow each other from 0 on.
+/// @throws Error unsupported: a name that is too long for readers
 checkpoint::ShardLayout lay_out_gguf(std::string file_name, const GgufMetadata& metadata,
                                      const std::vector<GgufTensor>& tensors);
 

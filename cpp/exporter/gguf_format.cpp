@@ -6,7 +6,6 @@
 #include "base/file.hpp"
 #include "checkpoint/shard_writer.hpp"
 #include "exporter/folder_output.hpp"
-#include "exporter/gguf_architectures.hpp"
 #include "exporter/gguf_plan.hpp"
 #include "exporter/gguf_types.hpp"
 #include "exporter/written_tensors.hpp"
@@ -27,11 +26,7 @@ quant::QuantizedWeight in_order(quant::QuantizedWeight weight, const at::Tensor&
   return weight;
 }
 
-at::Tensor rows_of(const GgufEntry& entry) { return gguf_paired_rows(entry.tensor.shape.at(0), entry.paired_heads); }
-
-std::uint64_t zeros_after(const GgufEntry& entry) {
-  return gguf_padded(entry.tensor.byte_size()) - entry.tensor.byte_size();
-}
+bool reorders(const GgufRows& rows) { return rows.order != GgufRows::Order::kept; }
 
 at::Tensor load(const checkpoint::Checkpoint& checkpoint, const std::string& name) {
   const checkpoint::TensorInfo& info = *checkpoint.find(name);
@@ -40,17 +35,26 @@ at::Tensor load(const checkpoint::Checkpoint& checkpoint, const std::string& nam
   return tensor;
 }
 
-void copy(const checkpoint::Checkpoint& from, const GgufEntry& entry, checkpoint::ShardWriter& to) {
-  const std::uint64_t zeros = zeros_after(entry);
-  if (entry.paired_heads == 0 && from.find(entry.source)->byte_size() == entry.tensor.byte_size()) {
-    copy_tensors(from, {{entry.source, entry.tensor.name}}, to);
-    to.write(entry.tensor.name, entry.tensor.byte_size(), std::vector<std::byte>(zeros));
+/// An entry of the plan and its place in the file, with the zeros that follow.
+struct PlacedEntry {
+  GgufEntry entry;
+  checkpoint::TensorInfo place;
+
+  std::uint64_t zeros() const { return place.byte_size() - entry.tensor.byte_size(); }
+};
+
+void copy(const checkpoint::Checkpoint& from, const PlacedEntry& placed, checkpoint::ShardWriter& to) {
+  const GgufEntry& entry = placed.entry;
+  const bool is_same = from.find(entry.source)->byte_size() == entry.tensor.byte_size() && entry.added == 0.0;
+  if (is_same && !reorders(entry.rows)) {
+    copy_tensors(from, {{entry.source, placed.place.name}}, to);
+    to.write(placed.place.name, entry.tensor.byte_size(), std::vector<std::byte>(placed.zeros()));
     return;
   }
   at::Tensor tensor = load(from, entry.source);
-  if (entry.paired_heads > 0) tensor = in_order(tensor, rows_of(entry));
-  if (entry.tensor.type == &gguf::f32) tensor = tensor.to(at::kFloat);
-  write_tensor(to, entry.tensor.name, tensor, zeros);
+  if (reorders(entry.rows)) tensor = in_order(tensor, entry.rows.sources(tensor.size(0)));
+  if (entry.tensor.type == &gguf::f32) tensor = tensor.to(at::kFloat).add(entry.added);
+  write_tensor(to, placed.place.name, tensor, placed.zeros());
 }
 
 class GgufFormat final : public Exporter {
@@ -65,17 +69,17 @@ class GgufFormat final : public Exporter {
   void sync() override { writer_->sync(); }
   std::string damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const override;
   void keep(const std::string& module) override {
-    for (const GgufEntry* entry : entries_of(module)) writer_->keep(entry->tensor.name);
+    for (const PlacedEntry* placed : entries_of(module)) writer_->keep(placed->place.name);
   }
   quant::QuantizedWeight read(const std::string& module) const override;
   void finish() override;
 
  private:
-  std::vector<const GgufEntry*> entries_of(const std::string& module) const;
+  std::vector<const PlacedEntry*> entries_of(const std::string& module) const;
 
   const ExportPlan* plan_ = nullptr;
   std::string directory_;
-  std::vector<GgufEntry> entries_;
+  std::vector<PlacedEntry> entries_;
   std::unique_ptr<checkpoint::ShardWriter> writer_;
 };
 
@@ -85,18 +89,20 @@ void GgufFormat::begin(const ExportPlan& plan, const std::string& directory) {
   directory_ = directory;
   GgufPlan gguf = plan_gguf(plan);
   for (const std::string& note : gguf.notes) plan.log.warn("gguf: " + note);
-  writer_ = std::make_unique<checkpoint::ShardWriter>(directory, std::vector{gguf.layout()});
-  entries_ = std::move(gguf.entries);
-  for (const GgufEntry& entry : entries_) {
-    if (!entry.source.empty()) copy(plan.checkpoint, entry, *writer_);
-    if (entry.values.defined()) write_tensor(*writer_, entry.tensor.name, entry.values, zeros_after(entry));
+  checkpoint::ShardLayout layout = gguf.layout();
+  for (std::size_t i = 0; i < gguf.entries.size(); ++i)
+    entries_.push_back({std::move(gguf.entries[i]), layout.tensors[i].info});
+  writer_ = std::make_unique<checkpoint::ShardWriter>(directory, std::vector{std::move(layout)});
+  for (const PlacedEntry& placed : entries_) {
+    if (!placed.entry.source.empty()) copy(plan.checkpoint, placed, *writer_);
+    if (placed.entry.values.defined()) write_tensor(*writer_, placed.place.name, placed.entry.values, placed.zeros());
   }
 }
 
-std::vector<const GgufEntry*> GgufFormat::entries_of(const std::string& module) const {
-  std::vector<const GgufEntry*> entries;
-  for (const GgufEntry& entry : entries_)
-    if (entry.module == module) entries.push_back(&entry);
+std::vector<const PlacedEntry*> GgufFormat::entries_of(const std::string& module) const {
+  std::vector<const PlacedEntry*> entries;
+  for (const PlacedEntry& placed : entries_)
+    if (placed.entry.module == module) entries.push_back(&placed);
   return entries;
 }
 
@@ -104,12 +110,14 @@ std::vector<WrittenTensor> GgufFormat::write(const quant::QuantizedWeight& weigh
   check_announced(*plan_, weight);
   check_scales(weight);
   std::vector<WrittenTensor> written;
-  const auto add = [&](const GgufEntry& entry, const at::Tensor& tensor) {
-    written.push_back(write_tensor(*writer_, entry.tensor.name, tensor, zeros_after(entry)));
+  const auto add = [&](const PlacedEntry& placed, const at::Tensor& tensor) {
+    written.push_back(write_tensor(*writer_, placed.place.name, tensor, placed.zeros()));
   };
-  const std::vector<const GgufEntry*> entries = entries_of(weight.name);
-  const GgufEntry& first = *entries.at(0);
-  add(first, pack_blocks(first.paired_heads > 0 ? in_order(weight, rows_of(first)) : weight, *first.tensor.type));
+  const std::vector<const PlacedEntry*> entries = entries_of(weight.name);
+  const GgufEntry& first = entries.at(0)->entry;
+  const bool reordered = reorders(first.rows);
+  add(*entries[0], pack_blocks(reordered ? in_order(weight, first.rows.sources(weight.codes.size(0))) : weight,
+                               *first.tensor.type));
   // Readers multiply with what compressed-tensors divides by.
   if (entries.size() > 1) add(*entries[1], weight.global_scale.reciprocal());
   if (entries.size() > 2) add(*entries[2], weight.input.global_scale.reciprocal());
@@ -118,19 +126,19 @@ std::vector<WrittenTensor> GgufFormat::write(const quant::QuantizedWeight& weigh
 
 std::string GgufFormat::damage(const std::string& module, const std::vector<WrittenTensor>& tensors) const {
   std::vector<checkpoint::TensorInfo> wanted;
-  for (const GgufEntry* entry : entries_of(module)) wanted.push_back(entry->place());
+  for (const PlacedEntry* placed : entries_of(module)) wanted.push_back(placed->place);
   if (wanted.size() > 1) return "NVFP4 in GGUF does not keep the scale of " + module + " as it was tuned";
   return damage_of(*writer_, module, wanted, tensors);
 }
 
 quant::QuantizedWeight GgufFormat::read(const std::string& module) const {
-  const GgufEntry& entry = *entries_of(module).at(0);
-  at::Tensor bytes = at::empty(entry.place().shape, at::kByte);
-  writer_->read(entry.tensor.name, {static_cast<std::byte*>(bytes.mutable_data_ptr()), bytes.nbytes()});
+  const auto& [entry, place] = *entries_of(module).at(0);
+  at::Tensor bytes = at::empty(place.shape, at::kByte);
+  writer_->read(place.name, {static_cast<std::byte*>(bytes.mutable_data_ptr()), bytes.nbytes()});
   const std::int64_t rows = entry.tensor.shape.at(0), size = static_cast<std::int64_t>(entry.tensor.byte_size());
   quant::QuantizedWeight weight = unpack_blocks(module, plan_->formats.at(module), *entry.tensor.type,
                                                 bytes.narrow(0, 0, size).view({rows, size / rows}));
-  return entry.paired_heads > 0 ? in_order(std::move(weight), rows_of(entry).argsort()) : weight;
+  return reorders(entry.rows) ? in_order(std::move(weight), entry.rows.sources(rows).argsort()) : weight;
 }
 
 void GgufFormat::finish() {

@@ -1,4 +1,5 @@
-// GGUF, one file that llama.cpp loads: every weight as it was tuned, in blocks that hold the same integers. docs/formats.md
+// GGUF, one file that llama.cpp loads: every weight as it was tuned, in blocks that hold the same integers.
+// docs/formats.md
 #pragma once
 
 #include <memory>

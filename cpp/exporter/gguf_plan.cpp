@@ -7,7 +7,6 @@
 #include "base/text.hpp"
 #include "exporter/folder_output.hpp"
 #include "exporter/folder_rules.hpp"
-#include "exporter/gguf_architectures.hpp"
 #include "exporter/gguf_rope.hpp"
 #include "exporter/gguf_tokenizer.hpp"
 #include "exporter/gguf_types.hpp"
@@ -30,13 +29,15 @@ class Builder {
     check_schemes();
     for (auto& [name, values] : rope_tensors(spec_)) {
       const std::vector<std::int64_t> shape = values.sizes().vec();
-      gguf_.entries.push_back({{std::move(name), shape, &gguf::f32}, "", "", std::move(values)});
+      gguf_.entries.push_back({.tensor = {std::move(name), shape, &gguf::f32}, .values = std::move(values)});
     }
     add_tensors();
+    gather_slices();
     note_windows();
     if (!offences_.empty())
       fail(Code::unsupported, "gguf",
-           "this format has no place for a part of the plan: " + join(offences_, "; ") + ". It holds " + gguf_schemes());
+           "this format has no place for a part of the plan: " + join(offences_, "; ") + ". It holds " +
+               gguf_schemes());
     if (modules_.empty()) fail(Code::invalid_argument, "gguf", "the recipe quantizes no module of this model");
     add_metadata();
     return std::move(gguf_);
@@ -71,6 +72,9 @@ class Builder {
       const auto place = gguf_place(architecture_, spec_, planned.info.name);
       if (!place) {
         leave_out(planned.info.name);
+      } else if (place->name == "output.weight" && !architecture_.has_head) {
+        offences_.push_back("llama.cpp takes the embeddings for the head in " + spec_.model_type +
+                            ": both stay in full precision, or the checkpoint has one for both");
       } else if (copied) {
         add_copy(planned.info, source, *place);
       } else {
@@ -98,28 +102,57 @@ class Builder {
     }
   }
 
+  static bool leads_to_experts(const GgufPlace& place) {
+    return place.name.find("ffn_gate_inp") != std::string::npos;
+  }
+
   void add_copy(const checkpoint::TensorInfo& info, const std::string& source, const GgufPlace& place) {
     const GgufType* type = gguf_float_type(info.dtype);
     if (type == nullptr) {
       offences_.push_back("`" + source + "` is of type " + std::string(checkpoint::dtype_name(info.dtype)));
       return;
     }
-    if (info.shape.size() < 2) type = &gguf::f32;  // as llama.cpp wants norms and biases
-    gguf_.entries.push_back({{place.name, info.shape, type}, source, "", {}, place.paired_heads});
+    const bool is_norm = place.name.find("norm.weight") != std::string::npos, is_router = leads_to_experts(place);
+    GgufTensor tensor{place.name, info.shape, type, place.slice};
+    if (is_router && info.shape.front() == 1) tensor.shape.erase(tensor.shape.begin());
+    if (is_norm || is_router || info.shape.size() < 2) tensor.type = &gguf::f32;  // as llama.cpp wants them
+    gguf_.entries.push_back({.tensor = std::move(tensor), .source = source, .rows = place.rows,
+                             .added = is_norm && spec_.norm.unit_offset ? 1.0 : 0.0});
   }
 
   void add_quantized(const std::string& module, const std::vector<std::int64_t>& shape, const GgufPlace& place) {
     const quant::WeightFormat& format = plan_.formats.at(module);
     const GgufType* type = gguf_type_of(format, shape.at(1));
+    if (leads_to_experts(place)) offences_.push_back("`" + module + "` chooses experts, which takes full precision");
     if (type == nullptr) return;  // is an offence
-    gguf_.entries.push_back({{place.name, shape, type}, "", module, {}, place.paired_heads});
+    gguf_.entries.push_back({.tensor = {place.name, shape, type, place.slice}, .module = module, .rows = place.rows});
     if (format.number != quant::Number::nvfp4) return;
     const std::string base = place.name.substr(0, place.name.rfind('.'));
-    gguf_.entries.push_back({{base + ".scale", {1}, &gguf::f32}, "", module});
-    if (format.input) gguf_.entries.push_back({{base + ".input_scale", {1}, &gguf::f32}, "", module});
+    const std::vector<std::int64_t> one = place.slice < 0 ? std::vector<std::int64_t>{1} : std::vector<std::int64_t>{};
+    gguf_.entries.push_back({.tensor = {base + ".scale", one, &gguf::f32, place.slice}, .module = module});
+    if (format.input)
+      gguf_.entries.push_back({.tensor = {base + ".input_scale", one, &gguf::f32, place.slice}, .module = module});
+  }
+
+  /// The slices of a tensor become neighbours, where the first of them is.
+  void gather_slices() {
+    std::map<std::string, std::size_t> first;
+    for (std::size_t i = 0; i < gguf_.entries.size(); ++i) first.emplace(gguf_.entries[i].tensor.name, i);
+    const auto place = [&](const GgufEntry& entry) {
+      return std::pair(first.at(entry.tensor.name), entry.tensor.slice);
+    };
+    std::stable_sort(gguf_.entries.begin(), gguf_.entries.end(),
+                     [&](const GgufEntry& a, const GgufEntry& b) { return place(a) < place(b); });
+    for (std::size_t i = 1; i < gguf_.entries.size(); ++i) {
+      const GgufTensor &a = gguf_.entries[i - 1].tensor, &b = gguf_.entries[i].tensor;
+      if (a.name == b.name && a.type != b.type)
+        offences_.push_back("the experts in `" + a.name + "` are " + std::string(a.type->name) + " and " +
+                            std::string(b.type->name) + ", and need one type");
+    }
   }
 
   void note_windows() {
+    if (architecture_.window_period > 0) return;
     const auto windowed = std::find_if(spec_.layers.begin(), spec_.layers.end(),
                                        [](const auto& layer) { return layer.attention.window > 0; });
     if (windowed != spec_.layers.end())
@@ -167,10 +200,6 @@ class Builder {
 };
 
 }  // namespace
-
-checkpoint::TensorInfo GgufEntry::place() const {
-  return {tensor.name, checkpoint::DType::u8, {static_cast<std::int64_t>(gguf_padded(tensor.byte_size()))}};
-}
 
 checkpoint::ShardLayout GgufPlan::layout() const {
   std::vector<GgufTensor> tensors;

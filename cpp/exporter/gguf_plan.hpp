@@ -7,28 +7,29 @@
 #include <vector>
 
 #include "exporter/exporter.hpp"
+#include "exporter/gguf_architectures.hpp"
 #include "exporter/gguf_file.hpp"
 
 namespace autoround::exporter {
 
-/// A tensor of the file and what it is made of: a tensor of the checkpoint, a module that is quantized, or values.
+/// A tensor of the file, or a slice of one, and what it is made of: a tensor of the checkpoint, a module that is
+/// quantized, or values.
 struct GgufEntry {
   GgufTensor tensor;
-  std::string source;             // of the checkpoint, converted; else ""
-  std::string module;             // quantized; else ""
-  at::Tensor values = {};         // of neither
-  std::int64_t paired_heads = 0;  // gguf_architectures.hpp
-
-  checkpoint::TensorInfo place() const;  // bytes, with the zeros that follow
+  std::string source = {};    // of the checkpoint, converted; else ""
+  std::string module = {};    // quantized; else ""
+  at::Tensor values = {};     // of neither
+  GgufRows rows = {};         // of the first two
+  double added = 0.0;         // to what is copied
 };
 
 struct GgufPlan {
   std::string file_name;
   GgufMetadata metadata;
-  std::vector<GgufEntry> entries;
+  std::vector<GgufEntry> entries;  // slices of a tensor follow each other
   std::vector<std::string> notes;  // what readers will not get
 
-  checkpoint::ShardLayout layout() const;
+  checkpoint::ShardLayout layout() const;  // with a place for each entry
 };
 
 /// @throws Error unsupported, invalid_argument: as Exporter::check; parse: tokenizer.json.

@@ -47,7 +47,7 @@ constexpr std::array<Known, 12> table{{
     {gpt4o, Merges::any, "", "gpt-4o"},
 }};
 
-/// The expression, or the names of steps that have none, that cut a text into words; nullopt when there are other steps.
+/// The expression, or the names of steps that have none, that cut a text into words; nullopt: there are other steps.
 std::optional<std::string> words_of(const Json& step) {
   const std::string type = text_member(step, "type");
   if (type == "Sequence") {

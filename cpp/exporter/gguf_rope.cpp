@@ -12,10 +12,21 @@ namespace {
 using model::RopeSpec;
 using model::RopeType;
 
-/// That of the layers that have one; null: none has.
+/// That of the layers without a window, else that of those with one; null: no layer rotates.
 const RopeSpec* rope_of(const model::DecoderSpec& spec) {
+  const RopeSpec* found = nullptr;
+  for (const model::LayerSpec& layer : spec.layers) {
+    if (!layer.attention.rope) continue;
+    if (layer.attention.window == 0) return &*layer.attention.rope;
+    if (found == nullptr) found = &*layer.attention.rope;
+  }
+  return found;
+}
+
+/// That of the layers with a window; null: none has one.
+const RopeSpec* rope_of_windows(const model::DecoderSpec& spec) {
   for (const model::LayerSpec& layer : spec.layers)
-    if (layer.attention.rope) return &*layer.attention.rope;
+    if (layer.attention.rope && layer.attention.window > 0) return &*layer.attention.rope;
   return nullptr;
 }
 
@@ -32,17 +43,20 @@ at::Tensor divisors(const std::vector<double>& factors) { return at::tensor(fact
 
 }  // namespace
 
-void check_rope(const model::DecoderSpec& spec, Offences& offences) {
-  const RopeSpec* rope = rope_of(spec);
+void check_rope(const model::DecoderSpec& spec, bool windows, Offences& offences) {
+  const RopeSpec *rope = rope_of(spec), *of_windows = windows ? rope_of_windows(spec) : nullptr;
   if (rope == nullptr) {
     offences.emplace_back("no layer has rotary positions");
     return;
   }
   for (const model::LayerSpec& layer : spec.layers) {
-    if (!layer.attention.rope || *layer.attention.rope == *rope) continue;
+    const RopeSpec* wanted = layer.attention.window > 0 && of_windows != nullptr ? of_windows : rope;
+    if (!layer.attention.rope || *layer.attention.rope == *wanted) continue;
     offences.emplace_back("layers rotate positions in different ways");
     break;
   }
+  if (of_windows != nullptr && *of_windows != *rope && of_windows->type != RopeType::standard)
+    offences.emplace_back("llama.cpp scales no positions of layers with a window");
   const bool is_usual = rope->beta_fast == 32.0 && rope->beta_slow == 1.0 && rope->truncate;
   if (rope->type == RopeType::yarn && !is_usual)
     offences.emplace_back("llama.cpp takes beta_fast 32, beta_slow 1 and truncate for granted in yarn");
@@ -52,6 +66,9 @@ void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, Gg
   const RopeSpec& rope = *rope_of(spec);
   metadata.add_integer(prefix + "rope.dimension_count", rope.rotary_dim);
   metadata.add_number(prefix + "rope.freq_base", rope.theta);
+  const RopeSpec* of_windows = rope_of_windows(spec);
+  if (of_windows != nullptr && of_windows->theta != rope.theta)
+    metadata.add_number(prefix + "rope.freq_base_swa", of_windows->theta);
   const std::string scaling = prefix + "rope.scaling.";
   switch (rope.type) {
     case RopeType::linear:

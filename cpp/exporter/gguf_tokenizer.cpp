@@ -96,7 +96,8 @@ std::vector<Merge> read_merges(const Json& model) {
   if (!member(model, "merges").is_array()) broken("`model.merges` is missing or no list");
   for (const Json& merge : list_member(model, "merges")) {
     if (const auto* pair = merge.get_ptr<const Json::array_t*>(); pair != nullptr && pair->size() == 2) {
-      const auto *left = pair->front().get_ptr<const std::string*>(), *right = pair->back().get_ptr<const std::string*>();
+      const auto* left = pair->front().get_ptr<const std::string*>();
+      const auto* right = pair->back().get_ptr<const std::string*>();
       if (left != nullptr && right != nullptr) merges.push_back({*left, *right});
     } else if (const auto* text = merge.get_ptr<const std::string*>()) {
       const std::size_t space = text->find(' ', 1);
@@ -231,7 +232,7 @@ bool add_tokenizer(const checkpoint::Checkpoint& checkpoint, std::int64_t tokens
   const std::string type = text_member(model, "type");
   if (type != "BPE")
     fail(Code::unsupported, "tokenizer.json",
-         "the tokenizer is of type " + quote(type) + "; llama.cpp is told of BPE, by bytes or as SentencePiece does it");
+         "the tokenizer is of type " + quote(type) + "; llama.cpp is told of BPE, by bytes or as in SentencePiece");
   flag_member(model, "byte_fallback", false)
       ? add_sentence_piece(tokenizer, model, tokens, metadata)
       : add_byte_level(tokenizer, model, checkpoint.config().model_type(), tokens, metadata);

@@ -60,7 +60,8 @@ at::Tensor scales_of(const at::Tensor& bits, at::ScalarType type) {
 void check_minima(const quant::QuantizedWeight& weight) {
   const double largest = (weight.scales.to(at::kFloat) * weight.zero_points.to(at::kFloat)).abs().max().item<double>();
   if (largest > 65504.0)
-    fail(Code::numeric, weight.name, "the minimum " + format_number(-largest) + " of a group does not fit into float16");
+    fail(Code::numeric, weight.name,
+         "the minimum " + format_number(-largest) + " of a group does not fit into float16");
 }
 
 }  // namespace

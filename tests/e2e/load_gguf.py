@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,12 +27,14 @@ from llama_cpp import LlamaCpp
 from load_compressed_tensors import FAMILIES, Recorder, make_model, scheme_row
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import GraniteConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers import LlamaConfig, Phi3Config, Qwen2Config
 
 ROUNDS_MINIMUM = ("Q4_1", "Q5_1")
 PAIRED = ("llama", "granite", "smollm3")  # architectures whose rows of q and k are stored in another order
 
-OF_TYPES, OF_MODELS = 0.1, 1e-5  # of the largest logit
+# Of the largest logit. GELU comes out of a table of fp16 values.
+OF_TYPES, OF_MODELS, OF_GELU, OF_HEADLESS = 0.1, 1e-5, 3e-3, 0.01
+GELU = ("gpt_neox", "gpt_neox_sequential", "starcoder2")
 
 
 def weights(bits, symmetric, group):
@@ -61,8 +64,14 @@ LONGROPE = {"rope_type": "longrope", "long_factor": [float(i + 2) for i in range
             "short_factor": [1.0 + i / 16 for i in range(32)], "original_max_position_embeddings": 32}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32, "rope_theta": 10000.0}
-# Families of which llama.cpp is told; others are refused.
-KNOWN = ("granite", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
+# What llama.cpp takes for granted, or knows nothing of.
+SETTLED = {
+    "cohere": {"use_qk_norm": False},
+    "gemma2": {"query_pre_attn_scalar": 32}, "gemma3_text": {"query_pre_attn_scalar": 32, "sliding_window_pattern": 6, "num_hidden_layers": 7},
+    "mistral": {"sliding_window": None}, "phi3": {"sliding_window": None}, "starcoder2": {"sliding_window": None},
+    "qwen2_moe": {"decoder_sparse_step": 1}, "qwen3_moe": {"norm_topk_prob": True},
+}
+ABSENT = ("deepseek_v2", "deepseek_v3", "gemma3", "glm4_moe", "gpt_oss", "mistral3", "opt")
 # name -> (class, options)
 MODELS = {
     "llama": (LlamaConfig, {}), "llama_tied": (LlamaConfig, {"tie_word_embeddings": True}),
@@ -73,9 +82,12 @@ MODELS = {
     "llama_yarn": (LlamaConfig, {"rope_parameters": YARN | {"attention_factor": 1.5}}),
     "phi3_longrope": (Phi3Config, {"pad_token_id": 0, "rope_parameters": LONGROPE}),
     "phi3_partial": (Phi3Config, {"pad_token_id": 0, "rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 10000.0}}),
-    **{name: (config_class, {**options, "sliding_window": None} if name in ("mistral", "phi3") else options)
-       for name, (config_class, options) in FAMILIES.items() if name in KNOWN},
+    **{name: (config_class, options | SETTLED.get(name, {})) for name, (config_class, options) in FAMILIES.items() if name not in ABSENT},
 }
+MODELS["granite_biased"] = (MODELS["granite"][0], MODELS["granite"][1] | {"attention_bias": True, "mlp_bias": True})
+MODELS["gpt_neox_sequential"] = (MODELS["gpt_neox"][0], MODELS["gpt_neox"][1] | {"use_parallel_residual": False})
+HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3_text")  # their embeddings cannot be quantized alone: a layer is
+EXPERTS = ("mixtral", "qwen2_moe", "qwen3_moe")
 
 
 def unpaired(weight, heads):
@@ -92,21 +104,33 @@ class File:
         self.architecture = self.fields["general.architecture"]
         self.layers = self.fields[f"{self.architecture}.block_count"]
         known = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
-        self.names = gguf.get_tensor_name_map(known, self.layers)
+        self.names, self.taken = gguf.get_tensor_name_map(known, self.layers), set()
 
     def take(self, name):
         """A tensor by its name in the checkpoint: its type, its values and their minima, rows in the checkpoint's order."""
+        expert = re.search(r"\.experts\.(\d+)\.", name)
+        if expert:  # gguf knows the names of stacks
+            name = name.replace(expert[0], ".experts.")
+            name = re.sub(r"model\.(.*)\.block_sparse_moe\.experts", r"\1.feed_forward.experts", name)
         stored_name = self.names.get_name(name, try_suffixes=(".weight", ".bias"))
-        tensor = self.tensors.pop(stored_name)
+        tensor, scale = self.tensors[stored_name], self.tensors.get(stored_name.removesuffix(".weight") + ".scale")
+        self.taken |= {stored_name} | ({scale.name} if scale else set())
         kind, values = tensor.tensor_type.name, gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        scale = self.tensors.pop(stored_name.removesuffix(".weight") + ".scale", None)
         if scale is not None:
-            values = values * scale.data
+            values = values * scale.data.reshape(-1, *[1] * (values.ndim - 1))
         found = [values, minima(tensor.data, kind, values.shape)]
         for projection, key in (("q_proj", "head_count"), ("k_proj", "head_count_kv")):
             if projection in name and self.architecture in PAIRED:
                 found = [unpaired(array, self.fields[f"{self.architecture}.attention.{key}"]) for array in found]
+        if "query_key_value" in name:
+            heads = self.fields[f"{self.architecture}.attention.head_count"]
+            found = [array.reshape(3, heads, -1, *array.shape[1:]).swapaxes(0, 1).reshape(array.shape) for array in found]
+        if expert:
+            found = [array[int(expert[1])] for array in found]
         return (kind, *(torch.from_numpy(np.array(array)) for array in found))
+
+    def rest(self):
+        return set(self.tensors) - self.taken
 
 
 def minima(data, kind, shape):
@@ -133,11 +157,12 @@ def check(folder, model, types=None):
     with safe_open(next(model.glob("*.safetensors")), "pt") as stored:
         for name in set(stored.keys()) - set(expected):
             _, values, _ = file.take(name)
-            assert torch.equal(values, stored.get_tensor(name).float()), f"{folder.name}: {name} differs"
-        if "output.weight" in file.tensors:  # of a tied model whose embeddings are quantized
+            wanted = stored.get_tensor(name).float() + (1 if file.architecture.startswith("gemma") and name.endswith("norm.weight") else 0)
+            assert torch.equal(values, wanted.reshape(values.shape)), f"{folder.name}: {name} differs"
+        if "output.weight" in file.rest():  # of a tied model whose embeddings are quantized
             _, values, _ = file.take("lm_head.weight")
             assert torch.equal(values, stored.get_tensor("model.embed_tokens.weight").float()), f"{folder.name}: the head differs"
-    assert all(name.startswith("rope_") for name in file.tensors), f"{folder.name}: tensors beyond {sorted(file.tensors)}"
+    assert all(name.startswith("rope_") for name in file.rest()), f"{folder.name}: tensors beyond {sorted(file.rest())}"
     runner = LlamaCpp(file.path)
     found = np.concatenate([runner.logits(row.tolist()) for row in ids])
     runner.close()
@@ -173,15 +198,22 @@ def check_types(tool, root):
     return distances
 
 
-def check_models(tool, root):
+def check_models(tool, root, of_types):
+    """Adds distances of models that compute with quantized weights to `of_types`."""
     distances = {}
-    embeddings = {"one": {"targets": ["model.embed_tokens"], "weights": weights(8, True, 32)}}
     for name, (config_class, options) in MODELS.items():
         model, output = root / name, root / f"{name}-output"
-        make_model(model, options.get("tie_word_embeddings", False), config_class, dtype=torch.float32,
+        make_model(model, options.get("tie_word_embeddings", name in HEADLESS), config_class, dtype=torch.float32,
                    **{key: value for key, value in options.items() if key != "tie_word_embeddings"})
-        quantize(tool, model, output, {name: (embeddings, [])})
+        embeddings = "gpt_neox.embed_in" if name.startswith("gpt_neox") else "model.embed_tokens"
+        alone = "model.layers.0.self_attn.v_proj" if name in HEADLESS else embeddings
+        recipes = {name: ({"one": {"targets": [alone], "weights": weights(8, True, 32)}}, [])}
+        if name in EXPERTS:
+            recipes["experts"] = ({"all": {"targets": ["re:.*experts.*(proj|w[123])$"], "weights": weights(4, True, 32)}}, [])
+        quantize(tool, model, output, recipes)
         distances[name] = check(output / name, model)
+        if name in EXPERTS:
+            of_types[f"{name}_experts"] = check(output / "experts", model, "Q4_0")
     return distances
 
 
@@ -192,19 +224,20 @@ def main():
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         root = pathlib.Path(temporary)
-        found = [(check_types(arguments.tool, root), OF_TYPES), (check_models(arguments.tool, root), OF_MODELS)]
+        of_types = check_types(arguments.tool, root)
+        of_models = check_models(arguments.tool, root, of_types)
     record, failed = Recorder("load_gguf"), []
-    for distances, tolerance in found:
-        for name, distance in distances.items():
-            print(f"  {name:16} llama.cpp's logits differ by {distance:.1e} of the largest")
-            if distance > tolerance:
-                failed.append(name)
-            elif name in FAMILIES:
-                record("families", name, "GGUF in llama.cpp")
-            elif name in TYPES:
-                row = scheme_row(name) or f"{name.upper()}A16"
-                record("schemes", row, "llama.cpp", TYPES[name][1])
-    print(f"{sum(len(distances) for distances, _ in found)} files read by gguf and llama.cpp in {time.monotonic() - started:.0f} s")
+    for name, distance in (of_types | of_models).items():
+        print(f"  {name:20} llama.cpp's logits differ by {distance:.1e} of the largest")
+        tolerance = OF_TYPES if name in of_types else OF_HEADLESS if name in HEADLESS else OF_GELU if name in GELU else OF_MODELS
+        if distance > tolerance:
+            failed.append(name)
+        elif name in FAMILIES:
+            record("families", name, "GGUF in llama.cpp")
+        elif name in TYPES:
+            row = scheme_row(name) or f"{name.upper()}A16"
+            record("schemes", row, "llama.cpp", TYPES[name][1])
+    print(f"{len(of_types | of_models)} files read by gguf and llama.cpp in {time.monotonic() - started:.0f} s")
     return f"further from our logits than expected: {failed}" if failed else 0
 
 

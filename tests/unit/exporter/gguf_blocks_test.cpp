@@ -172,7 +172,8 @@ TEST_CASE("gguf: floating-point weights come back from their blocks", "[exporter
   format.group = 32;
   format.number = quant::Number::mxfp4;
   format.scale_type = at::kByte;
-  quant::QuantizedWeight weight{"m", format, at::randint(16, {3, 128}, at::kByte), at::randint(255, {3, 4}, at::kByte), {}};
+  quant::QuantizedWeight weight{"m", format, at::randint(16, {3, 128}, at::kByte), {}, {}};
+  weight.scales = at::randint(255, {3, 4}, at::kByte);
   const at::Tensor blocks = exporter::pack_blocks(weight, gguf::mxfp4);
   quant::QuantizedWeight found = exporter::unpack_blocks("m", format, gguf::mxfp4, blocks);
   CHECK(at::equal(found.codes, weight.codes));

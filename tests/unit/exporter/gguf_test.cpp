@@ -110,6 +110,23 @@ TEST_CASE("gguf: the header of a file", "[exporter]") {
   CHECK(layout.tensors.at(1).info.byte_size() == 32);
 }
 
+TEST_CASE("gguf: slices are one tensor of the header, in places of their own", "[exporter]") {
+  const exporter::GgufTensor slice{"t", {3, 32}, &gguf::q4_0, 0}, next{"t", {3, 32}, &gguf::q4_0, 1};
+  const auto layout = exporter::lay_out_gguf("m.gguf", {}, {slice, next, {"u", {8}, &gguf::f32}});
+  const char expected[] =
+      "GGUF\3\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+      "\1\0\0\0\0\0\0\0t\3\0\0\0\x20\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0"
+      "\1\0\0\0\0\0\0\0u\1\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\x80\0\0\0\0\0\0\0";
+  CHECK(layout.header.substr(0, sizeof expected - 1) == std::string(expected, sizeof expected - 1));
+  REQUIRE(layout.tensors.size() == 3);
+  CHECK(layout.tensors[0].info.name == "t[0]");
+  CHECK(layout.tensors[0].info.byte_size() == 54);
+  CHECK(layout.tensors[1].info.name == "t[1]");
+  CHECK(layout.tensors[1].begin == layout.tensors[0].begin + 54);
+  CHECK(layout.tensors[1].info.byte_size() == 74);  // and zeros
+  CHECK(layout.tensors[2].begin == layout.tensors[0].begin + 128);
+}
+
 TEST_CASE("gguf: what does not fit into a header is an error", "[exporter]") {
   exporter::GgufMetadata metadata;
   CHECK(error_of([&] { metadata.add_integer("k", std::int64_t{1} << 32); }).subject() == "k");
@@ -120,8 +137,10 @@ TEST_CASE("gguf: what does not fit into a header is an error", "[exporter]") {
 }
 
 TEST_CASE("gguf: rows of a head are stored in pairs", "[exporter]") {
-  const at::Tensor rows = exporter::gguf_paired_rows(8, 2);
-  CHECK(at::equal(rows, at::tensor({0, 2, 1, 3, 4, 6, 5, 7}, at::kLong)));
+  using Rows = exporter::GgufRows;
+  const Rows paired{Rows::Order::paired, 2}, by_kind{Rows::Order::by_kind, 2};
+  CHECK(at::equal(paired.sources(8), at::tensor({0, 2, 1, 3, 4, 6, 5, 7}, at::kLong)));
+  CHECK(at::equal(by_kind.sources(12), at::tensor({0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11}, at::kLong)));
 }
 
 TEST_CASE("gguf: names of tensors", "[exporter]") {
@@ -135,12 +154,26 @@ TEST_CASE("gguf: names of tensors", "[exporter]") {
   CHECK(place("lm_head.weight")->name == "output.weight");
   CHECK(place("model.layers.1.mlp.down_proj.weight")->name == "blk.1.ffn_down.weight");
   CHECK(place("model.layers.1.self_attn.k_proj.bias")->name == "blk.1.attn_k.bias");
-  CHECK(place("model.layers.1.self_attn.k_proj.bias")->paired_heads == 2);
-  CHECK(place("model.layers.1.self_attn.q_proj.weight")->paired_heads == 4);
-  CHECK(place("model.layers.1.self_attn.v_proj.weight")->paired_heads == 0);
+  CHECK(place("model.layers.1.self_attn.k_proj.bias")->rows.heads == 2);
+  CHECK(place("model.layers.1.self_attn.q_proj.weight")->rows.heads == 4);
+  CHECK(place("model.layers.1.self_attn.v_proj.weight")->rows.order == exporter::GgufRows::Order::kept);
   for (const char* unknown : {"mtp.fc.weight", "model.layers.2.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.scale",
                               "model.layers.0.self_attn.qkv_proj.weight", "model.layers.x.mlp.up_proj.weight"})
     CHECK_FALSE(place(unknown));
+}
+
+TEST_CASE("gguf: experts are slices", "[exporter]") {
+  model::DecoderSpec spec;
+  spec.layers.resize(2);
+  const auto place = [&](const std::string& tensor) {
+    return exporter::gguf_place(exporter::gguf_architecture("mixtral"), spec, tensor);
+  };
+  const auto found = place("model.layers.1.block_sparse_moe.experts.13.w3.weight");
+  CHECK(found->name == "blk.1.ffn_up_exps.weight");
+  CHECK(found->slice == 13);
+  CHECK(place("model.layers.0.block_sparse_moe.gate.weight")->slice == -1);
+  for (const char* unknown : {"experts.w1", "experts..w1", "experts.1.w4", "experts.1.w1x", "experts.-1.w1"})
+    CHECK_FALSE(place(std::string("model.layers.0.block_sparse_moe.") + unknown + ".weight"));
 }
 
 TEST_CASE("gguf: a file holds every tensor of the model and nothing else", "[exporter]") {
@@ -165,8 +198,9 @@ TEST_CASE("gguf: a file holds every tensor of the model and nothing else", "[exp
   const quant::QuantizedWeight& value = tiny.weights.at("model.layers.1.self_attn.v_proj");
   CHECK(bytes_of(plan, file, "blk.1.attn_v.weight") == raw(exporter::pack_blocks(value, gguf::q4_0)));
   const quant::QuantizedWeight& query = tiny.weights.at("model.layers.1.self_attn.q_proj");
-  const at::Tensor rows = exporter::gguf_paired_rows(64, 4);
-  CHECK(bytes_of(plan, file, "blk.1.attn_q.weight") == raw(exporter::pack_blocks(query, gguf::q4_0).index_select(0, rows)));
+  const at::Tensor rows = exporter::GgufRows{exporter::GgufRows::Order::paired, 4}.sources(64);
+  const at::Tensor blocks = exporter::pack_blocks(query, gguf::q4_0).index_select(0, rows);
+  CHECK(bytes_of(plan, file, "blk.1.attn_q.weight") == raw(blocks));
   const std::string bias = autoround::test::read_bytes(*tiny.checkpoint, "model.layers.0.self_attn.q_proj.bias");
   at::Tensor plain = at::empty({64}, at::kFloat);
   std::memcpy(plain.mutable_data_ptr(), bias.data(), bias.size());
@@ -239,9 +273,40 @@ TEST_CASE("gguf: what the format has no place for", "[exporter]") {
   }
   SECTION("yarn with other bounds") {
     tiny.reconfigure("\"rope_theta\": 10000.0",
-                     "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4.0, \"rope_theta\": 1e4, \"beta_fast\": 16}");
+                     R"("rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4, "beta_fast": 16})");
     CHECK(mentions(tiny.refusal(), "beta_fast 32"));
   }
+}
+
+TEST_CASE("gguf: a head of its own, where llama.cpp takes the embeddings", "[exporter]") {
+  GgufModel tiny(/*is_tied=*/true);
+  tiny.reconfigure("\"llama\"", "\"cohere\"");
+  CHECK_NOTHROW(exporter::plan_gguf(tiny.plan()));
+  tiny.apply(TinyModel::w4({}));
+  CHECK(mentions(tiny.refusal(), "llama.cpp takes the embeddings for the head in cohere"));
+}
+
+TEST_CASE("gguf: layers have windows where llama.cpp takes them for granted", "[exporter]") {
+  model::DecoderSpec spec;
+  spec.layers.resize(4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    spec.layers[i].attention.window = i % 2 == 0 ? 7 : 0;
+    spec.layers[i].attention.rope.emplace();
+    spec.layers[i].mlp.activation = model::Activation::gelu_tanh;
+    spec.layers[i].attention.softcap = 50.0;
+    spec.layers[i].attention.head_dim = 64;
+    spec.layers[i].attention.scale = 0.125;
+  }
+  spec.logits_softcap = 30.0;
+  const auto offences = [&] { return exporter::gguf_offences(exporter::gguf_architecture("gemma2"), spec); };
+  CHECK(offences().empty());
+  SECTION("another pattern") { spec.layers[2].attention.window = 0; }
+  SECTION("another width") { spec.layers[2].attention.window = 8; }
+  SECTION("no limit") { spec.logits_softcap = 0.0; }
+  SECTION("another scale") { spec.layers[0].attention.scale = 0.25; }
+  SECTION("another activation") { spec.layers[3].mlp.activation = model::Activation::silu; }
+  SECTION("positions of another kind") { spec.layers[3].attention.rope->theta = 1e6; }
+  CHECK(offences().size() == 1);
 }
 
 TEST_CASE("gguf: a family that llama.cpp is not told of names those that it is", "[exporter]") {

@@ -43,7 +43,9 @@ std::string pre_of(const std::string& steps, const std::string& model_type, bool
   return exporter::gguf_pre_tokenizer(tokenizer, model_type, "tokenizer.json");
 }
 
-std::string split(const std::string& expression, const std::string& how = R"("behavior": "Isolated", "invert": false)") {
+constexpr const char* isolated = R"("behavior": "Isolated", "invert": false)";
+
+std::string split(const std::string& expression, const std::string& how = isolated) {
   return R"([{"type": "Split", "pattern": {"Regex": )" + Json(expression).dump() + "}, " + how +
          R"(}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}])";
 }
@@ -116,7 +118,8 @@ TEST_CASE("gguf: a tokenizer in the manner of SentencePiece", "[exporter]") {
     "added_tokens": [{"id": 0, "content": "<unk>", "special": true}, {"id": 6, "content": "▁▁", "special": false}],
     "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}]},
     "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true,
-              "vocab": {"<unk>": 0, "<0x0A>": 1, "a": 2, "▁": 3, "aa": 4, "▁a": 5}, "merges": ["▁ a", "a a", "a aa"]}})"},
+              "vocab": {"<unk>": 0, "<0x0A>": 1, "a": 2, "▁": 3, "aa": 4, "▁a": 5},
+              "merges": ["▁ a", "a a", "a aa"]}})"},
                        {"tokenizer_config.json", R"({"add_bos_token": true})"},
                        {"chat_template.jinja", "{{ y }}"}});
   exporter::GgufMetadata wanted;
@@ -143,7 +146,8 @@ TEST_CASE("gguf: no tokenizer, and tokenizers that are broken or of another kind
   CHECK(refusal(R"({"model": {"type": "WordPiece"}})").code() == Code::unsupported);
   CHECK(refusal("[]").code() == Code::unsupported);
   CHECK(refusal("{").code() == Code::parse);
-  const std::string start = R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "model": {"type": "BPE", )";
+  const std::string start =
+      R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "model": {"type": "BPE", )";
   CHECK(mentions(refusal(start + "\"merges\": []}}"), "model.vocab"));
   CHECK(mentions(refusal(start + R"("vocab": {"a": 0}}})"), "model.merges"));
   CHECK(mentions(refusal(start + R"("vocab": {"a": 2}, "merges": []}})"), "2 rows of embeddings"));
