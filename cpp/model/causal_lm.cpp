@@ -29,8 +29,8 @@ at::Tensor CausalLm::embed(const at::Tensor& ids) const {
   at::Tensor embeddings = rows.index_select(0, place);
   if (spec_.embedding_multiplier != 1.0) {
     const at::Tensor multiplier = at::scalar_tensor(spec_.embedding_multiplier, at::kFloat);
-    embeddings = spec_.embedding_multiplier_typed ? embeddings * multiplier.to(dtype_)
-                                                  : embeddings * spec_.embedding_multiplier;
+    embeddings =
+        spec_.embedding_multiplier_typed ? embeddings * multiplier.to(dtype_) : embeddings * spec_.embedding_multiplier;
   }
   if (spec_.embedding_size) {
     const Projection project = load_projection(*weights_, {{.name = spec_.project_in(), .rows = spec_.hidden_size}},

@@ -29,6 +29,11 @@ bool covered(const at::Tensor& x) {
   return x.device().is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat);
 }
 
+/// Whether the kernels take such a weight for such an x.
+bool fits(const at::Tensor& weight, const at::Tensor& x) {
+  return weight.scalar_type() == x.scalar_type() || weight.scalar_type() == at::kFloat;
+}
+
 const kernels::RowKernels& row_kernels(const at::Tensor& x) {
   const kernels::Kernels& table = kernels::select_kernels();
   return x.scalar_type() == at::kBFloat16 ? *table.bf16 : *table.fp32;
@@ -55,6 +60,7 @@ at::Tensor rms_norm_gradient(AutogradContext* ctx, const at::Tensor& grad_y, con
   a.grad_x = grad_x.mutable_data_ptr();
   a.width = h.size(-1);
   a.eps = static_cast<float>(ctx->saved_data["eps"].toDouble());
+  a.wide_weight = weight.scalar_type() == at::kFloat;
   run_rows(row_kernels(h).rms_norm_backward, a, rows_of(h));
   return grad_x;
 }
@@ -69,6 +75,7 @@ struct RmsNormFunction : Function<RmsNormFunction> {
     a.y = y.mutable_data_ptr();
     a.width = x.size(-1);
     a.eps = static_cast<float>(eps);
+    a.wide_weight = weight.scalar_type() == at::kFloat;
     run_rows(row_kernels(x).rms_norm_forward, a, rows_of(x));
     ctx->save_for_backward({x, weight});
     ctx->saved_data["eps"] = eps;
@@ -95,6 +102,7 @@ struct AddRmsNormFunction : Function<AddRmsNormFunction> {
     a.y = y.mutable_data_ptr();
     a.width = x.size(-1);
     a.eps = static_cast<float>(eps);
+    a.wide_weight = weight.scalar_type() == at::kFloat;
     run_rows(row_kernels(x).rms_norm_forward, a, rows_of(x));
     ctx->save_for_backward({h, weight});
     ctx->saved_data["eps"] = eps;
@@ -174,13 +182,13 @@ at::Tensor FusedOps::linear(const Projection& projection, const at::Tensor& x) {
 }
 
 at::Tensor FusedOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (!covered(x) || weight.scalar_type() != x.scalar_type()) return AtenOps::rms_norm(x, weight, eps);
+  if (!covered(x) || !fits(weight, x)) return AtenOps::rms_norm(x, weight, eps);
   return RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps, pool());
 }
 
 std::pair<at::Tensor, at::Tensor> FusedOps::add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
                                                          const at::Tensor& weight, double eps) {
-  if (!covered(x) || weight.scalar_type() != x.scalar_type() || delta.scalar_type() != x.scalar_type()) {
+  if (!covered(x) || !fits(weight, x) || delta.scalar_type() != x.scalar_type()) {
     return AtenOps::add_rms_norm(x, delta, weight, eps);
   }
   variable_list results =

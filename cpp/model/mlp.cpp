@@ -27,8 +27,8 @@ Mlp Mlp::load(const DecoderSpec& spec, const MlpSpec& mlp, const std::string& la
 
 at::Tensor Mlp::forward(const at::Tensor& x, Ops& ops) const {
   const at::Tensor up = ops.linear(up_, x);
-  return ops.linear(down_, spec_.gated ? ops.gated_activation(up, spec_.activation)
-                                       : ops.activation(up, spec_.activation));
+  return ops.linear(down_,
+                    spec_.gated ? ops.gated_activation(up, spec_.activation) : ops.activation(up, spec_.activation));
 }
 
 }  // namespace autoround::model

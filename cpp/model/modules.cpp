@@ -46,8 +46,10 @@ class ModuleList {
                                             .block = block_});
   }
 
-  void add_weighted(const std::string& name, std::string class_name, std::vector<std::int64_t> shape) {
+  /// Families have embeddings of their own, which are still nn.Embeddings.
+  void add_embedding(const std::string& name, std::string class_name, std::vector<std::int64_t> shape) {
     ModuleInfo& module = add(name, std::move(class_name));
+    if (module.class_name != "Embedding") module.bases = {"Embedding"};
     module.weight = name + ".weight";
     require(module.weight, shape);
     module.shape = std::move(shape);
@@ -239,12 +241,11 @@ std::vector<ModuleInfo> list_modules(const DecoderSpec& spec, const Checkpoint& 
   const std::int64_t embedding_size = spec.embedding_size.value_or(spec.hidden_size);
   const std::string model = spec.prefix.substr(0, spec.prefix.size() - 1);
   modules.add("", spec.architecture, bases);
-  if (!spec.outer_class.empty()) modules.add(model.substr(0, model.rfind('.')), spec.outer_class, bases);
   modules.add(model, spec.model_class, bases);
-  modules.add_weighted(spec.embed_tokens(), spec.embedding_class, {spec.vocab_size, embedding_size});
+  modules.add_embedding(spec.embed_tokens(), spec.embedding_class, {spec.vocab_size, embedding_size});
   if (const PositionSpec& positions = spec.positions; !positions.name.empty())
-    modules.add_weighted(spec.prefix + positions.name, positions.class_name,
-                         {spec.max_position + positions.offset, spec.hidden_size});
+    modules.add_embedding(spec.prefix + positions.name, positions.class_name,
+                          {spec.max_position + positions.offset, spec.hidden_size});
   if (spec.embedding_size) {
     modules.add_linear(spec.project_out(), embedding_size, spec.hidden_size, /*bias=*/false);
     modules.add_linear(spec.project_in(), spec.hidden_size, embedding_size, /*bias=*/false);

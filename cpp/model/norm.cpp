@@ -18,7 +18,7 @@ Norm Norm::load(const DecoderSpec& spec, const std::string& module, at::IntArray
   };
   if (spec.norm.weight) norm.weight_ = load(".weight");
   if (spec.norm.bias) norm.bias_ = load(".bias");
-  if (spec.norm.unit_offset) norm.weight_.add_(1.0);
+  if (spec.norm.unit_offset) norm.weight_.add_(1.0);  // in fp32, as the sum is there too: bf16 would lose bits of w
   return norm;
 }
 

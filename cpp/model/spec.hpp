@@ -150,7 +150,6 @@ struct DecoderSpec {
   std::string layer_class;   // "LlamaDecoderLayer", the sequential target
   std::string model_class, pretrained_class, attention_class, mlp_class, norm_class, rotary_class;
   std::string embedding_class = "Embedding";
-  std::string outer_class;  // of a module around the model: "OPTModel" around OPTDecoder
   std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
   std::optional<std::int64_t> embedding_size;  // of a token's vector, where linears lead from it to hidden_size and back
   NormSpec norm;

@@ -19,8 +19,7 @@ Target::Target(std::string text) : text_(std::move(text)) {
 
 std::optional<Target::Rank> Target::match(const ModuleInfo& module) const {
   if (pattern_) {
-    if (!pattern_->matches_start_of(module.name) &&
-        (module.alias.empty() || !pattern_->matches_start_of(module.alias)))
+    if (!pattern_->matches_start_of(module.name) && (module.alias.empty() || !pattern_->matches_start_of(module.alias)))
       return std::nullopt;
     return Rank{Rank::Kind::pattern};
   }

@@ -18,7 +18,6 @@ DecoderSpec read_opt(const checkpoint::HfConfig& config) {
   const bool affine = text.boolean_or("layer_norm_elementwise_affine", true);
   const bool norm_before = text.boolean_or("do_layer_norm_before", true);
   spec.model_class = "OPTDecoder";
-  spec.outer_class = "OPTModel";
   spec.prefix = "model.decoder.";
   spec.norm = {.kind = NormKind::layer, .weight = affine, .bias = affine};
   spec.norm_class = "LayerNorm";

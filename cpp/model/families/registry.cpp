@@ -62,21 +62,26 @@ DecoderSpec read_spec(const checkpoint::HfConfig& config) {
 
 DecoderSpec read_spec(const checkpoint::Checkpoint& checkpoint) {
   DecoderSpec spec = read_spec(checkpoint.config());
+  // Where checkpoints keep the language model, and what transformers calls that place.
   struct Layout {
-    std::string prefix, lm_head;
+    std::string prefix, lm_head, place;
   };
   const auto stores = [&](const std::string& module) { return checkpoint.find(module + ".weight") != nullptr; };
-  for (auto& [prefix, lm_head] : {Layout{spec.prefix, spec.lm_head}, Layout{"model.language_model.", spec.lm_head},
-                                  Layout{"language_model." + spec.prefix, "language_model." + spec.lm_head}}) {
+  const std::string own = spec.prefix, head = spec.lm_head;
+  const std::string inner = "model.language_model.";
+  for (const auto& [prefix, lm_head, place] :
+       {Layout{own, head, own}, Layout{inner, head, inner},
+        Layout{"language_model." + own, "language_model." + head, inner}, Layout{"decoder.", head, own}}) {
     if (!stores(prefix + spec.embeddings)) continue;
-    if (lm_head != spec.lm_head)
-      spec.renamed = {{prefix.substr(0, prefix.size() - 1), "model.language_model"}, {lm_head, spec.lm_head}};
+    const auto name = [](const std::string& path) { return path.substr(0, path.size() - 1); };
+    if (prefix != place) spec.renamed.emplace_back(name(prefix), name(place));
+    if (lm_head != head) spec.renamed.emplace_back(lm_head, head);
     spec.prefix = prefix;
     spec.lm_head = lm_head;
     break;
   }
-  if (spec.model_type == "gpt_neox" && stores("embed_out")) {
-    spec.renamed = {{"embed_out", spec.lm_head}};
+  if (spec.model_type == "gpt_neox" && stores("embed_out")) {  // the head's name before transformers 5
+    spec.renamed.emplace_back("embed_out", head);
     spec.lm_head = "embed_out";
   }
   return spec;

@@ -43,7 +43,8 @@ std::optional<std::int64_t> optional_size(const JsonView& text, const std::strin
 }
 
 /// A size that must be known.
-std::int64_t size(const JsonView& text, const std::string& key, std::int64_t max, std::optional<std::int64_t> fallback) {
+std::int64_t size(const JsonView& text, const std::string& key, std::int64_t max,
+                  std::optional<std::int64_t> fallback) {
   return fallback ? text.integer_or(key, *fallback, 1, max) : text.integer(key, 1, max);
 }
 
@@ -85,7 +86,8 @@ MlpSpec read_mlp(const JsonView& text, const SkeletonDefaults& defaults) {
     names.emplace_back(known.name);
   }
   fail(Code::unsupported, text.subject(),
-       "`" + defaults.activation_key + "` is " + quote(name) + ", which is not supported; supported are " + join(names, ", "));
+       "`" + defaults.activation_key + "` is " + quote(name) + ", which is not supported; supported are " +
+           join(names, ", "));
 }
 
 void set_window(DecoderSpec& spec, const JsonView& text, std::size_t layer, std::int64_t window) {
@@ -138,8 +140,7 @@ DecoderSpec read_skeleton(const checkpoint::HfConfig& config, const SkeletonDefa
 
   LayerSpec layer;
   layer.attention = read_attention(text, spec.hidden_size, defaults);
-  if (defaults.rotates)
-    layer.attention.rope = read_rope(config, layer.attention.head_dim, spec.max_position, defaults);
+  if (defaults.rotates) layer.attention.rope = read_rope(config, layer.attention.head_dim, spec.max_position, defaults);
   layer.mlp = read_mlp(text, defaults);
   const std::int64_t layers = size(text, "num_hidden_layers", max_layers, defaults.layers);
   spec.layers.assign(static_cast<std::size_t>(layers), layer);
@@ -173,8 +174,7 @@ void read_window(DecoderSpec& spec, const JsonView& text) {
 
 double positive_number(const JsonView& text, const std::string& key, double fallback) {
   const double value = text.number_or(key, fallback);
-  if (!(value > 0.0))
-    out_of_range(text, "`" + key + "` is " + format_number(value) + "; it must be greater than 0");
+  if (!(value > 0.0)) out_of_range(text, "`" + key + "` is " + format_number(value) + "; it must be greater than 0");
   return value;
 }
 
@@ -184,7 +184,8 @@ double read_softcap(const JsonView& text, const std::string& key, double fallbac
 }
 
 void require_off(const JsonView& text, const std::string& key) {
-  if (text.boolean_or(key, false)) fail(Code::unsupported, text.subject(), "`" + key + "` is true, which is not supported");
+  if (text.boolean_or(key, false))
+    fail(Code::unsupported, text.subject(), "`" + key + "` is true, which is not supported");
 }
 
 }  // namespace autoround::model

@@ -37,10 +37,12 @@ struct BackwardSpace {
   Bf16* slope_rows;          // dS as rows
 };
 
-/// P = exp2(scores - lse) and dS = P (products - delta) of one strip, in bf16 and laid out for what they multiply.
+/// P = exp2(scores - lse) and dS = P (products - delta), times the slope of the soft limit, of one strip, in bf16 and
+/// laid out for what they multiply.
 template <bool whole>
 inline void strip_slopes(const Attention& a, const Strip& strip, const BackwardSpace& space, std::int64_t row) {
   const __m512 scale = _mm512_set1_ps(a.scale * kLog2E);
+  const __m512 one = _mm512_set1_ps(1.0f), bend = _mm512_set1_ps(score_bend(a));
   const std::int64_t vectors = whole ? kBlock / kLanes : strip.vectors();
   for (std::int64_t r = 0; r < kTileRows; r += 2) {
     const float* lse = space.lse + row + r;
@@ -54,7 +56,9 @@ inline void strip_slopes(const Attention& a, const Strip& strip, const BackwardS
         const __m512 product = _mm512_loadu_ps(space.products + (r + i) * kBlock + column);
         const __m512 weight = _mm512_maskz_mov_ps(seen, exp2(_mm512_fmsub_ps(scale, score, _mm512_set1_ps(lse[i]))));
         p[i] = float_to_bf16(weight);
-        ds[i] = float_to_bf16(_mm512_maskz_mul_ps(seen, weight, _mm512_sub_ps(product, _mm512_set1_ps(delta[i]))));
+        const __m512 bent = _mm512_mul_ps(score, bend), slope = _mm512_fnmadd_ps(bent, bent, one);
+        const __m512 pull = _mm512_sub_ps(product, _mm512_set1_ps(delta[i]));
+        ds[i] = float_to_bf16(_mm512_maskz_mul_ps(seen, _mm512_mul_ps(weight, slope), pull));
         store_words(space.slope_rows + (row + r + i) * kBlock + column, ds[i]);
       }
       const std::int64_t unit = (row + r) / 2 * kBlock + column;
@@ -76,6 +80,7 @@ void backward_pair(const Attention& a, const Task& t, BackwardSpace& space, std:
   for (std::int64_t r = 0; r < padded; r += kTileRows) {
     const Strip strip = strip_at(a, block, r, kb);
     multiply<false>({queries + r * units, units, 1}, keys, kBlock, units, strip.columns(), space.scores, kBlock);
+    bend_scores(a, strip, space.scores);
     multiply<false>({grads + r * units, units, 1}, values, kBlock, units, strip.columns(), space.products, kBlock);
     strip.whole ? strip_slopes<true>(a, strip, space, r) : strip_slopes<false>(a, strip, space, r);
     multiply<true>({slope_rows + r * kBlock / 2, kBlock / 2, 1}, key_pairs, t.width, strip.keys / 2, t.width,

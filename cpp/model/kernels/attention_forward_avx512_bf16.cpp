@@ -85,6 +85,7 @@ void forward_block(const Attention& a, const Task& t, ForwardSpace& space, std::
       float* sum = space.sum + r * t.width;
       multiply<false>({queries + r * t.width / 2, t.width / 2, 1}, keys, kBlock, t.width / 2, strip.columns(),
                       space.scores, kBlock);
+      bend_scores(a, strip, space.scores);
       const auto softmax = strip.whole ? online_softmax<true> : online_softmax<false>;
       softmax(a, strip, space.scores, space.maximum + r, space.total + r, sum, t.width, space.weights);
       multiply<true>({weights, kBlock / 2, 1}, values, t.width, strip.keys / 2, t.width, sum, t.width);

@@ -94,5 +94,23 @@ inline Strip strip_at(const Attention& a, std::int64_t query_block, std::int64_t
   return {query, key, kBlock, last < a.sequence && (a.window == 0 || last - a.window < key)};
 }
 
+/// Bends the scores of a strip so that times a.scale they stay within the soft limit. Then score * score_bend is the
+/// hyperbolic tangent t of what it was, and 1 - t^2 the slope there; without a limit, 0 and 1.
+inline float score_bend(const Attention& a) { return a.softcap > 0 ? a.scale / a.softcap : 0.0f; }
+inline void bend_scores(const Attention& a, const Strip& strip, float* scores) {
+  if (a.softcap <= 0) return;
+  const __m512 exponent = _mm512_set1_ps(2.0f * kLog2E * score_bend(a)), limit = _mm512_set1_ps(a.softcap / a.scale);
+  const __m512 one = _mm512_set1_ps(1.0f), minus_two = _mm512_set1_ps(-2.0f);
+  for (std::int64_t r = 0; r < kTileRows; ++r) {
+    for (std::int64_t v = 0; v < strip.vectors(); ++v) {
+      float* strip_scores = scores + r * kBlock + v * kLanes;
+      // tanh(u) = 1 - 2 / (e^2u + 1)
+      const __m512 e = exp2(_mm512_mul_ps(exponent, _mm512_loadu_ps(strip_scores)));
+      const __m512 part = _mm512_add_ps(one, _mm512_div_ps(minus_two, _mm512_add_ps(e, one)));
+      _mm512_storeu_ps(strip_scores, _mm512_mul_ps(limit, part));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace autoround::model::kernels

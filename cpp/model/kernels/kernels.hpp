@@ -14,18 +14,21 @@ using Bf16 = std::uint16_t;  // the upper half of a float
 
 /// Rows of RMSNorm, optionally of a sum. Forward: h = x + delta (when delta is given), y = norm(h) * weight.
 /// Backward: dx = grad_h (when given) + the gradient of y with respect to h.
-/// T is Bf16 or float; arithmetic is fp32; roundings as in transformers: norm to T, then times weight to T.
+/// T is Bf16 or float; arithmetic is fp32; roundings as in transformers: norm to T, then times weight to T. A wide
+/// weight is float whatever T is, and meets the norm before that is rounded.
 struct RmsNormForward {
   const void *x = nullptr, *delta = nullptr, *weight = nullptr;  // [rows, width] twice, [width]
   void *h = nullptr, *y = nullptr;                               // h: only with delta
   std::int64_t width = 0;
   float eps = 0;
+  bool wide_weight = false;
 };
 struct RmsNormBackward {
   const void *h = nullptr, *weight = nullptr, *grad_y = nullptr, *grad_h = nullptr;
   void* grad_x = nullptr;
   std::int64_t width = 0;
   float eps = 0;
+  bool wide_weight = false;
 };
 
 /// Rows of act(gate) * up; gate_up is [rows, 2 * width].
@@ -67,6 +70,7 @@ struct Attention {
   std::int64_t rotary_dim = 0;  // even; 0: no rotation. Element i turns with i + rotary_dim / 2.
   std::int64_t window = 0;      // key k is visible to query q iff q - window < k <= q; 0: k <= q
   float scale = 1, norm_eps = 0;
+  float softcap = 0;                                // scores become softcap * tanh(score / softcap); 0: they stay
   const float *cos = nullptr, *sin = nullptr;       // [sequence, rotary_dim / 2]
   const Bf16 *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or both null
   const Bf16* qkv = nullptr;                        // [batch * sequence, (heads + 2 * kv_heads) * head_dim]

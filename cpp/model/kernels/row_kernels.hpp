@@ -133,7 +133,16 @@ struct Gated {
 template <typename V, typename T>
 struct RmsNorm {
   static void forward(const RmsNormForward& a, std::int64_t begin, std::int64_t end) {
-    const auto* weight = static_cast<const T*>(a.weight);
+    a.wide_weight ? forward_rows<float>(a, begin, end) : forward_rows<T>(a, begin, end);
+  }
+  static void backward(const RmsNormBackward& a, std::int64_t begin, std::int64_t end) {
+    a.wide_weight ? backward_rows<float>(a, begin, end) : backward_rows<T>(a, begin, end);
+  }
+
+ private:
+  template <typename W>
+  static void forward_rows(const RmsNormForward& a, std::int64_t begin, std::int64_t end) {
+    const auto* weight = static_cast<const W*>(a.weight);
     for (std::int64_t row = begin; row < end; ++row) {
       const T* x = static_cast<const T*>(a.x) + row * a.width;
       auto squares = V::all(0.0f);
@@ -155,14 +164,16 @@ struct RmsNorm {
       const auto rstd = V::all(inverse_rms(V::sum(squares), a.width, a.eps));
       T* y = static_cast<T*>(a.y) + row * a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
-        store<V>(y + i, rounded<V, T>(load<V>(x + i, n) * rstd) * load<V>(weight + i, n), n);
+        const auto norm = load<V>(x + i, n) * rstd;
+        store<V>(y + i, (sizeof(W) > sizeof(T) ? norm : rounded<V, T>(norm)) * load<V>(weight + i, n), n);
       });
     }
   }
 
   /// dh = rstd (w g - h rstd^2 mean(w g h))
-  static void backward(const RmsNormBackward& a, std::int64_t begin, std::int64_t end) {
-    const auto* weight = static_cast<const T*>(a.weight);
+  template <typename W>
+  static void backward_rows(const RmsNormBackward& a, std::int64_t begin, std::int64_t end) {
+    const auto* weight = static_cast<const W*>(a.weight);
     for (std::int64_t row = begin; row < end; ++row) {
       const T* h = static_cast<const T*>(a.h) + row * a.width;
       const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
@@ -185,7 +196,6 @@ struct RmsNorm {
     }
   }
 
- private:
   static float inverse_rms(float squares, std::int64_t width, float eps) {
     return 1.0f / __builtin_sqrtf(squares / static_cast<float>(width) + eps);
   }

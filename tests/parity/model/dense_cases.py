@@ -55,7 +55,7 @@ CASES = [
         rope_parameters={"full_attention": rope("yarn", 5e5, factor=4.0, original_max_position_embeddings=32),
                          "sliding_attention": rope("default", 500.0)})),
     ("gemma3 with images", gemma3_with_images, dict(head_dim=16, sliding_window=9)),
-    ("gemma3 with images, old names, v4", gemma3_with_images, dict(head_dim=16, sliding_window=9, num_hidden_layers=6)),
+    ("gemma3 with images, other names, v4", gemma3_with_images, dict(head_dim=16, sliding_window=9, num_hidden_layers=6)),
     ("olmo2", Olmo2Config, {}),
     ("olmo2 odd heads, biases, v4", Olmo2Config, dict(num_attention_heads=3, num_key_value_heads=1, hidden_size=48,
                                                       attention_bias=True, tie_word_embeddings=True)),
@@ -70,9 +70,10 @@ CASES = [
     ("gpt_neox all rotated, no bias, tied", GPTNeoXConfig, dict(
         attention_bias=False, tie_word_embeddings=True, num_attention_heads=3, hidden_size=48, layer_norm_eps=1e-3,
         rope_parameters=rope("linear", partial_rotary_factor=1.0, factor=2.0), **NEOX)),
-    ("gpt_neox head by its old name, dynamic", GPTNeoXConfig, dict(
+    ("gpt_neox other names, dynamic", GPTNeoXConfig, dict(
         max_position_embeddings=16, rope_parameters=rope("dynamic", partial_rotary_factor=0.25, factor=2.0), **NEOX)),
     ("opt", OPTConfig, dict(**OPT)),
+    ("opt, other names", OPTConfig, dict(num_hidden_layers=1, **OPT)),
     ("opt untied, odd heads", OPTConfig, dict(num_attention_heads=3, hidden_size=45, activation_function="gelu",
                                               tie_word_embeddings=False, **OPT)),
     ("opt projected, norm after", OPTConfig, dict(word_embed_proj_dim=40, do_layer_norm_before=False, **OPT)),
@@ -93,5 +94,5 @@ CASES = [
     ("cohere2 layer types, v4", Cohere2Config, dict(sliding_window=3, attention_bias=True, tie_word_embeddings=False,
                                                     layer_types=["full_attention", "sliding_attention"])),
     ("mistral3", mistral3_with_images, dict(sliding_window=None)),
-    ("mistral3 window, tied, old names, v4", mistral3_with_images, dict(sliding_window=7, head_dim=32, tie_word_embeddings=True)),
+    ("mistral3 window, tied, other names, v4", mistral3_with_images, dict(sliding_window=7, head_dim=32, tie_word_embeddings=True)),
 ]

@@ -135,7 +135,7 @@ def spell_as_v4(path):
 
 
 def rename_tensors(path, renamings):
-    """Gives tensors whose names begin so the names that older versions and other writers gave them."""
+    """Gives tensors the names that other versions and writers gave them, by how names begin."""
     def renamed(name):
         return next((new + name[len(old):] for old, new in renamings if name.startswith(old)), name)
 
@@ -143,8 +143,13 @@ def rename_tensors(path, renamings):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-OLD_NAMES = [("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."),
-             ("model.vision_tower.", "vision_tower."), ("model.multi_modal_projector.", "multi_modal_projector.")]
+OTHER_NAMES = {
+    "gemma3": [("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
+               ("vision_tower.", "model.vision_tower."), ("multi_modal_projector.", "model.multi_modal_projector.")],
+    "gpt_neox": [("lm_head.", "embed_out.")],
+    "opt": [("model.decoder.", "decoder.")],
+}
+OTHER_NAMES["mistral3"] = OTHER_NAMES["gemma3"]
 
 
 @dataclass
@@ -176,8 +181,8 @@ def make_tiny(root, index, name, config_class, options):
     model.to(dtype).save_pretrained(folder)
     if "v4" in name:
         spell_as_v4(folder / "config.json")
-    if "old name" in name:
-        rename_tensors(folder / "model.safetensors", [("lm_head.", "embed_out.")] if "neox" in name else OLD_NAMES)
+    if "other names" in name:
+        rename_tensors(folder / "model.safetensors", OTHER_NAMES[config.model_type])
     write_ids(folder, np.random.default_rng(index).integers(0, SIZES["vocab_size"], (WINDOWS, LENGTH)))
     return Case(name, folder, folder)
 
@@ -202,7 +207,7 @@ def module_classes(named_modules, multimodal):
     a shared expert is a Linear there; here it has a class that no target means by accident."""
     return {name.replace(".block_sparse_moe", ".mlp"): "SharedExpertGate" if name.endswith("shared_expert_gate") else class_name
             for name, class_name in named_modules
-            if class_name != "Dropout" and not re.search(r"\.experts\.\d", name) and not
+            if class_name not in ("Dropout", "OPTModel") and not re.search(r"\.experts\.\d", name) and not
             (multimodal and re.fullmatch("|model|model.(vision_tower|multi_modal_projector).*", name))}
 
 

@@ -16,7 +16,8 @@ Json config_of(const char* model_type) {
   return config;
 }
 
-TEST_CASE("dense families: gemma's norms multiply by 1 + weight, its embeddings are scaled in the compute type", "[model]") {
+TEST_CASE("dense families: gemma's norms multiply by 1 + weight, its embeddings are scaled in the compute type",
+          "[model]") {
   Json config = config_of("gemma");
   const DecoderSpec spec = parse_spec(config);
   CHECK(spec.norm.kind == NormKind::rms);
@@ -54,8 +55,9 @@ TEST_CASE("dense families: gemma2 has four norms, limits, and windows on every o
 }
 
 TEST_CASE("dense families: gemma3 has two ropes, and sizes that its multimodal checkpoints leave out", "[model]") {
-  const Json text{{"model_type", "gemma3_text"}, {"hidden_size", 2560},      {"intermediate_size", 10240},
-                  {"num_hidden_layers", 34},     {"sliding_window", 1024},   {"rope_scaling", {{"rope_type", "linear"}, {"factor", 8.0}}}};
+  const Json text{{"model_type", "gemma3_text"}, {"hidden_size", 2560},
+                  {"intermediate_size", 10240},  {"num_hidden_layers", 34},
+                  {"sliding_window", 1024},      {"rope_scaling", {{"rope_type", "linear"}, {"factor", 8.0}}}};
   const DecoderSpec spec = parse_spec({{"model_type", "gemma3"}, {"text_config", text}});
   CHECK(spec.vocab_size == 262208);
   REQUIRE(spec.layers.size() == 34);
@@ -102,7 +104,8 @@ TEST_CASE("dense families: starcoder2 has layer norms, a plain MLP and biases by
   CHECK_FALSE(parse_spec(config).layers[0].mlp.bias);
 }
 
-TEST_CASE("dense families: gpt_neox rotates a quarter, and adds its branches at once unless told otherwise", "[model]") {
+TEST_CASE("dense families: gpt_neox rotates a quarter, and adds its branches at once unless told otherwise",
+          "[model]") {
   Json config = config_of("gpt_neox");
   config["hidden_size"] = 48;  // heads of 16
   DecoderSpec spec = parse_spec(config);

@@ -14,6 +14,7 @@ struct Case {
   const char* what;
   std::int64_t sequence, batch, heads, kv_heads, head_dim, rotary_dim, window;
   bool qk_norm;
+  double softcap = 0.0;
 };
 
 /// Inputs of a case and their gradient, bf16, and the same as double.
@@ -23,6 +24,7 @@ struct Problem {
     spec.kv_heads = c.kv_heads;
     spec.head_dim = c.head_dim;
     spec.window = c.window;
+    spec.softcap = c.softcap;
     spec.scale = 1.0 / std::sqrt(static_cast<double>(c.head_dim));
     const std::int64_t rows = c.batch * c.sequence;
     qkv = reference::random({rows, (c.heads + 2 * c.kv_heads) * c.head_dim}, at::kBFloat16, 1).requires_grad_(true);
@@ -99,6 +101,9 @@ TEST_CASE("fused attention: output and gradient are the mathematical ones", "[at
       {"head dimension 16", 90, 1, 2, 1, 16, 16, 0, false},
       {"head dimension 96", 90, 1, 2, 2, 96, 96, 0, false},
       {"head dimension 256", 90, 1, 2, 1, 256, 64, 0, false},
+      {"scores with a soft limit (Gemma 2)", 150, 2, 4, 2, 64, 64, 0, false, 1.5},
+      {"a soft limit in a window", 256, 1, 2, 1, 128, 128, 70, true, 1.5},
+      {"a limit that is never reached", 70, 1, 2, 1, 64, 64, 0, false, 1e4},
       {"a head dimension that no kernel covers", 40, 1, 2, 1, 24, 24, 0, false},
   }));
   CAPTURE(c.what);

@@ -58,7 +58,8 @@ inline at::Tensor attention(const AttentionInput& input) {
   const at::Tensor position = at::arange(sequence), distance = position.unsqueeze(1) - position.unsqueeze(0);
   at::Tensor hidden = distance < 0;
   if (spec.window > 0) hidden = hidden.logical_or(distance >= spec.window);
-  const at::Tensor scores = at::matmul(q, k.transpose(-2, -1)) * spec.scale;
+  at::Tensor scores = at::matmul(q, k.transpose(-2, -1)) * spec.scale;
+  if (spec.softcap > 0.0) scores = (scores / spec.softcap).tanh() * spec.softcap;
   const at::Tensor weights = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity()).softmax(-1);
   return at::matmul(weights, v).transpose(1, 2).reshape({input.batch * sequence, spec.heads * spec.head_dim});
 }

@@ -20,6 +20,9 @@ double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-6 : 0.005
 
 at::ScalarType any_type() { return GENERATE(at::kBFloat16, at::kFloat); }
 
+/// Of a norm's weight: that of x or a wider one.
+at::ScalarType weight_type(at::ScalarType type) { return GENERATE(true, false) ? type : at::kFloat; }
+
 /// Smaller and larger than a vector of every instruction set, and with a part left over.
 std::int64_t any_width() { return GENERATE(1, 3, 16, 37, 576); }
 
@@ -48,7 +51,7 @@ TEST_CASE("fused rms_norm: output and gradient are the mathematical ones", "[row
   CAPTURE(type, width);
   const at::Tensor x = reference::random({50, width}, type, 1).requires_grad_(true);
   const at::Tensor wide = reference::leaf(x, at::kDouble);
-  const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 2)).to(type);
+  const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 2)).to(weight_type(type));
   const at::Tensor grad = reference::random({50, width}, type, 3);
   FusedOps ops;
   const at::Tensor y = ops.rms_norm(x, weight, kEps), wanted = reference::rms_norm(wide, weight.to(at::kDouble), kEps);
@@ -64,7 +67,7 @@ TEST_CASE("fused add_rms_norm: both results, and the gradient through either or 
   const at::Tensor x = reference::random({40, width}, type, 1).requires_grad_(true);
   const at::Tensor delta = reference::random({40, width}, type, 2).requires_grad_(true);
   const at::Tensor wide_x = reference::leaf(x, at::kDouble), wide_delta = reference::leaf(delta, at::kDouble);
-  const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 3)).to(type);
+  const at::Tensor weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 3)).to(weight_type(type));
   const at::Tensor grad_h = reference::random({40, width}, type, 4), grad_y = reference::random({40, width}, type, 5);
   FusedOps ops;
   const auto [h, y] = ops.add_rms_norm(x, delta, weight, kEps);

@@ -17,7 +17,8 @@ void add_weights(MapWeights& weights, const model::DecoderSpec& spec, const at::
   };
   const auto norm = [&](const std::string& suffix, at::IntArrayRef shape) {
     if (suffix.empty()) return;
-    weights.tensors[linear_name(suffix) + ".weight"] = at::full(shape, spec.norm.unit_offset ? 0.0 : 1.0, at::kBFloat16);
+    weights.tensors[linear_name(suffix) + ".weight"] =
+        at::full(shape, spec.norm.unit_offset ? 0.0 : 1.0, at::kBFloat16);
     if (spec.norm.bias) weights.tensors[linear_name(suffix) + ".bias"] = at::zeros(shape, at::kBFloat16);
   };
   const model::LayerNames& names = spec.names;
