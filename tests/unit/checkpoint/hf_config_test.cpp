@@ -89,6 +89,7 @@ TEST_CASE("config: rope of both transformers generations becomes one object", "[
       "sliding_attention":{"rope_type":"default","rope_theta":10000.0}}})";
   const std::string gemma_v4 =
       R"({"rope_theta":1000000.0,"rope_local_base_freq":10000.0,"rope_scaling":{"rope_type":"linear","factor":8.0}})";
+  const std::string gemma_short = R"({"rope_theta":1000000.0,"rope_scaling":{"rope_type":"linear","factor":8.0}})";
   const Case cases[] = {
       {"{}", "", R"({"rope_type":"default","rope_theta":10000.0})"},
       {R"({"rope_theta":5e5,"rope_scaling":null})", "", R"({"rope_type":"default","rope_theta":500000.0})"},
@@ -110,6 +111,7 @@ TEST_CASE("config: rope of both transformers generations becomes one object", "[
       {gemma_v5, "sliding_attention", R"({"rope_type":"default","rope_theta":10000.0})"},
       {gemma_v4, "full_attention", R"({"rope_type":"linear","factor":8.0,"rope_theta":1000000.0})"},
       {gemma_v4, "sliding_attention", R"({"rope_type":"default","rope_theta":10000.0})"},
+      {gemma_short, "sliding_attention", R"({"rope_type":"default","rope_theta":10000.0})"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.config, c.layer_type);

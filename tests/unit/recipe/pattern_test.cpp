@@ -68,6 +68,15 @@ TEST_CASE("patterns: names and classes are equal or not, and bases count", "[rec
   CHECK(!matches("gate", gate));
 }
 
+TEST_CASE("patterns: a module answers to its alias too", "[recipe]") {
+  const ModuleInfo head{.name = "language_model.lm_head", .alias = "lm_head", .class_name = "Linear"};
+  for (const char* target : {"lm_head", "language_model.lm_head", "re:lm_head$", "re:language_model"})
+    CHECK(matches(target, head));
+  CHECK(!matches("re:head", head));
+  CHECK(!matches("re:$", head));  // no alias is not an empty name
+  CHECK(!matches("re:$", ModuleInfo{.name = "a", .class_name = "Linear"}));
+}
+
 TEST_CASE("patterns: invalid ones are refused", "[recipe]") {
   for (const std::string bad : {"re:(", "re:[a", "re:*", "re:a{2,1}", "re:(?P<a>x)(?P<a>y)", "re:\\", "", "re:\xff"}) {
     INFO(bad);
