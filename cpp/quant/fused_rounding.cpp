@@ -40,7 +40,9 @@ class Layout {
     const std::int64_t first = shared_ ? 0 : row * groups_;
     return {shared_ ? 1 : (end - row) * groups_,
             state_.searched_scale.defined() ? state_.searched_scale.const_data_ptr<float>() + first : nullptr,
-            state_.weight_min.const_data_ptr<float>() + first, state_.weight_max.const_data_ptr<float>() + first, state_.min_scale.data_ptr<float>() + first,
+            state_.weight_min.const_data_ptr<float>() + first,
+            state_.weight_max.const_data_ptr<float>() + first,
+            state_.min_scale.data_ptr<float>() + first,
             state_.max_scale.data_ptr<float>() + first};
   }
 

@@ -18,11 +18,14 @@ void store(float* to, Float value, std::int64_t count) {
   __builtin_memcpy(to, &value, sizeof(float) * static_cast<std::size_t>(count < kLanes ? count : kLanes));
 }
 
+Float round_scale(ScaleType type, Float value) {
+  if (type == ScaleType::f16) return round_to_f16(value);
+  if (type == ScaleType::bf16) return round_to_bf16(value);
+  return value;
+}
 template <ScaleType kType>
 Float round_scale(Float value) {
-  if (kType == ScaleType::f16) return round_to_f16(value);
-  if (kType == ScaleType::bf16) return round_to_bf16(value);
-  return value;
+  return round_scale(kType, value);
 }
 
 Float sign_of(Float value) {
@@ -30,52 +33,46 @@ Float sign_of(Float value) {
   return value > all(0.f) ? all(1.f) : negative;
 }
 
-/// Where a scale comes from.
-enum class Origin { asymmetric, symmetric, searched };
-
-/// The largest factor of a range or of a searched scale.
-template <Origin kOrigin>
-constexpr float kLargestFactor = kOrigin == Origin::searched ? 2.f : 1.f;
+/// A symmetric scale, which keeps its sign, no closer to zero than the threshold. Zero counts as positive.
+Float away_from_zero(Float raw, Float threshold) {
+  const Float positive = raw < threshold ? threshold : raw, negative = raw > -threshold ? -threshold : raw;
+  return raw < all(0.f) ? negative : positive;
+}
+/// The gradient of `raw` from that of away_from_zero(raw).
+Float passed_by_threshold(Float raw, Float threshold, Float gradient) {
+  const Float none{}, kept_below = raw <= -threshold ? gradient : none, kept_above = raw >= threshold ? gradient : none;
+  return raw < none ? kept_below : kept_above;
+}
 
 struct GroupRange {
   Float low, high;  // symmetric: magnitude of the negative side and of the positive side
   Float raw;        // scale before the threshold
 };
 
-/// Of a register of groups from the one at `first` on.
-template <Origin kOrigin, ScaleType kType>
-GroupRange group_range(const ScaleRule& rule, const Ranges& ranges, std::int64_t first, Float min_scale,
-                       Float max_scale) {
-  const std::int64_t count = ranges.count - first;
-  if (kOrigin == Origin::searched) {
-    return {Float{}, Float{}, round_scale<kType>(load(ranges.searched + first, count) * max_scale)};
-  }
-  const Float low = load(ranges.weight_min + first, count) * min_scale;
-  const Float high = load(ranges.weight_max + first, count) * max_scale;
-  if (kOrigin == Origin::asymmetric) {
-    return {low, high, round_scale<kType>((high - low) / (rule.levels - 1.f))};
-  }
+template <bool kSymmetric, ScaleType kType>
+GroupRange group_range(const ScaleRule& rule, Float low, Float high) {
+  if (!kSymmetric) return {low, high, round_scale<kType>((high - low) / (rule.levels - 1.f))};
   const Float negative = -low;
   const Float extreme = high < negative ? negative : -high;  // the larger side is mapped to the most negative code
   return {negative, high, round_scale<kType>(extreme / (rule.levels * 0.5f))};
 }
 
-template <Origin kOrigin, ScaleType kType>
+template <bool kSymmetric, ScaleType kType>
 void scales_of(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
   const Float threshold = all(rule.threshold);
   for (std::int64_t i = 0; i < ranges.count; i += kLanes) {
     const std::int64_t count = ranges.count - i;
-    const Float min_scale = clamp(load(ranges.min_scale + i, count), 0.f, kLargestFactor<kOrigin>);
-    const Float max_scale = clamp(load(ranges.max_scale + i, count), 0.f, kLargestFactor<kOrigin>);
+    const Float min_scale = clamp(load(ranges.min_scale + i, count), 0.f, 1.f);
+    const Float max_scale = clamp(load(ranges.max_scale + i, count), 0.f, 1.f);
     store(ranges.min_scale + i, min_scale, count);
     store(ranges.max_scale + i, max_scale, count);
-    const GroupRange range = group_range<kOrigin, kType>(rule, ranges, i, min_scale, max_scale);
-    const Float positive = range.raw < threshold ? threshold : range.raw;
-    if (kOrigin != Origin::asymmetric) {
-      const Float negative = range.raw > -threshold ? -threshold : range.raw;
-      store(scale + i, range.raw < all(0.f) ? negative : positive, count);
+    const GroupRange range = group_range<kSymmetric, kType>(rule, load(ranges.weight_min + i, count) * min_scale,
+                                                            load(ranges.weight_max + i, count) * max_scale);
+    if (kSymmetric) {
+      store(scale + i, away_from_zero(range.raw, threshold), count);
       store(zero + i, all(rule.levels * 0.5f), count);
     } else {
+      const Float positive = range.raw < threshold ? threshold : range.raw;
       store(scale + i, positive, count);
       // A scale that was rounded down can put the zero point one past the codes; it is stored as a code, so it stops
       // there.
@@ -85,31 +82,58 @@ void scales_of(const ScaleRule& rule, const Ranges& ranges, float* scale, float*
   }
 }
 
-/// The chain from a scale's gradient to the two factors, as autograd walks it: docs/algorithm.md. Partial gradients of
-/// an fp16 scale are rounded to fp16 as autograd rounds them; those of a bf16 scale stay fp32, where autograd would
-/// lose most of their bits to cancellation.
-template <Origin kOrigin, ScaleType kType>
+/// Scales that were searched: the range counts no more, max_scale may also enlarge.
+constexpr float kLargestOfSearched = 2.f;
+
+Float searched_scale(const ScaleRule& rule, const Ranges& ranges, std::int64_t i, Float max_scale) {
+  return round_scale(rule.type,
+                     load(ranges.searched + i, ranges.count - i) * clamp(max_scale, 0.f, kLargestOfSearched));
+}
+
+void searched_scales(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
+  for (std::int64_t i = 0; i < ranges.count; i += kLanes) {
+    const std::int64_t count = ranges.count - i;
+    const Float max_scale = clamp(load(ranges.max_scale + i, count), 0.f, kLargestOfSearched);
+    store(ranges.max_scale + i, max_scale, count);
+    store(scale + i, away_from_zero(searched_scale(rule, ranges, i, max_scale), all(rule.threshold)), count);
+    store(zero + i, all(rule.levels * 0.5f), count);
+  }
+}
+
+/// The gradient of a scale from its two sums. Partial gradients of an fp16 scale are rounded to fp16 as autograd rounds
+/// them; those of a bf16 scale stay fp32, where autograd would lose most of their bits to cancellation.
+Float gradient_of_scale(ScaleType type, const GradientSums& sums, std::int64_t i, std::int64_t count) {
+  const ScaleType own = type == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
+  const auto partial = [&](Float value) { return round_scale(own, value); };
+  return partial(partial(load(sums.product + i, count)) + partial(load(sums.quotient + i, count)));
+}
+
+void step_searched(const ScaleRule& rule, const Ranges& ranges, const GradientSums& sums, float rate) {
+  for (std::int64_t i = 0; i < ranges.count; i += kLanes) {
+    const std::int64_t count = ranges.count - i;
+    const Float max_scale = load(ranges.max_scale + i, count);
+    const Float gradient = passed_by_threshold(searched_scale(rule, ranges, i, max_scale), all(rule.threshold),
+                                               gradient_of_scale(rule.type, sums, i, count));
+    store(ranges.max_scale + i, max_scale - rate * sign_of(gradient * load(ranges.searched + i, count)), count);
+  }
+}
+
+/// The chain from a scale's gradient to the two factors, as autograd walks it: docs/algorithm.md.
+template <bool kSymmetric, ScaleType kType>
 void step_of(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
   constexpr ScaleType kGradient = kType == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
   const auto partial = [](Float value) { return round_scale<kGradient>(value); };
   const Float none = all(0.f), threshold = all(rule.threshold);
   for (std::int64_t i = 0; i < ranges.count; i += kLanes) {
     const std::int64_t count = ranges.count - i;
-    const Float min_scale = load(ranges.min_scale + i, count), max_scale = load(ranges.max_scale + i, count);
-    const GroupRange range =
-        group_range<kOrigin, kType>(rule, ranges, i, clamp(min_scale, 0.f, kLargestFactor<kOrigin>),
-                                    clamp(max_scale, 0.f, kLargestFactor<kOrigin>));
-    Float of_scale = partial(partial(load(sums.product + i, count)) + partial(load(sums.quotient + i, count)));
-    const Float kept_below = range.raw <= -threshold ? of_scale : none;
-    const Float kept_above = range.raw >= threshold ? of_scale : none;
-    const Float kept = range.raw < none ? kept_below : kept_above;
-    if (kOrigin == Origin::searched) {
-      store(ranges.max_scale + i, max_scale - rate * sign_of(kept * load(ranges.searched + i, count)), count);
-      continue;
-    }
     const Float weight_min = load(ranges.weight_min + i, count), weight_max = load(ranges.weight_max + i, count);
+    Float min_scale = load(ranges.min_scale + i, count), max_scale = load(ranges.max_scale + i, count);
+    const GroupRange range = group_range<kSymmetric, kType>(rule, weight_min * clamp(min_scale, 0.f, 1.f),
+                                                            weight_max * clamp(max_scale, 0.f, 1.f));
+    Float of_scale = gradient_of_scale(kType, sums, i, count);
     Float of_min, of_max;
-    if (kOrigin == Origin::symmetric) {
+    if (kSymmetric) {
+      const Float kept = passed_by_threshold(range.raw, threshold, of_scale);
       const Float direction = range.high < range.low ? all(1.f) : all(-1.f);
       const Float whole = kept / (rule.levels * 0.5f) * direction;
       const Float share = range.low == range.high ? whole * 0.5f : whole;
@@ -127,32 +151,30 @@ void step_of(const ScaleRule& rule, const Ranges& ranges, const float* scale, co
   }
 }
 
-template <Origin kOrigin>
-void scales_from(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
-  using enum ScaleType;
-  if (rule.type == f16) return scales_of<kOrigin, f16>(rule, ranges, scale, zero);
-  if (rule.type == bf16) return scales_of<kOrigin, bf16>(rule, ranges, scale, zero);
-  return scales_of<kOrigin, f32>(rule, ranges, scale, zero);
-}
-
 void scales(const ScaleRule& rule, const Ranges& ranges, float* scale, float* zero) {
-  if (ranges.searched) return scales_from<Origin::searched>(rule, ranges, scale, zero);
-  if (rule.symmetric) return scales_from<Origin::symmetric>(rule, ranges, scale, zero);
-  return scales_from<Origin::asymmetric>(rule, ranges, scale, zero);
-}
-
-template <Origin kOrigin>
-void step_from(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
   using enum ScaleType;
-  if (rule.type == f16) return step_of<kOrigin, f16>(rule, ranges, scale, sums, rate);
-  if (rule.type == bf16) return step_of<kOrigin, bf16>(rule, ranges, scale, sums, rate);
-  return step_of<kOrigin, f32>(rule, ranges, scale, sums, rate);
+  if (ranges.searched) return searched_scales(rule, ranges, scale, zero);
+  if (rule.symmetric) {
+    if (rule.type == f16) return scales_of<true, f16>(rule, ranges, scale, zero);
+    if (rule.type == bf16) return scales_of<true, bf16>(rule, ranges, scale, zero);
+    return scales_of<true, f32>(rule, ranges, scale, zero);
+  }
+  if (rule.type == f16) return scales_of<false, f16>(rule, ranges, scale, zero);
+  if (rule.type == bf16) return scales_of<false, bf16>(rule, ranges, scale, zero);
+  return scales_of<false, f32>(rule, ranges, scale, zero);
 }
 
 void step(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate) {
-  if (ranges.searched) return step_from<Origin::searched>(rule, ranges, scale, sums, rate);
-  if (rule.symmetric) return step_from<Origin::symmetric>(rule, ranges, scale, sums, rate);
-  return step_from<Origin::asymmetric>(rule, ranges, scale, sums, rate);
+  using enum ScaleType;
+  if (ranges.searched) return step_searched(rule, ranges, sums, rate);
+  if (rule.symmetric) {
+    if (rule.type == f16) return step_of<true, f16>(rule, ranges, scale, sums, rate);
+    if (rule.type == bf16) return step_of<true, bf16>(rule, ranges, scale, sums, rate);
+    return step_of<true, f32>(rule, ranges, scale, sums, rate);
+  }
+  if (rule.type == f16) return step_of<false, f16>(rule, ranges, scale, sums, rate);
+  if (rule.type == bf16) return step_of<false, bf16>(rule, ranges, scale, sums, rate);
+  return step_of<false, f32>(rule, ranges, scale, sums, rate);
 }
 
 }  // namespace

@@ -15,10 +15,9 @@ struct Trial {
 /// Zero for values of a magnitude below `least`.
 Float reciprocal(Float value, float least) { return magnitude_of(value) >= all(least) ? 1.f / value : Float{}; }
 
-template <TrialKind kKind>
 Trial trial_of(const Trials& trials, Float factor) {
-  if (kKind == TrialKind::powers) return {1.f / factor, factor};
-  if (kKind == TrialKind::integers) {
+  if (trials.kind == TrialKind::powers) return {1.f / factor, factor};
+  if (trials.kind == TrialKind::integers) {
     constexpr float least = 1e-30f;  // auto-round's
     const Float multiplier = factor * trials.unit;
     return {multiplier, reciprocal(multiplier, least)};
@@ -31,23 +30,23 @@ Trial trial_of(const Trials& trials, Float factor) {
   return {multiplier, reciprocal(multiplier, least)};
 }
 
-template <TrialKind kKind>
+template <bool kIntegers>
 Float code_nearest(const Trials& trials, Float quotient) {
-  if (kKind == TrialKind::integers) return clamp(round_even(quotient), trials.lowest, trials.highest);
+  if (kIntegers) return clamp(round_even(quotient), trials.lowest, trials.highest);
   const Float largest = all(trials.grid.largest), magnitude = magnitude_of(quotient);
   const Float rounded = round_to_grid(trials.grid, magnitude > largest ? largest : magnitude);
   return (Float)((Word)rounded | ((Word)quotient & kSignBit));
 }
 
-template <TrialKind kKind, int kLevels>
+template <bool kIntegers, int kLevels>
 void trial_errors_of(const Trials& trials, const TrialGroup& group, float* errors) {
   const std::int64_t whole_blocks = group.columns / kBlock;
   const int rest = static_cast<int>(group.columns % kBlock), power = level_power(whole_blocks);
   for (std::int64_t first = 0; first < trials.count; first += kLanes) {
-    const Trial trial = trial_of<kKind>(trials, load(trials.factors + first));
+    const Trial trial = trial_of(trials, load(trials.factors + first));
     const auto error = [&](std::int64_t column) {
       const float value = group.values[column];
-      const Float difference = trial.scale * code_nearest<kKind>(trials, trial.multiplier * value) - value;
+      const Float difference = trial.scale * code_nearest<kIntegers>(trials, trial.multiplier * value) - value;
       const Float square = difference * difference;
       return group.importance ? square * group.importance[column] : square;
     };
@@ -65,17 +64,11 @@ void trial_errors_of(const Trials& trials, const TrialGroup& group, float* error
   }
 }
 
-template <TrialKind kKind>
-void trial_errors_as(const Trials& trials, const TrialGroup& group, float* errors) {
-  is_deep(group.columns) ? trial_errors_of<kKind, 4>(trials, group, errors)
-                         : trial_errors_of<kKind, 1>(trials, group, errors);
-}
-
 void trial_errors(const Trials& trials, const TrialGroup& group, float* errors) {
-  using enum TrialKind;
-  if (trials.kind == integers) return trial_errors_as<integers>(trials, group, errors);
-  if (trials.kind == powers) return trial_errors_as<powers>(trials, group, errors);
-  trial_errors_as<nvfp4>(trials, group, errors);
+  if (trials.kind != TrialKind::integers)
+    return trial_errors_of<false, 1>(trials, group, errors);  // 32 columns at most
+  is_deep(group.columns) ? trial_errors_of<true, 4>(trials, group, errors)
+                         : trial_errors_of<true, 1>(trials, group, errors);
 }
 
 }  // namespace

@@ -100,9 +100,7 @@ Key preset_key() {
       "values of batch_size, iters, seqlen, nsamples and lr that are not given themselves: light, default or best; "
       "default none",
       [](Recipe& recipe, const Value& value) { apply_tuning_preset(recipe, to_string(value, "preset")); },
-      [](const Recipe& recipe) {
-        return recipe.preset.empty() ? std::nullopt : std::optional<Value>(recipe.preset);
-      },
+      [](const Recipe& recipe) { return recipe.preset.empty() ? std::nullopt : std::optional<Value>(recipe.preset); },
       true);
 }
 
@@ -134,8 +132,8 @@ std::vector<Key> make_keys() {
       integer_key("batch_size", "samples a step, at least 1; default 8", &Recipe::batch_size, 1, kMaxCount)));
   all.push_back(with_preset(
       integer_key("nsamples", "calibration samples used, at least 1; default 128", &Recipe::nsamples, 1, kMaxCount)));
-  all.push_back(with_preset(
-      integer_key("seqlen", "tokens a sample, 1 to 131072; default 2048", &Recipe::seqlen, 1, 131'072)));
+  all.push_back(
+      with_preset(integer_key("seqlen", "tokens a sample, 1 to 131072; default 2048", &Recipe::seqlen, 1, 131'072)));
   all.push_back(integer_key("seed", "start of the one random generator, at least 0; default 42", &Recipe::seed, 0,
                             std::numeric_limits<std::int64_t>::max()));
   all.push_back(with_preset(
@@ -159,10 +157,11 @@ std::vector<Key> make_keys() {
                          &Recipe::enable_quanted_input));
   all.push_back(bool_key("not_use_best_mse", "keep the last step's parameters instead of the best's; default false",
                          &Recipe::not_use_best_mse));
-  all.push_back(bool_key("enable_alg_ext",
-                         "SignRoundV2: tune from searched scales, for symmetric integers, MX formats and NVFP4; default "
-                         "false",
-                         &Recipe::enable_alg_ext));
+  all.push_back(
+      bool_key("enable_alg_ext",
+               "SignRoundV2: tune from searched scales, for symmetric integers, MX formats and NVFP4; default "
+               "false",
+               &Recipe::enable_alg_ext));
   all.push_back(bool_key("disable_opt_rtn",
                          "with iters 0: round to nearest even where calibration data could choose better scales; "
                          "default false",

@@ -77,8 +77,7 @@ double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::spa
 }  // namespace
 
 double squared_error(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
-                     std::int64_t length, at::Tensor* gradient, float scale,
-                     const Outliers* outliers) {
+                     std::int64_t length, at::Tensor* gradient, float scale, const Outliers* outliers) {
   Expects(prediction.dim() == 2 && prediction.sizes() == target.sizes());
   Expects(prediction.scalar_type() == target.scalar_type());
   Expects(prediction.is_contiguous() && target.is_contiguous());

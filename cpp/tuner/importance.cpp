@@ -38,7 +38,7 @@ class MeasuringOps final : public model::ForwardingOps {
     for (const auto& part : projection.parts) {
       const auto wanted = sums_.find(part.name);
       if (wanted == sums_.end()) continue;
-      if (!sum.defined()) sum = sum_of_squares(x);
+      if (!sum.defined()) sum = is_routed_expert(part.name) ? sum_of_rows(x) : sum_of_real_rows(x);
       wanted->second = wanted->second.defined() ? wanted->second + sum : sum;
     }
     return inner().linear(projection, x);
@@ -56,11 +56,13 @@ class MeasuringOps final : public model::ForwardingOps {
   }
 
  private:
-  at::Tensor sum_of_squares(const at::Tensor& x) const {
+  /// A routed expert sees some tokens of many samples, of which padding cannot be told.
+  static at::Tensor sum_of_rows(const at::Tensor& x) { return x.to(at::kFloat).square().sum(0); }
+  at::Tensor sum_of_real_rows(const at::Tensor& x) const {
     at::Tensor sum = at::zeros({x.size(1)}, at::kFloat);
     for (std::int64_t sample = 0; sample < x.size(0) / data_.length; ++sample) {
       const auto tokens = data_.lengths[static_cast<std::size_t>(first_ + sample)];
-      sum += x.narrow(0, sample * data_.length, tokens).to(at::kFloat).square().sum(0);
+      sum += sum_of_rows(x.narrow(0, sample * data_.length, tokens));
     }
     return sum;
   }

@@ -18,7 +18,7 @@ namespace autoround::tuner {
 namespace {
 
 constexpr double divergence_factor = 1e4;
-constexpr double outlier_share = 0.001;  // of the elements, where drops_outliers
+constexpr double outlier_share = 0.001;    // of the elements, where drops_outliers
 constexpr double gradient_scale = 1000.0;  // auto-round's; keeps gradients of small losses away from the subnormals
 
 bool diverged(double loss, double rtn_loss) {

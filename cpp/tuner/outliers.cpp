@@ -12,22 +12,19 @@ namespace autoround::tuner {
 Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
                    std::int64_t length, double share) {
   Expects(share > 0.0);
-  prediction.scalar_type() == at::kBFloat16 ? find<at::BFloat16>(prediction, target, lengths, length, share)
-                                            : find<float>(prediction, target, lengths, length, share);
-}
-
-template <typename T>
-void Outliers::find(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
-                    std::int64_t length, double share) {
   const std::int64_t rows = prediction.size(0), width = prediction.size(1);
-  const T* predicted = prediction.const_data_ptr<T>();
-  const T* wanted = target.const_data_ptr<T>();
+  const bool narrow = prediction.scalar_type() == at::kBFloat16;
+  const void *predicted = prediction.const_data_ptr(), *wanted = target.const_data_ptr();
+  const auto value = [narrow](const void* values, std::int64_t i) {
+    return narrow ? static_cast<float>(static_cast<const at::BFloat16*>(values)[i])
+                  : static_cast<const float*>(values)[i];
+  };
   /// Calls body(row, key) for every element on a real token of these rows.
   const auto for_each_key = [&](std::int64_t begin, std::int64_t end, const auto& body) {
     for (std::int64_t row = begin; row < end; ++row) {
       if (row % length >= lengths[static_cast<std::size_t>(row / length)]) continue;
       for (std::int64_t i = row * width; i < (row + 1) * width; ++i)
-        body(row, key_of(static_cast<float>(predicted[i]) - static_cast<float>(wanted[i])));
+        body(row, key_of(value(predicted, i) - value(wanted, i)));
     }
   };
 

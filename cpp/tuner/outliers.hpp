@@ -1,5 +1,5 @@
-// The largest differences between a block's output and its target. SignRoundV2 leaves them out of the loss where bits are
-// few: squared, they would drown the rest. Source: auto-round 0.15.1 sign_roundv2/quantizer.py, _get_loss.
+// The largest differences between a block's output and its target. SignRoundV2 leaves them out of the loss where bits
+// are few: squared, they would drown the rest. Source: auto-round 0.15.1 sign_roundv2/quantizer.py, _get_loss.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -40,10 +40,6 @@ class Outliers {
   static constexpr std::size_t finite_keys = 0x7f80;
 
  private:
-  template <typename T>
-  void find(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
-            std::int64_t length, double share);
-
   std::size_t least_ = finite_keys;  // key of the smallest outliers
   std::vector<std::int64_t> ties_;   // of each row, how many with that key are outliers
 };

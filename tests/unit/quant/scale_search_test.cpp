@@ -57,7 +57,8 @@ TEST_CASE("scale search: groups of zeros and without a better scale keep the obv
   const QuantizedWeight zeros = quantize(searched(format(4, true, 16), at::zeros({3, 32})), "");
   CHECK(zeros.scales.to(at::kFloat).eq(static_cast<float>(at::Half(1e-5f))).all().item<bool>());
   for (const Number number : {Number::mxfp4, Number::mxfp6, Number::mxfp8, Number::nvfp4})
-    CHECK(at::equal(searched(float_format(number), at::zeros({2, 64})).searched_scale, at::ones({2, number == Number::nvfp4 ? 4 : 2})));
+    CHECK(at::equal(searched(float_format(number), at::zeros({2, 64})).searched_scale,
+                    at::ones({2, number == Number::nvfp4 ? 4 : 2})));
 
   const at::Tensor exact = at::arange(-8, 8, at::kFloat).mul_(0.25).unsqueeze(0);  // what four bits hold
   CHECK(quantize(searched(format(4, true, 16, at::kFloat), exact), "").scales.item<float>() == 0.25f);
@@ -118,7 +119,8 @@ TEST_CASE("scale search: threads and instruction sets do not matter", "[quant]")
 TEST_CASE("scale search: tuning multiplies a searched scale by 0 to 2", "[quant]") {
   for (const bool fused : {false, true}) {
     // The peak is positive, so the scale is negative: -0.1 in fp32.
-    RoundingState state = make_rounding_state(format(4, true, -1, at::kFloat), row({0.8f, -0.4f, 0.1f, 0.f}), true, true);
+    RoundingState state =
+        make_rounding_state(format(4, true, -1, at::kFloat), row({0.8f, -0.4f, 0.1f, 0.f}), true, true);
     state.searched_scale = at::full({1, 1}, -0.1f);
     at::Tensor out = at::empty_like(state.weight);
     state.max_scale.fill_(2.5);

@@ -54,7 +54,8 @@ Formats all(const TinyBlock& block, const quant::WeightFormat& format) {
 
 TEST_CASE("searched scales: importance is the sum of squares over real tokens, of channels that were seen", "[tuner]") {
   TinyBlock block;
-  for (std::size_t i = 0; i < block.data.lengths.size(); ++i) block.data.lengths[i] = 1 + static_cast<std::int64_t>(i) % 16;
+  for (std::size_t i = 0; i < block.data.lengths.size(); ++i)
+    block.data.lengths[i] = 1 + static_cast<std::int64_t>(i) % 16;
   block.data.input.select(1, 5).zero_();
   const auto layer = block.layer();
   auto formats = all(block, int_format(3, 32));
@@ -119,7 +120,8 @@ TEST_CASE("searched scales: optimised rounding beats rounding to nearest, more s
     const auto formats = all(block, int_format(bits, 32));
     const auto nearest = tune(block, formats, searching(0, false)), optimised = tune(block, formats, searching(0));
     const auto uniform = tune(block, formats, searching(0), /*weighed=*/false);
-    INFO(bits << " bits: nearest " << nearest.loss << ", optimised " << optimised.loss << ", unweighed " << uniform.loss);
+    INFO(bits << " bits: nearest " << nearest.loss << ", optimised " << optimised.loss << ", unweighed "
+              << uniform.loss);
     CHECK(nearest.loss == nearest.rtn_loss);
     CHECK(optimised.rtn_loss == nearest.rtn_loss);
     CHECK(optimised.best_iteration == -1);
