@@ -102,26 +102,27 @@ BlockResult tune_block(const Block& block, const BlockData& data,
             ": weights, inputs or targets are not finite, or its activations overflow");
   } else if (!states.empty() && (options.iters > 0 || states.searched())) {
     chosen = {};  // cheaper to compute again in the rare case than to hold beside the loop's activations
-    bool keep = true;
+    // The best minibatch says little about all samples; what is worse than doing nothing on all of them is not kept.
+    const auto keeps = [&](std::vector<quant::QuantizedWeight> weights, const char* what) {
+      chosen = evaluate(std::move(weights));
+      if (chosen.loss <= result.rtn_loss) return true;
+      log.warn(block.name() + ": " + what + " loss " + format_number(chosen.loss) +
+               " over all samples, round-to-nearest " + format_number(result.rtn_loss) + "; not kept");
+      return false;
+    };
+    bool keep = false;
     if (options.iters > 0) {
       const Optimization run = optimize(block, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
       result.losses = run.losses;
-      result.best_iteration = run.best_iteration;
-      keep = !run.diverged;
-      if (run.diverged) give_up(divergence(run, result.rtn_loss));
+      if (run.diverged) {
+        give_up(divergence(run, result.rtn_loss));
+      } else {
+        keep = keeps(states.best(), "tuned weights have");
+      }
+      if (keep) result.best_iteration = run.best_iteration;
     }
-    if (keep) chosen = evaluate(options.iters > 0 ? states.best() : states.rounded());
-    // The best minibatch says little about all samples; what is worse than doing nothing on all of them is not kept.
-    if (keep && !(chosen.loss <= result.rtn_loss)) {
-      log.warn(block.name() + ": " + (options.iters > 0 ? "tuned weights have" : "searched scales have") + " loss " +
-               format_number(chosen.loss) + " over all samples, round-to-nearest " + format_number(result.rtn_loss) +
-               "; kept round-to-nearest");
-      keep = false;
-    }
-    if (!keep) {
-      result.best_iteration = -1;
-      chosen = evaluate(states.nearest());
-    }
+    if (!keep && !result.fell_back && states.searched()) keep = keeps(states.rounded(), "searched scales have");
+    if (!keep) chosen = evaluate(states.nearest());
   }
 
   if (options.observe_cache) {  // what was evaluated last was kept

@@ -163,6 +163,20 @@ TEST_CASE("searched scales: scales that make the block worse are not kept", "[tu
   CHECK(warnings.front().find("searched scales") != std::string::npos);
 }
 
+TEST_CASE("searched scales: where tuning is not kept, rounding with them is", "[tuner]") {
+  TinyBlock block;
+  make_realistic(block);
+  const auto formats = all(block, int_format(3, 32));
+  auto options = searching(5);
+  options.lr = 1.0;  // far too much
+  options.not_use_best_mse = true;
+  const auto tuned = tune(block, formats, options), rounded = tune(block, formats, searching(0));
+  CHECK(tuned.losses.back() > tuned.rtn_loss);
+  CHECK(tuned.best_iteration == -1);
+  CHECK(tuned.loss < tuned.rtn_loss);
+  CHECK(test::same_codes(tuned, rounded));
+}
+
 TEST_CASE("outliers: the largest differences leave the loss, of ties the first", "[tuner]") {
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   auto generator = at::detail::createCPUGenerator(3);
