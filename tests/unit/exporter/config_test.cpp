@@ -1,3 +1,5 @@
+#include <cstdio>
+
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "exporter/compressed_tensors_config.hpp"
@@ -197,4 +199,19 @@ TEST_CASE("config: a tied pair that is left alone stays tied", "[exporter]") {
   CHECK(config["tie_word_embeddings"] == true);
   CHECK(config["quantization_config"]["ignore"] == Json({"lm_head", "mtp.fc"}));
   CHECK(open(model.output)->find("lm_head.weight") == nullptr);
+}
+
+TEST_CASE("config: parts of a multimodal model are ignored by patterns, modules with two names by both", "[exporter]") {
+  TinyModel model;
+  Json config = model.checkpoint->config().json();
+  const Json text = config;
+  config["text_config"] = text;
+  const std::string path = autoround::join_path(model.directory, "config.json");
+  std::remove(path.c_str());
+  autoround::write_text_file(path, config.dump());
+  model.checkpoint = open(model.directory);
+  model.modules.back().alias = "the_head";
+  model.apply(TinyModel::w4({"the_head"}));
+  CHECK(exporter::compressed_tensors_config(model.plan())["ignore"] ==
+        Json({"lm_head", "the_head", "re:(.*[.])?mtp[.].*"}));
 }
