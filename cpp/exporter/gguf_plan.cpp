@@ -102,17 +102,14 @@ class Builder {
     }
   }
 
-  static bool leads_to_experts(const GgufPlace& place) {
-    return place.name.find("ffn_gate_inp") != std::string::npos;
-  }
-
   void add_copy(const checkpoint::TensorInfo& info, const std::string& source, const GgufPlace& place) {
     const GgufType* type = gguf_float_type(info.dtype);
     if (type == nullptr) {
       offences_.push_back("`" + source + "` is of type " + std::string(checkpoint::dtype_name(info.dtype)));
       return;
     }
-    const bool is_norm = place.name.find("norm.weight") != std::string::npos, is_router = leads_to_experts(place);
+    const bool is_norm = place.name.find("norm.weight") != std::string::npos;
+    const bool is_router = place.name.find("ffn_gate_inp") != std::string::npos;
     GgufTensor tensor{place.name, info.shape, type, place.slice};
     if (is_router && info.shape.front() == 1) tensor.shape.erase(tensor.shape.begin());
     if (is_norm || is_router || info.shape.size() < 2) tensor.type = &gguf::f32;  // as llama.cpp wants them
@@ -123,7 +120,6 @@ class Builder {
   void add_quantized(const std::string& module, const std::vector<std::int64_t>& shape, const GgufPlace& place) {
     const quant::WeightFormat& format = plan_.formats.at(module);
     const GgufType* type = gguf_type_of(format, shape.at(1));
-    if (leads_to_experts(place)) offences_.push_back("`" + module + "` chooses experts, which takes full precision");
     if (type == nullptr) return;  // is an offence
     gguf_.entries.push_back({.tensor = {place.name, shape, type, place.slice}, .module = module, .rows = place.rows});
     if (format.number != quant::Number::nvfp4) return;

@@ -75,7 +75,8 @@ std::optional<std::string> words_of(const Json& step) {
 std::string gguf_pre_tokenizer(const Json& tokenizer, const std::string& model_type, const std::string& file) {
   const Json& pre_tokenizer = member(tokenizer, "pre_tokenizer");
   const std::optional<std::string> words = words_of(pre_tokenizer);
-  const Merges merges = flag_member(member(tokenizer, "model"), "ignore_merges", false) ? Merges::ignored : Merges::kept;
+  const bool ignores = flag_member(member(tokenizer, "model"), "ignore_merges", false);
+  const Merges merges = ignores ? Merges::ignored : Merges::kept;
   for (const Known& known : table) {
     if (words != known.words || (known.merges != Merges::any && known.merges != merges)) continue;
     if (known.model_type.empty() || known.model_type == model_type) return std::string(known.name);

@@ -323,8 +323,29 @@ TEST_CASE("gguf: layers of smollm3 rotate as llama.cpp takes for granted", "[exp
     if (i % 4 != 3) spec.layers[i].attention.rope.emplace();
   const auto offences = [&] { return exporter::gguf_offences(exporter::gguf_architecture("smollm3"), spec); };
   CHECK(offences().empty());
-  spec.layers[3].attention.rope.emplace();
+  SECTION("positions where there are none") { spec.layers[3].attention.rope.emplace(); }
+  SECTION("a bias of o_proj") { spec.layers[1].attention.out_bias = true; }
+  SECTION("a bias of the feed-forward network") { spec.layers[1].mlp.bias = true; }
   CHECK(offences().size() == 1);
+}
+
+TEST_CASE("gguf: what llama.cpp takes for granted in single families", "[exporter]") {
+  model::DecoderSpec spec;
+  spec.layers.resize(2);
+  for (model::LayerSpec& layer : spec.layers) layer.attention.rope.emplace();
+  const auto count = [&](const char* family) {
+    return exporter::gguf_offences(exporter::gguf_architecture(family), spec).size();
+  };
+  CHECK(count("cohere") == 0);
+  CHECK(count("qwen3_moe") == 1);  // no experts
+  for (model::LayerSpec& layer : spec.layers) layer.experts.emplace();
+  CHECK(count("qwen2_moe") == 0);
+  CHECK(count("mixtral") == 1);
+  for (model::LayerSpec& layer : spec.layers) layer.experts->router.normalize = true;
+  CHECK(count("qwen2_moe") == 1);
+  CHECK(count("mixtral") == 0);
+  spec.layers[0].attention.qk_norm = model::QkNorm::heads;
+  CHECK(count("cohere") == 1);
 }
 
 TEST_CASE("gguf: a run that was killed is gone on with", "[exporter]") {
