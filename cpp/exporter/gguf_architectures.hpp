@@ -26,7 +26,7 @@ struct GgufArchitecture {
   /// are stored in another order.
   bool pairs_rows = false;
   model::Activation activation = model::Activation::silu;  // gelu_tanh stands for gelu too
-  bool has_biases = false;          // of attention's output and of feed-forward networks
+  bool has_biases = false;                                 // of attention's output and of feed-forward networks
   bool has_head = true;             // false: llama.cpp takes the embeddings for the head, whatever the file holds
   std::int64_t window_period = 0;   // all but every n-th layer have a sliding window; 0: llama.cpp knows none
   gsl::span<const GgufName> names;  // of modules that not every family has; before the common ones

@@ -140,7 +140,7 @@ void unpack_q2_k(const std::uint8_t* from, GgufBlock& block) {
 void pack_q3_k(const GgufBlock& block, std::uint8_t* to) {
   put_planes(block.codes.data(), 256, 2, 1, to);
   for (int half = 0; half < 2; ++half) put_planes(block.codes.data() + 128 * half, 128, 0, 2, to + 32 + 32 * half);
-  std::memset(to + 96, 0x11, 8);  // sixteen factors of 33, which stands for 1: their low four bits,
+  std::memset(to + 96, 0x11, 8);   // sixteen factors of 33, which stands for 1: their low four bits,
   std::memset(to + 104, 0xaa, 4);  // and their high two
   put_half(block.scales[0], to + 108);
 }

@@ -15,10 +15,10 @@ struct GgufBlock {
 };
 
 struct GgufType {
-  std::string_view name;       // "Q4_0"
-  std::uint32_t id;            // what tensors are marked with
-  std::uint32_t file_type;     // general.file_type of files that mostly hold it
-  std::int64_t values, bytes;  // of a block
+  std::string_view name;                                   // "Q4_0"
+  std::uint32_t id;                                        // what tensors are marked with
+  std::uint32_t file_type;                                 // general.file_type of files that mostly hold it
+  std::int64_t values, bytes;                              // of a block
   void (*pack)(const GgufBlock& block, std::uint8_t* to);  // null where nothing is quantized
   void (*unpack)(const std::uint8_t* from, GgufBlock& block);
 };

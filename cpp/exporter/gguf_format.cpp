@@ -116,8 +116,8 @@ std::vector<WrittenTensor> GgufFormat::write(const quant::QuantizedWeight& weigh
   const std::vector<const PlacedEntry*> entries = entries_of(weight.name);
   const GgufEntry& first = entries.at(0)->entry;
   const bool reordered = reorders(first.rows);
-  add(*entries[0], pack_blocks(reordered ? in_order(weight, first.rows.sources(weight.codes.size(0))) : weight,
-                               *first.tensor.type));
+  add(*entries[0],
+      pack_blocks(reordered ? in_order(weight, first.rows.sources(weight.codes.size(0))) : weight, *first.tensor.type));
   // Readers multiply with what compressed-tensors divides by.
   if (entries.size() > 1) add(*entries[1], weight.global_scale.reciprocal());
   if (entries.size() > 2) add(*entries[2], weight.input.global_scale.reciprocal());

@@ -35,9 +35,9 @@ class Builder {
     gather_slices();
     note_windows();
     if (!offences_.empty())
-      fail(Code::unsupported, "gguf",
-           "this format has no place for a part of the plan: " + join(offences_, "; ") + ". It holds " +
-               gguf_schemes());
+      fail(
+          Code::unsupported, "gguf",
+          "this format has no place for a part of the plan: " + join(offences_, "; ") + ". It holds " + gguf_schemes());
     if (modules_.empty()) fail(Code::invalid_argument, "gguf", "the recipe quantizes no module of this model");
     add_metadata();
     return std::move(gguf_);
@@ -113,7 +113,9 @@ class Builder {
     GgufTensor tensor{place.name, info.shape, type, place.slice};
     if (is_router && info.shape.front() == 1) tensor.shape.erase(tensor.shape.begin());
     if (is_norm || is_router || info.shape.size() < 2) tensor.type = &gguf::f32;  // as llama.cpp wants them
-    gguf_.entries.push_back({.tensor = std::move(tensor), .source = source, .rows = place.rows,
+    gguf_.entries.push_back({.tensor = std::move(tensor),
+                             .source = source,
+                             .rows = place.rows,
                              .added = is_norm && spec_.norm.unit_offset ? 1.0 : 0.0});
   }
 

@@ -16,11 +16,11 @@ namespace autoround::exporter {
 /// quantized, or values.
 struct GgufEntry {
   GgufTensor tensor;
-  std::string source = {};    // of the checkpoint, converted; else ""
-  std::string module = {};    // quantized; else ""
-  at::Tensor values = {};     // of neither
-  GgufRows rows = {};         // of the first two
-  double added = 0.0;         // to what is copied
+  std::string source = {};  // of the checkpoint, converted; else ""
+  std::string module = {};  // quantized; else ""
+  at::Tensor values = {};   // of neither
+  GgufRows rows = {};       // of the first two
+  double added = 0.0;       // to what is copied
 };
 
 struct GgufPlan {

@@ -83,8 +83,8 @@ void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, Gg
       metadata.add_integer(scaling + "original_context_length", std::llround(rope.original_max_position));
       metadata.add_number(scaling + "attn_factor", model::rope_attention_factor(rope));
       break;
-    case RopeType::llama3:    // rope_tensors
-    case RopeType::dynamic:   // as it is up to the length that the model was trained with
+    case RopeType::llama3:   // rope_tensors
+    case RopeType::dynamic:  // as it is up to the length that the model was trained with
     case RopeType::standard:
       break;
   }

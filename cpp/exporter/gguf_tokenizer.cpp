@@ -161,8 +161,8 @@ void add_sentence_piece(const Json& tokenizer, const Json& model, std::int64_t t
   metadata.add_text("tokenizer.ggml.pre", "default");
   add_vocabulary(vocabulary, metadata);
   metadata.add_numbers("tokenizer.ggml.scores", scores);
-  metadata.add_flag("tokenizer.ggml.add_space_prefix", adds_space(member(tokenizer, "normalizer")) ||
-                                                          adds_space(member(tokenizer, "pre_tokenizer")));
+  metadata.add_flag("tokenizer.ggml.add_space_prefix",
+                    adds_space(member(tokenizer, "normalizer")) || adds_space(member(tokenizer, "pre_tokenizer")));
 }
 
 /// The token that tokenizer_config.json names, as text or as an object with `content`.
@@ -208,8 +208,8 @@ void add_special_tokens(const checkpoint::Checkpoint& checkpoint, const Json& to
   }};
   for (const Affix& affix : affixes) {
     const std::string token = special_token(config, affix.token);
-    metadata.add_flag(affix.key, flag_member(config, affix.said,
-                                             surrounds(member(tokenizer, "post_processor"), token, affix.first)));
+    metadata.add_flag(
+        affix.key, flag_member(config, affix.said, surrounds(member(tokenizer, "post_processor"), token, affix.first)));
   }
 }
 

@@ -120,8 +120,8 @@ at::Tensor pack_blocks(const quant::QuantizedWeight& weight, const GgufType& typ
   return packed;
 }
 
-quant::QuantizedWeight unpack_blocks(const std::string& module, const quant::WeightFormat& format,
-                                     const GgufType& type, const at::Tensor& packed) {
+quant::QuantizedWeight unpack_blocks(const std::string& module, const quant::WeightFormat& format, const GgufType& type,
+                                     const at::Tensor& packed) {
   const std::int64_t rows = packed.size(0), columns = packed.size(1) / type.bytes * type.values;
   const std::vector<std::int64_t> shape = format.scales_shape(rows, columns);
   const Scales scales(format, columns);

@@ -19,7 +19,7 @@ std::string gguf_schemes();
 /// -> uint8 [out, bytes of a row]. @throws Error numeric: a minimum does not fit into fp16.
 at::Tensor pack_blocks(const quant::QuantizedWeight& weight, const GgufType& type);
 /// The weight of which pack_blocks made `packed`, without the scale that NVFP4 has for the tensor as a whole.
-quant::QuantizedWeight unpack_blocks(const std::string& module, const quant::WeightFormat& format,
-                                     const GgufType& type, const at::Tensor& packed);
+quant::QuantizedWeight unpack_blocks(const std::string& module, const quant::WeightFormat& format, const GgufType& type,
+                                     const at::Tensor& packed);
 
 }  // namespace autoround::exporter

@@ -46,13 +46,18 @@ class ModuleList {
                                             .block = block_});
   }
 
-  /// Families have embeddings of their own, which are still nn.Embeddings.
-  void add_embedding(const std::string& name, std::string class_name, std::vector<std::int64_t> shape) {
+  ModuleInfo& add_weighted(const std::string& name, std::string class_name, std::vector<std::int64_t> shape) {
     ModuleInfo& module = add(name, std::move(class_name));
-    if (module.class_name != "Embedding") module.bases = {"Embedding"};
     module.weight = name + ".weight";
     require(module.weight, shape);
     module.shape = std::move(shape);
+    return module;
+  }
+
+  /// Families have embeddings of their own, which are still nn.Embeddings.
+  void add_embedding(const std::string& name, std::string class_name, std::vector<std::int64_t> shape) {
+    ModuleInfo& module = add_weighted(name, std::move(class_name), std::move(shape));
+    if (module.class_name != "Embedding") module.bases = {"Embedding"};
   }
 
   void add_linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias, std::string fused_with = {}) {
@@ -160,8 +165,7 @@ void add_attention(ModuleList& modules, const DecoderSpec& spec, const Attention
   if (attention.sinks) modules.require(prefix + "sinks", {attention.heads});
   if (attention.qk_norm == QkNorm::none) return;
   modules.add_norm(prefix + names.q_norm, qk_norm_shape(attention.qk_norm, attention.heads, attention.head_dim));
-  modules.add_norm(prefix + names.k_norm,
-                   qk_norm_shape(attention.qk_norm, attention.kv_heads, attention.head_dim));
+  modules.add_norm(prefix + names.k_norm, qk_norm_shape(attention.qk_norm, attention.kv_heads, attention.head_dim));
 }
 
 /// @param prefix of its linears, with its dot
@@ -227,9 +231,8 @@ void add_layer(ModuleList& modules, const DecoderSpec& spec, std::size_t index) 
     if (!names.mlp.empty()) modules.add(name + "." + names.mlp, spec.mlp_class);
     add_mlp(modules, spec, layer.mlp, names.mlp_prefix(name));
   }
-  for (const std::string& norm :
-       {names.attention_input_norm, names.attention_output_norm, names.attention_sum_norm, names.mlp_input_norm,
-        names.mlp_output_norm, names.mlp_sum_norm})
+  for (const std::string& norm : {names.attention_input_norm, names.attention_output_norm, names.attention_sum_norm,
+                                  names.mlp_input_norm, names.mlp_output_norm, names.mlp_sum_norm})
     if (!norm.empty()) modules.add_norm(name + "." + norm, {spec.hidden_size});
 }
 

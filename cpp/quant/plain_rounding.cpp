@@ -15,7 +15,7 @@ struct Scales {
 struct GroupRange {
   // Asymmetric: the range; symmetric: magnitudes of its negative and its positive side; searched: undefined.
   at::Tensor low, high;
-  at::Tensor raw;        // scale before the threshold
+  at::Tensor raw;  // scale before the threshold
 };
 
 GroupRange group_range(const RoundingState& state) {

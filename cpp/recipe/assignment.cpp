@@ -144,8 +144,7 @@ void report(const std::vector<std::string>& unmatched_targets, const std::vector
 
 /// The rules of a recipe, ready to be put to modules.
 struct Rules {
-  explicit Rules(const Recipe& recipe)
-      : groups(recipe.groups()), targets(target_rules(groups, recipe.layers.size())) {
+  explicit Rules(const Recipe& recipe) : groups(recipe.groups()), targets(target_rules(groups, recipe.layers.size())) {
     for (const auto& ignore : recipe.ignore) ignores.push_back({Target(ignore)});
   }
 

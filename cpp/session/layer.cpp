@@ -87,8 +87,8 @@ void Layer::add_inputs(const at::Tensor& inputs, const at::Tensor& targets) {
     samples.targets = rows(targets, out(), "a target");
     if (targets.dim() != inputs.dim() || targets.size(0) != inputs.size(0) || targets.size(-2) != inputs.size(-2))
       fail(Code::invalid_argument, name_,
-           concat({"targets of shape ", shape_text(targets), " for inputs of shape ", shape_text(inputs), " of `", name_,
-                   "`; all sizes but the last are the same"}));
+           concat({"targets of shape ", shape_text(targets), " for inputs of shape ", shape_text(inputs), " of `",
+                   name_, "`; all sizes but the last are the same"}));
   }
   samples_.push_back(std::move(samples));
 }
@@ -115,14 +115,16 @@ std::int64_t Layer::longest_sample() const noexcept {
 void Layer::check_run(const recipe::Recipe& recipe, const quant::WeightFormat& format, const Options& options) const {
   check_device(options);
   if (!options.outputs.empty() || options.resume)
-    fail(Code::invalid_argument, "options", "a layer's tensors are in its result: there is no output directory to write");
+    fail(Code::invalid_argument, "options",
+         "a layer's tensors are in its result: there is no output directory to write");
   if (recipe.kv_cache_scheme) fail(Code::unsupported, "kv_cache_scheme", "a linear layer has no KV cache");
   if (samples_.empty() && recipe.iters > 0)
     fail(Code::invalid_argument, name_,
          concat({"the recipe tunes for ", std::to_string(recipe.iters), " iterations and needs inputs of `", name_,
                  "`; `iters: 0` rounds to nearest without any"}));
   if (samples_.empty() && format.input && format.input->needs_calibration())
-    fail(Code::invalid_argument, name_, concat({"the input of `", name_, "` has a static scale, which only inputs can give"}));
+    fail(Code::invalid_argument, name_,
+         concat({"the input of `", name_, "` has a static scale, which only inputs can give"}));
   RunShape shape;
   shape.samples = sample_count();
   shape.length = longest_sample();
@@ -224,12 +226,13 @@ std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options
   progress("start", 0.0);
   tell(EventKind::block_begin, 0.0, -1, no_loss);
   tuner::BlockResult tuned = quantize(formats, recipe, options, [&](const tuner::Iteration& it) {
-    tell(EventKind::iteration, static_cast<double>(it.index + 1) / static_cast<double>(recipe.iters), it.index, it.loss);
+    tell(EventKind::iteration, static_cast<double>(it.index + 1) / static_cast<double>(recipe.iters), it.index,
+         it.loss);
   });
 
   auto result = std::make_shared<Result>();
-  result->layers.push_back({name_, recipe::describe(scheme), "", weight_.sizes().vec(),
-                            bits_per_weight(tuned.weights.front())});
+  result->layers.push_back(
+      {name_, recipe::describe(scheme), "", weight_.sizes().vec(), bits_per_weight(tuned.weights.front())});
   result->tensors = std::move(tuned.weights);
   if (tuned.fell_back)
     result->warnings.push_back(name_ + ": the loss was not finite; rounded to nearest instead (on_nan: rtn)");

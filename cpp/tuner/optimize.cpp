@@ -67,8 +67,8 @@ class BestIteration {
 
 }  // namespace
 
-Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data,
-                      const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
+Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
+                      double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration) {
   const auto samples = static_cast<std::int64_t>(data.lengths.size());
   const auto step_samples = std::min(samples, options.batch_size * options.gradient_accumulate_steps);

@@ -23,8 +23,9 @@ os.environ["TQDM_DISABLE"] = "1"  # read while the libraries are imported
 import gguf
 import numpy as np
 import torch
+from families import FAMILIES
 from llama_cpp import LlamaCpp
-from load_compressed_tensors import FAMILIES, Recorder, make_model, scheme_row
+from load_compressed_tensors import Recorder, make_model, scheme_row
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import LlamaConfig, Phi3Config, Qwen2Config
@@ -232,7 +233,7 @@ def main():
         tolerance = OF_TYPES if name in of_types else OF_HEADLESS if name in HEADLESS else OF_GELU if name in GELU else OF_MODELS
         if distance > tolerance:
             failed.append(name)
-        elif name in FAMILIES:
+        elif name in FAMILIES or name == "llama":
             record("families", name, "GGUF in llama.cpp")
         elif name in TYPES:
             row = scheme_row(name) or f"{name.upper()}A16"

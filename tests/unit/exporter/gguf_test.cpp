@@ -91,8 +91,7 @@ TEST_CASE("gguf: the header of a file", "[exporter]") {
   metadata.add_integer("i", 258);
   metadata.add_flag("f", true);
   metadata.add_numbers("n", {1.f});
-  const auto layout = exporter::lay_out_gguf("m.gguf", metadata,
-                                             {{"t", {3, 32}, &gguf::q4_0}, {"u", {5}, &gguf::f32}});
+  const auto layout = exporter::lay_out_gguf("m.gguf", metadata, {{"t", {3, 32}, &gguf::q4_0}, {"u", {5}, &gguf::f32}});
   const char expected[] =
       "GGUF\3\0\0\0\2\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0"
       "\3\0\0\0\0\0\0\0a.b\x08\0\0\0\2\0\0\0\0\0\0\0xy"
@@ -182,7 +181,7 @@ TEST_CASE("gguf: a file holds every tensor of the model and nothing else", "[exp
   tiny.run(*exporter, tiny.output);
   const exporter::GgufPlan plan = exporter::plan_gguf(tiny.plan());
   const std::string file = only_file(tiny.output);
-  CHECK(plan.notes.size() == 3);  // two of mtp, no tokenizer
+  CHECK(plan.notes.size() == 3);                    // two of mtp, no tokenizer
   CHECK(plan.entries.size() == 2 + 7 * 2 + 2 + 1);  // embeddings, head, projections, norms, a bias
   CHECK(file.size() + autoround::read_text_file(autoround::join_path(tiny.output, "recipe.yaml"), 1 << 20).size() ==
         exporter->disk_bytes(tiny.plan()));

@@ -1,8 +1,9 @@
+#include "exporter/gguf_tokenizer.hpp"
+
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "exporter/gguf_pre_tokenizer.hpp"
-#include "exporter/gguf_tokenizer.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"

@@ -26,9 +26,7 @@ struct Pair {
       layers.push_back(model::DecoderLayer::load(block.spec, i, block.weights, dtype));
     block.data.target = run(chain());
   }
-  DecoderBlock chain() const {
-    return DecoderBlock({{layers[0].get(), &block.rope}, {layers[1].get(), &block.rope}});
-  }
+  DecoderBlock chain() const { return DecoderBlock({{layers[0].get(), &block.rope}, {layers[1].get(), &block.rope}}); }
   at::Tensor run(const Block& view) const {
     model::FusedOps ops;
     return run_block(view, block.data.input, block.data.length, 4, ops, {});

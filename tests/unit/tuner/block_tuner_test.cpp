@@ -242,7 +242,8 @@ TEST_CASE("block tuner: cancelling stops before the next iteration", "[tuner]") 
     const auto count = [&](const Iteration&) {
       if (++iterations == 3) cancel.request();
     };
-    tune_block(block.view(*layer), block.data, test::all_linears(*layer, int_format(4, 32)), quick(), cancel, count, {});
+    tune_block(block.view(*layer), block.data, test::all_linears(*layer, int_format(4, 32)), quick(), cancel, count,
+               {});
   });
   CHECK(error.code() == Code::cancelled);
   CHECK(iterations == 3);

@@ -41,9 +41,14 @@ BlockResult tune(const TinyBlock& block, const std::string& preset, const TuneOp
 
 TEST_CASE("number formats: tuning beats round-to-nearest", "[tuner]") {
   // What is left to win: much where numbers are far apart, little where inputs are the coarse part.
-  const auto [preset, share] =
-      GENERATE(table<std::string, double>({{"MXFP4A16", 0.8}, {"NVFP4A16", 0.8}, {"MXFP6A16", 0.8}, {"FP8_BLOCK", 0.97},
-                                           {"W4A8", 0.8}, {"W4AFP8", 0.9}, {"MXFP4", 0.97}, {"NVFP4", 0.97}}));
+  const auto [preset, share] = GENERATE(table<std::string, double>({{"MXFP4A16", 0.8},
+                                                                    {"NVFP4A16", 0.8},
+                                                                    {"MXFP6A16", 0.8},
+                                                                    {"FP8_BLOCK", 0.97},
+                                                                    {"W4A8", 0.8},
+                                                                    {"W4AFP8", 0.9},
+                                                                    {"MXFP4", 0.97},
+                                                                    {"NVFP4", 0.97}}));
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   INFO(preset << " in " << at::toString(dtype));
   const BlockResult result = tune(TinyBlock(dtype), preset);
@@ -137,8 +142,8 @@ TEST_CASE("tuned input: the gradient of its magnitude is that of autograd", "[tu
     input.finish_calibration();
     const at::Tensor scale = input.untuned().scale, rounded = input.quantize(x);
     const at::Tensor quotient = x / scale;
-    const at::Tensor clipped = is_float(format.number) ? quotient.abs() > 448.f
-                                                       : at::logical_or(quotient < -128.5f, quotient >= 127.5f);
+    const at::Tensor clipped =
+        is_float(format.number) ? quotient.abs() > 448.f : at::logical_or(quotient < -128.5f, quotient >= 127.5f);
     const double slope =
         (gradient * (rounded / scale - at::where(clipped, at::zeros_like(x), quotient))).sum().item<double>();
     REQUIRE(std::abs(slope) > 1.0);

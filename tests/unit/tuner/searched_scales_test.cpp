@@ -42,7 +42,8 @@ using Formats = std::map<std::string, quant::WeightFormat>;
 
 BlockResult tune(TinyBlock& block, const Formats& formats, const TuneOptions& options, bool weighed = true) {
   const auto layer = block.layer();
-  block.data.importance = weighed ? measure_importance(block.view(*layer), block.data, formats, options, {}) : Importance{};
+  block.data.importance =
+      weighed ? measure_importance(block.view(*layer), block.data, formats, options, {}) : Importance{};
   return tune_block(block.view(*layer), block.data, formats, options, {}, {}, {});
 }
 
@@ -128,8 +129,8 @@ TEST_CASE("searched scales: optimised rounding beats rounding to nearest, more s
     CHECK(optimised.loss < 0.95 * nearest.loss);
     CHECK(optimised.loss < uniform.loss);
     const auto layer = block.layer();
-    CHECK(at::equal(optimised.output,
-                    rerun_block(block.view(*layer), block.data, optimised.weights, searching(0), {})));
+    CHECK(
+        at::equal(optimised.output, rerun_block(block.view(*layer), block.data, optimised.weights, searching(0), {})));
   }
 }
 
