@@ -22,7 +22,8 @@ namespace {
 std::uint64_t byte_size(const std::vector<std::int64_t>& sizes, std::size_t item) {
   std::uint64_t bytes = item;
   for (const std::int64_t size : sizes) {
-    if (size < 0) fail(Code::invalid_argument, "sizes", ar::concat({"a size is negative: ", ar::checkpoint::shape_text(sizes)}));
+    if (size < 0)
+      fail(Code::invalid_argument, "sizes", ar::concat({"a size is negative: ", ar::checkpoint::shape_text(sizes)}));
     if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes) || bytes >> 62 != 0)
       fail(Code::invalid_argument, "sizes",
            ar::concat({"no tensor has as many elements as ", ar::checkpoint::shape_text(sizes), " says"}));
@@ -52,7 +53,8 @@ autoround_status autoround_tensor_new(const char* dtype, const int64_t* sizes, s
     out_parameter(out);
     const std::string name = text(dtype, "dtype");
     const auto known = ar::checkpoint::parse_dtype(name);
-    if (!known) fail(Code::invalid_argument, "dtype", ar::concat({"`", name, "` is not an element type; F32, F16 and BF16 are"}));
+    if (!known)
+      fail(Code::invalid_argument, "dtype", ar::concat({"`", name, "` is not an element type; F32, F16 and BF16 are"}));
     const at::ScalarType type = ar::model::torch_type(*known);
     if (!sizes && rank > 0) fail(Code::invalid_argument, "sizes", "sizes is NULL");
     const std::vector<std::int64_t> shape(sizes, sizes + rank);

@@ -79,7 +79,7 @@ struct MlpSpec {
   std::int64_t intermediate = 0;
   Activation activation = Activation::silu;
   std::string activation_class;  // "SiLUActivation"
-  bool gated = true;  // down(act(gate(x)) * up(x)); otherwise down(act(up(x)))
+  bool gated = true;             // down(act(gate(x)) * up(x)); otherwise down(act(up(x)))
   bool bias = false;
   bool fused_gate_up = false;  // the checkpoint has one gate_up_proj, rows of gate and up in this order
 };
@@ -117,8 +117,8 @@ struct LayerSpec {
   AttentionSpec attention;
   MlpSpec mlp;
   std::optional<ExpertsSpec> experts;  // instead of mlp, with its activation
-  double residual_multiplier = 1.0;  // of both branches before they are added
-  bool parallel = false;             // both branches start from the layer's input and are added to it together
+  double residual_multiplier = 1.0;    // of both branches before they are added
+  bool parallel = false;               // both branches start from the layer's input and are added to it together
 };
 
 /// Names of the modules of a layer below its own; what has none does not exist. Norms sit where their names say.
@@ -139,7 +139,7 @@ struct LayerNames {
 
 /// A learned vector for each position, added to the embeddings.
 struct PositionSpec {
-  std::string name;         // of the module below the prefix; none: no such vectors
+  std::string name;  // of the module below the prefix; none: no such vectors
   std::string class_name;
   std::int64_t offset = 0;  // row of the first position; max_position rows follow
 };
@@ -151,7 +151,7 @@ struct DecoderSpec {
   std::string model_class, pretrained_class, attention_class, mlp_class, norm_class, rotary_class;
   std::string embedding_class = "Embedding";
   std::int64_t vocab_size = 0, hidden_size = 0, max_position = 0;
-  std::optional<std::int64_t> embedding_size;  // of a token's vector, where linears lead from it to hidden_size and back
+  std::optional<std::int64_t> embedding_size;  // of a token's vector, where linears lead from there to hidden_size
   NormSpec norm;
   double norm_eps = 1e-6;
   double embedding_multiplier = 1.0;        // of the embeddings

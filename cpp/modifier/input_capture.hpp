@@ -1,5 +1,5 @@
-// What the calibration data looked like on both sides of one block, caught by hooks while the full-precision stream runs
-// through its decoder layers: one pass gives the block's inputs and the reference output.
+// What the calibration data looked like on both sides of one block, caught by hooks while the full-precision stream
+// runs through its decoder layers: one pass gives the block's inputs and the reference output.
 #pragma once
 
 #include <string>

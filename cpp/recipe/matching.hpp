@@ -50,9 +50,10 @@ struct Assignment {
 /// @throws Error invalid_argument listing all offenders: unmatched targets, in_features not divisible by group_size.
 Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, const Logger& log);
 
-/// The scheme that the same rules give one module of a model whose others are not known: a target that does not match it
-/// may well match one of them.
-/// @throws Error invalid_argument: the recipe leaves it alone, with the reason; in_features not divisible by group_size.
+/// The scheme that the same rules give one module of a model whose others are not known: a target that does not match
+/// it may well match one of them.
+/// @throws Error invalid_argument: the recipe leaves it alone, with the reason; in_features not divisible by
+/// group_size.
 QuantizationScheme scheme_of(const Recipe& recipe, const ModuleInfo& module);
 
 }  // namespace autoround::recipe

@@ -1,5 +1,5 @@
-// Runs calibration data through the model one block at a time on the full-precision stream, firing the forward hooks. One
-// pass a layer: the output of a block is its reference and the next one's input.
+// Runs calibration data through the model one block at a time on the full-precision stream, firing the forward hooks.
+// One pass a layer: the output of a block is its reference and the next one's input.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,8 @@ class SequentialPipeline {
   SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, std::int64_t nblocks, bool fused,
                      const modifier::HookRegistry& hooks, const CancelToken& cancel);
 
-  /// Advances to the next block: loads its layers, runs the stream through them. Its first layer; nullopt after the last.
+  /// Advances to the next block: loads its layers, runs the stream through them. Its first layer; nullopt after the
+  /// last.
   std::optional<std::size_t> advance();
   /// The layers that were reached last and the names of all modules inside them.
   modifier::Subgraph subgraph(const std::vector<recipe::ModuleInfo>& modules) const;

@@ -34,7 +34,8 @@ class DecoderBlock final : public Block {
     model::DecoderLayer* layer = nullptr;
     const model::RopeTable* rope = nullptr;  // null: the layer has none
   };
-  DecoderBlock(model::DecoderLayer& layer, const model::RopeTable* rope) : DecoderBlock(std::vector<Step>{{&layer, rope}}) {}
+  DecoderBlock(model::DecoderLayer& layer, const model::RopeTable* rope)
+      : DecoderBlock(std::vector<Step>{{&layer, rope}}) {}
   explicit DecoderBlock(std::vector<Step> steps);
 
   const std::string& name() const noexcept override { return name_; }  // "model.layers.3", "model.layers.3-4"

@@ -22,8 +22,8 @@ struct Optimization {
 /// Runs options.iters iterations, fewer with dynamic_max_gap, on `block`, whose quantized linears `states` has taken
 /// over. A loss above 10^4 times `rtn_loss` counts as diverged: minibatches differ from the mean by orders of
 /// magnitude less.
-Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data,
-                      const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
+Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
+                      double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration);
 
 }  // namespace autoround::tuner
