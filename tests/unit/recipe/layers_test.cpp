@@ -59,7 +59,7 @@ TEST_CASE("layers: the last word, before groups, targets and ignores", "[recipe]
           {"lm_head", "W8A16"}});
 }
 
-TEST_CASE("layers: a name goes before a pattern; two patterns may not disagree", "[recipe]") {
+TEST_CASE("layers: a name goes before a pattern, and two patterns may not disagree", "[recipe]") {
   CHECK(
       assigned(recipe_of("{scheme: W4A16, layers: {'re:.*q_proj': {scheme: W8A16}, 're:.*1[.]q_proj': {scheme: W3A16},"
                          " model.layers.1.q_proj: {scheme: W2A16}}}"))
