@@ -39,7 +39,8 @@ func (l *Linear) Samples() int { return int(get(l.h, swig.Layer.SampleCount)) }
 func (l *Linear) Tokens() int64 { return get(l.h, swig.Layer.TokenCount) }
 
 // Tune tunes the layer with the scheme that the recipe gives a Linear of its name. The layer stays as it is and may be tuned again; the
-// result has one block and one layer. Iters 0 rounds to nearest and needs no inputs. options may be nil; Outputs are refused.
+// result has one block and one layer. Iters 0 needs no inputs; with some it searches scales before it rounds.
+// options may be nil; Outputs are refused.
 func (l *Linear) Tune(ctx context.Context, recipe *Recipe, options *Options) (*Result, error) {
 	stop := newStopper()
 	defer stop.close()

@@ -44,7 +44,7 @@ namespace LibAutoRound {
 
     /// <summary>
     /// Tunes the layer with the scheme that the recipe gives a Linear of its name. The layer stays as it is and may be tuned again; the result has one
-    /// block and one layer. iters 0 rounds to nearest and needs no inputs.
+    /// block and one layer. iters 0 needs no inputs; with some it searches scales before it rounds.
     /// </summary>
     /// <param name="recipe">What is computed.</param>
     /// <param name="options">On which device; null: defaults. Outputs are refused.</param>

@@ -379,7 +379,8 @@ AUTOROUND_TRY(autoround_layer_add_inputs, autoround_layer *layer, const autoroun
 AUTOROUND_FN(size_t) autoround_layer_sample_count(const autoround_layer *layer) AUTOROUND_NOEXCEPT;
 AUTOROUND_FN(int64_t) autoround_layer_token_count(const autoround_layer *layer) AUTOROUND_NOEXCEPT;      /* without padding */
 /* Tunes the layer with the scheme that the recipe gives a Linear of its name (targets of other names are of other layers). What a recipe
- * says of a whole model does not apply: nsamples, seqlen, nblocks, enable_quanted_input. iters 0 rounds to nearest and needs no inputs.
+ * says of a whole model does not apply: nsamples, seqlen, nblocks, enable_quanted_input. iters 0 needs no inputs and rounds to nearest; with
+ * inputs it searches the scales first, unless disable_opt_rtn is true.
  * options may be NULL; output directories are refused. Events are those of one block, number 0, without BLOCK_INPUTS. The layer
  * stays as it is and may be tuned again, with another recipe, or in several threads at once. The result has one block and one layer.
  * Errors: INVALID_ARGUMENT (the recipe breaks a rule or leaves the layer alone, columns that a group size does not divide, no inputs, more

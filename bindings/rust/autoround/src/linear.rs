@@ -84,7 +84,8 @@ impl Linear {
     }
 
     /// Tunes the layer with the scheme that the recipe gives a `Linear` of its name, and leaves it as it is: it may be tuned again. The
-    /// result has one block and one layer. `iters: 0` rounds to nearest and needs no inputs; output directories are refused.
+    /// result has one block and one layer. `iters: 0` needs no inputs; with some it searches scales before it rounds.
+    /// Output directories are refused.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Code::InvalidArgument): the recipe breaks a rule or leaves the layer alone, a group size does not divide

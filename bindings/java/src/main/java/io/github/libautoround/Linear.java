@@ -38,7 +38,8 @@ public final class Linear extends NativeObject<io.github.libautoround.internal.L
 
   /**
    * Tunes the layer with the scheme that the recipe gives a Linear of its name. The layer stays as it is and may be tuned again; the result has one
-   * block and one layer. iters 0 rounds to nearest and needs no inputs. options may be null; outputs are refused.
+   * block and one layer. iters 0 needs no inputs; with some it searches scales before it rounds.
+   * options may be null; outputs are refused.
    */
   public Result tune(Recipe recipe, Options options) {
     return use(raw -> recipe.use(with -> Options.with(options, (chosen, watch) -> new Result(
