@@ -106,15 +106,16 @@ void AutoRoundModifier::on_sequential_epoch_end(Run& run, const Subgraph& subgra
 
 void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   const tuner::DecoderBlock block(subgraph.layers);
+  const std::map<std::string, quant::WeightFormat> formats = this->formats();
   // Without calibration data iters is 0, and nothing says which errors matter.
   if (!captured_input(subgraph.block()).defined()) {
     last_block_ = {};
-    for (quant::QuantizedWeight& weight : tuner::round_block(block, formats())) run.on_weight(std::move(weight));
+    for (quant::QuantizedWeight& weight : tuner::round_block(block, formats)) run.on_weight(std::move(weight));
     return;
   }
 
-  const tuner::BlockData data = take_streams(run, subgraph, formats());
-  last_block_ = tuner::tune_block(block, data, formats(), tune_options(recipe_), run.cancel, run.on_iteration, run.log);
+  const tuner::BlockData data = take_streams(run, subgraph, formats);
+  last_block_ = tuner::tune_block(block, data, formats, tune_options(recipe_), run.cancel, run.on_iteration, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
   for (std::size_t i = 0; i < last_block_.cache.size(); ++i) {
@@ -176,7 +177,8 @@ void AutoRoundModifier::round_outside_blocks(Run& run) {
     model::Projection projection;
     projection.weight = run.weights.load(stored, run.compute_type);
     projection.parts = {{.name = matched.module->name, .rows = projection.weight.size(0)}};
-    for (quant::QuantizedWeight& weight : tuner::round_block(tuner::LinearBlock(projection), formats()))
+    const tuner::LinearBlock block(projection);
+    for (quant::QuantizedWeight& weight : tuner::round_block(block, {{matched.module->name, matched.format}}))
       run.on_weight(std::move(weight));
     matched.quantized = true;
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/buffer_pool.hpp"
+#include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::floats {
 namespace {
@@ -95,7 +96,7 @@ class Scales {
     const auto first = static_cast<std::size_t>(index / rows_at_once() * groups_);
     const Number number = state_.format.number;
     FloatRow row;
-    row.element = state_.weight.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
+    row.element = element_of(state_.weight);
     row.grid = grid_of(number);
     row.columns = state_.weight.size(1);
     row.group = state_.format.columns_per_group(row.columns);
@@ -107,9 +108,6 @@ class Scales {
     row.follows_exponent = has_power_scales(number);
     row.stops_at_zero = number != Number::fp8;
     return row;
-  }
-  static void* row_of(const at::Tensor& matrix, std::int64_t row) {
-    return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();
   }
 
   at::Tensor stored() const {
@@ -130,8 +128,7 @@ class Scales {
 /// Runs body(row) over rows [first, last) in parallel.
 template <class Body>
 void for_each_row(std::int64_t first, std::int64_t last, std::int64_t columns, const Body& body) {
-  const std::int64_t grain = std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, columns));
-  at::parallel_for(first, last, grain, [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(first, last, rows_per_task(columns), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) body(row);
   });
 }
@@ -148,16 +145,14 @@ at::Tensor magnitudes(const WeightFormat& format, const at::Tensor& low, const a
 }
 
 at::Tensor global_scale(const at::Tensor& magnitudes) {
-  const float largest = magnitudes.max().item<float>();
-  return at::full({1}, largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest), at::kFloat);
+  return at::full({1}, nvfp4_global_scale(magnitudes.max().item<float>()), at::kFloat);
 }
 
 void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {
   const Scales scales(state);
   const bool round_to_bf16 = computes_bf16(state.format);
-  for_each_row(0, out.size(0), out.size(1), [&](std::int64_t row) {
-    kernels.float_forward(scales.row(row), Scales::row_of(out, row), round_to_bf16);
-  });
+  for_each_row(0, out.size(0), out.size(1),
+               [&](std::int64_t row) { kernels.float_forward(scales.row(row), row_of(out, row), round_to_bf16); });
 }
 
 QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels) {
@@ -168,7 +163,7 @@ QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels) {
   result.scales = scales.stored();
   result.global_scale = state.global_scale;
   for_each_row(0, result.codes.size(0), result.codes.size(1), [&](std::int64_t row) {
-    kernels.float_encode(scales.row(row), static_cast<std::uint8_t*>(Scales::row_of(result.codes, row)));
+    kernels.float_encode(scales.row(row), static_cast<std::uint8_t*>(row_of(result.codes, row)));
   });
   return result;
 }
@@ -200,8 +195,8 @@ void Step::rows(std::int64_t first, const at::Tensor& gradient) {
     float* const value = step.state.value.data_ptr<float>() + row * columns;
     std::uint8_t* const codes = step.is_best ? step.state.best_codes.data_ptr<std::uint8_t>() + row * columns : nullptr;
     float* const of_scale = step.of_scale.empty() ? nullptr : step.of_scale.data() + row * step.scales.groups();
-    step.kernels.float_update(step.scales.row(row), value, Scales::row_of(gradient, row - first), step.rates.value,
-                              codes, of_scale);
+    step.kernels.float_update(step.scales.row(row), value, row_of(gradient, row - first), step.rates.value, codes,
+                              of_scale);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/buffer_pool.hpp"
+#include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::fused {
 namespace {
@@ -32,8 +33,7 @@ class Layout {
   std::int64_t rows() const { return rows_; }
   std::int64_t groups() const { return groups_; }
   bool shared() const { return shared_; }
-  /// Rows for one task of at::parallel_for: enough work to outweigh waking a thread.
-  std::int64_t grain() const { return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, columns_)); }
+  std::int64_t grain() const { return rows_per_task(columns_); }
 
   /// Of the groups of rows [row, end); of the whole tensor when `shared`.
   Ranges ranges(std::int64_t row, std::int64_t end) const {
@@ -48,7 +48,7 @@ class Layout {
 
   Row row(std::int64_t index, const float* scale, const float* zero) const {
     Row row;
-    row.element = state_.weight.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
+    row.element = element_of(state_.weight);
     row.columns = columns_;
     row.group = state_.format.columns_per_group(columns_);
     row.levels = rule_.levels;
@@ -61,10 +61,6 @@ class Layout {
   float* value(std::int64_t row) const { return state_.value.data_ptr<float>() + row * columns_; }
   std::uint8_t* best_codes(std::int64_t row) const {
     return state_.best_codes.data_ptr<std::uint8_t>() + row * columns_;
-  }
-
-  static void* row_of(const at::Tensor& matrix, std::int64_t row) {
-    return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();
   }
 
  private:
@@ -211,7 +207,7 @@ void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels
   const Layout layout(state);
   const bool round_to_bf16 = state.format.scale_type == at::kBFloat16;
   for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero) {
-    kernels.forward(layout.row(row, scale, zero), Layout::row_of(out, row), round_to_bf16);
+    kernels.forward(layout.row(row, scale, zero), row_of(out, row), round_to_bf16);
   });
 }
 
@@ -220,7 +216,7 @@ QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels) {
   QuantizedWeight result = empty_weight(state);
   const StoredScales stored(result.scales, result.zero_points, layout.groups());
   for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero) {
-    kernels.encode(layout.row(row, scale, zero), static_cast<std::uint8_t*>(Layout::row_of(result.codes, row)));
+    kernels.encode(layout.row(row, scale, zero), static_cast<std::uint8_t*>(row_of(result.codes, row)));
     if (!layout.shared() || row == 0) stored.write(row, scale, zero);
   });
   return result;
@@ -265,7 +261,7 @@ void Step::rows(std::int64_t first, const at::Tensor& gradient) {
     for (std::int64_t row = block.first; row < block.last; ++row) {
       const std::int64_t at = (row - block.first) * layout.groups();
       const float *scale = block.scale + at, *zero = block.zero + at;
-      step.kernels.update(layout.row(row, scale, zero), layout.value(row), Layout::row_of(gradient, row - first),
+      step.kernels.update(layout.row(row, scale, zero), layout.value(row), row_of(gradient, row - first),
                           step.rates.value, step.is_best ? layout.best_codes(row) : nullptr, sums_from(sums, at));
       if (step.is_best && (!layout.shared() || row == 0)) step.stored.write(row, scale, zero);
     }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "quant/kernels.hpp"
+#include "quant/matrix_rows.hpp"
 
 namespace autoround::quant {
 namespace {
@@ -39,34 +39,27 @@ float power_scale(const FloatGrid& grid, float magnitude) {
 }
 
 /// fp32 has no place for the smallest powers; loaders then divide by the least that they know.
-GroupScale float_scale(const InputFormat& format, const InputScales& scales, float magnitude) {
+GroupScale float_scale(const InputFormat& format, float global, float magnitude) {
   const FloatGrid& grid = grid_of(format.number);
   if (has_power_scales(format.number)) return {power_scale(grid, magnitude)};
   if (format.number != Number::nvfp4) {
     return {nonzero(magnitude / grid.largest, std::numeric_limits<float>::epsilon())};
   }
   constexpr float epsilon_of_e4m3 = 0.125f;
-  const float global = scales.global_scale.item<float>();
   const float stored = c10::Float8_e4m3fn(std::min(global * (magnitude / grid.largest), e4m3.largest));
   return {nonzero(stored, epsilon_of_e4m3) / global};
 }
 
-GroupScale group_scale(const InputFormat& format, const InputScales& scales, float smallest, float largest) {
+/// @param global of NVFP4
+GroupScale group_scale(const InputFormat& format, float global, float smallest, float largest) {
   const float low = std::min(smallest, 0.f), high = std::max(largest, 0.f);
   if (format.number == Number::integer) return integer_scale(format, low, high);
-  return float_scale(format, scales, std::max(-low, high));
+  return float_scale(format, global, std::max(-low, high));
 }
-
-Element element_of(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32; }
 
 template <class Body>
 void for_each_token(const at::Tensor& x, const Body& body) {
-  const std::int64_t grain = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, x.size(1)));
-  at::parallel_for(0, x.size(0), grain, [&](std::int64_t begin, std::int64_t end) { body(begin, end); });
-}
-
-char* row_of(const at::Tensor& x, std::int64_t row) {
-  return static_cast<char*>(x.data_ptr()) + row * x.stride(0) * x.element_size();
+  at::parallel_for(0, x.size(0), rows_per_task(x.size(1), 16384), body);
 }
 
 void round_row(const InputFormat& format, const at::Tensor& x, std::int64_t token, std::int64_t group,
@@ -143,11 +136,10 @@ InputQuantizer::InputQuantizer(InputFormat format, InputScales scales) : format_
 
 void InputQuantizer::calibrate(float largest) {
   if (format_.needs_global_scale()) {
-    scales_.global_scale =
-        at::full({1}, largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest), at::kFloat);
+    scales_.global_scale = at::full({1}, nvfp4_global_scale(largest), at::kFloat);
   }
   if (format_.needs_scale()) {
-    const float scale = group_scale(format_, scales_, -largest, largest).scale;
+    const float scale = group_scale(format_, /*global=*/1.f, -largest, largest).scale;  // never NVFP4: input_format.hpp
     scales_.scale = at::full({1}, scale, at::kFloat).to(format_.scale_type);
   }
 }
@@ -162,12 +154,13 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
   at::Tensor out = at::empty_like(x);
   if (x.numel() == 0) return out;
 
+  const float global = format_.needs_global_scale() ? scales_.global_scale.item<float>() : 1.f;
   GroupScale common;
   if (format_.is_static) {
     common = {scales_.scale.item<float>(), std::ldexp(0.5f, format_.bits)};
   } else if (format_.group == 0) {
     const auto [low, high] = at::aminmax(x);
-    common = group_scale(format_, scales_, low.item<float>(), high.item<float>());
+    common = group_scale(format_, global, low.item<float>(), high.item<float>());
   }
   for_each_token(x, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scale(groups, common.scale), zero(groups, common.zero), low(groups), high(groups);
@@ -175,7 +168,7 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
       if (format_.group != 0) {
         kernels().range({element_of(x), columns, group, row_of(x, token), low.data(), high.data()});
         for (std::size_t i = 0; i < groups; ++i) {
-          const GroupScale found = group_scale(format_, scales_, low[i], high[i]);
+          const GroupScale found = group_scale(format_, global, low[i], high[i]);
           scale[i] = found.scale;
           zero[i] = found.zero;
         }

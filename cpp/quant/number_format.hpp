@@ -40,6 +40,11 @@ constexpr const FloatGrid& grid_of(Number number) {
 /// The value of a code: sign, exponent and mantissa from the highest bit down.
 float decode(const FloatGrid& grid, std::uint8_t code) noexcept;
 
+/// Of a tensor in NVFP4, from its largest magnitude: what makes the scale of that group the largest of e4m3.
+constexpr float nvfp4_global_scale(float largest) {
+  return largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest);
+}
+
 /// e8m0: 2^(code - 127).
 float decode_power(std::uint8_t code) noexcept;
 

@@ -1,0 +1,28 @@
+// Rows of a tensor as the kernels take them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "quant/kernels.hpp"
+
+namespace autoround::quant {
+
+/// Of a matrix in bf16 or fp32.
+inline Element element_of(const at::Tensor& matrix) {
+  return matrix.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
+}
+
+/// Rows of a matrix may lie apart, as those of a part of a larger one do; columns may not.
+inline void* row_of(const at::Tensor& matrix, std::int64_t row) {
+  return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();
+}
+
+/// For one task of at::parallel_for: enough work to outweigh waking a thread.
+inline std::int64_t rows_per_task(std::int64_t columns, std::int64_t elements = 32768) {
+  return std::max<std::int64_t>(1, elements / std::max<std::int64_t>(1, columns));
+}
+
+}  // namespace autoround::quant
