@@ -88,6 +88,7 @@ def load_bf16(folder: Path) -> transformers.PreTrainedModel:
 # What auto-round calls the presets of compressed-tensors.
 AUTO_ROUND_PRESETS = {
     "W8A8": {"scheme": "INT8_W8A8"},
+    "W8A16": {"scheme": "W8A16", "group_size": -1},
     "FP8_DYNAMIC": {"scheme": "FP8_STATIC", "group_size": -1, "act_dynamic": True, "act_group_size": -1},
     "NVFP4A16": {"scheme": "NVFP4", "act_bits": 16},
     "MXFP4A16": {"scheme": "MXFP4", "act_bits": 16},

@@ -32,6 +32,7 @@ from support import Recorder
 SIZES = dict(vocab_size=101, hidden_size=64, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=128)
 WINDOWS, LENGTH = 2, 40
+SEEDS = 3  # of each case's weights and tokens, which are stored in fp32, fp16 and bf16 in turn
 
 
 def rope(rope_type, **parameters):
@@ -120,9 +121,9 @@ def auto_class(config):
     return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
 
 
-def make_tiny(root, index, name, config_class, options):
-    folder = root / f"{index:02}"
-    torch.manual_seed(1000 + index)
+def make_tiny(root, index, seed, name, config_class, options):
+    folder = root / f"{index:03}-{seed}"
+    torch.manual_seed(1000 * (seed + 1) + index)
     sizes = {key: value for key, value in {**SIZES, **options}.items() if value is not ...}
     config = config_class(**sizes)
     model = auto_class(config).from_config(config, dtype=torch.float32)
@@ -134,14 +135,14 @@ def make_tiny(root, index, name, config_class, options):
         for buffer_name, buffer in model.named_buffers():
             if buffer_name.endswith("e_score_correction_bias"):
                 buffer.uniform_(-0.3, 0.3)
-    dtype = (torch.float32, torch.float16, torch.bfloat16)[index % 3]
+    dtype = (torch.float32, torch.float16, torch.bfloat16)[(index + seed) % 3]
     model.to(dtype).save_pretrained(folder)
     if "v4" in name:
         spell_as_v4(folder / "config.json")
     if "other names" in name:
         rename_tensors(folder / "model.safetensors", OTHER_NAMES[config.model_type])
-    write_ids(folder, np.random.default_rng(index).integers(0, SIZES["vocab_size"], (WINDOWS, LENGTH)))
-    return Case(name, folder, folder)
+    write_ids(folder, np.random.default_rng((index, seed)).integers(0, SIZES["vocab_size"], (WINDOWS, LENGTH)))
+    return Case(f"{name}, seed {seed}", folder, folder)
 
 
 def write_ids(folder, ids):
@@ -274,9 +275,11 @@ def main():
     report, record = Report(), Recorder("logits_parity")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        tiny = [make_tiny(root, i, *case) for i, case in enumerate(CASES + DENSE_CASES + EXPERT_CASES)]
-        expected = compare_fp32(report, arguments.tool, tiny, 1e-4)
-        print(f"{len(tiny)} tiny models compared, the worst at {report.worst:.0%} of its limit")
+        cases, tiny, expected = CASES + DENSE_CASES + EXPERT_CASES, [], []
+        for seed in range(SEEDS):
+            tiny = [make_tiny(root, i, seed, *case) for i, case in enumerate(cases)]
+            expected = compare_fp32(report, arguments.tool, tiny, 1e-4)
+        print(f"{len(cases)} tiny models of {SEEDS} seeds compared, the worst at {report.worst:.0%} of its limit")
         for case in tiny if not report.failures else ():
             record("families", json.loads((case.folder / "config.json").read_text())["model_type"], "hidden states, logits")
         compare_bf16(report, arguments.tool, tiny[::4], expected[::4])
