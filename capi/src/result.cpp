@@ -23,9 +23,15 @@ const ar::session::LayerStats* layer_at(const autoround_result* result, size_t i
 at::Tensor part_of(const ar::quant::QuantizedWeight& weight, const std::string& part) {
   if (part == "weight") return ar::quant::dequantize(weight, at::kFloat);
   const std::pair<const char*, const at::Tensor&> parts[] = {
-      {"qweight", weight.codes},           {"scales", weight.scales},
-      {"zero_points", weight.zero_points}, {"global_scale", weight.global_scale},
-      {"input_scale", weight.input.scale}, {"input_global_scale", weight.input.global_scale},
+      {"qweight", weight.codes},
+      {"scales", weight.scales},
+      {"zero_points", weight.zero_points},
+      {"global_scale", weight.global_scale},
+      {"scale_factors", weight.super.scale_factors},
+      {"minima", weight.super.minima},
+      {"minimum_factors", weight.super.minimum_factors},
+      {"input_scale", weight.input.scale},
+      {"input_global_scale", weight.input.global_scale},
   };
   std::vector<std::string> names = {"weight"};
   for (const auto& [name, tensor] : parts) {

@@ -17,7 +17,7 @@ class FakeLayout final : public Layout {
  public:
   void check(const ExportPlan& plan) const override {
     const std::vector<QuantizedModule> modules = quantized_modules(plan);
-    const Offences offences = schemes_without_a_place(plan, modules, {.floats = true});
+    const Offences offences = schemes_without_a_place(plan, modules, {.floats = true, .supers = true});
     if (!offences.empty()) fail(Code::unsupported, "fake", "this format has no place for it: " + join(offences, "; "));
     if (modules.empty()) fail(Code::invalid_argument, "fake", "the recipe quantizes no module of this model");
   }

@@ -36,13 +36,15 @@ std::string grouping_text(const quant::WeightFormat& format) {
 std::string describe(const quant::WeightFormat& format) {
   std::string text = number_text(format.number, format.bits) + grouping_text(format);
   if (format.number == quant::Number::integer) text.append(format.symmetric ? " sym" : " asym");
+  if (format.has_super_groups()) text.append(" in super groups");
   if (format.input) text.append(", inputs ").append(number_text(format.input->number, format.input->bits));
   return text;
 }
 
 bool same_scheme(const quant::WeightFormat& a, const quant::WeightFormat& b) {
   return a.bits == b.bits && a.symmetric == b.symmetric && a.group == b.group && a.scale_type == b.scale_type &&
-         a.number == b.number && a.block_rows == b.block_rows && a.input == b.input;
+         a.number == b.number && a.block_rows == b.block_rows && a.super_group == b.super_group &&
+         a.super_bits == b.super_bits && a.input == b.input;
 }
 
 Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules,
@@ -57,6 +59,8 @@ Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<Quant
   for (const auto& [index, format] : used) {
     const auto& [name, scheme] = groups.at(index);
     if (is_float(format->number) && !place.floats) offences.push_back("group `" + name + "` has no integer weights");
+    if (scheme.weights->super_bits && !place.supers)
+      offences.push_back("group `" + name + "` has super groups, which only gguf stores");
     if (format->input && !place.inputs) offences.push_back("group `" + name + "` quantizes activations");
     if (!scheme.format.empty() && (place.inner_format == nullptr || scheme.format != place.inner_format(*format))) {
       offences.push_back("group `" + name + "` asks for format `" + scheme.format + "`");

@@ -20,6 +20,7 @@ struct Place {
   bool floats = false;  // floating-point weights
   bool inputs = false;  // quantized inputs
   bool cache = false;   // a quantized KV cache
+  bool supers = false;  // integers in super groups
   /// The format of compressed-tensors that a module gets; null: none, and a group may ask for none.
   std::string_view (*inner_format)(const quant::WeightFormat&) = nullptr;
 };

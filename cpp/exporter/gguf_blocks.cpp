@@ -38,23 +38,24 @@ void add_planes(const std::uint8_t* from, int count, int shift, int width, std::
 
 void put_half(std::uint16_t bits, std::uint8_t* to) { std::memcpy(to, &bits, sizeof bits); }
 
-void get_scale(const std::uint8_t* from, GgufBlock& block) {
+std::uint16_t half_bits(const std::uint8_t* from) {
   std::uint16_t bits = 0;
   std::memcpy(&bits, from, sizeof bits);
-  block.scales.fill(bits);
+  return bits;
 }
+
+void get_scale(const std::uint8_t* from, GgufBlock& block) { block.scales.fill(half_bits(from)); }
 
 float half_value(std::uint16_t bits) { return c10::Half(bits, c10::Half::from_bits()); }
 
 // Types with a minimum store it, rounded to fp16, instead of the zero point.
 void put_minimum(const GgufBlock& block, std::uint8_t* to) {
-  put_half(c10::Half(-static_cast<float>(block.zero) * half_value(block.scales[0])).x, to);
+  put_half(c10::Half(-static_cast<float>(block.minimum_factors[0]) * half_value(block.scales[0])).x, to);
 }
 
 void get_minimum(const std::uint8_t* from, GgufBlock& block) {
-  std::uint16_t bits = 0;
-  std::memcpy(&bits, from, sizeof bits);
-  block.zero = static_cast<std::uint8_t>(std::lround(-half_value(bits) / half_value(block.scales[0])));
+  const float zero = -half_value(half_bits(from)) / half_value(block.scales[0]);
+  block.minimum_factors.fill(static_cast<std::int8_t>(std::lround(zero)));
 }
 
 void pack_q4_0(const GgufBlock& block, std::uint8_t* to) {
@@ -122,31 +123,47 @@ void unpack_q8_0(const std::uint8_t* from, GgufBlock& block) {
   for (int i = 0; i < 32; ++i) block.codes[static_cast<std::size_t>(i)] = from[2 + i] ^ 0x80;
 }
 
-// K types have a scale for each 16 or 32 values in units of one for all 256, and minima likewise. Here one scale serves
-// all: the unit is the scale, each factor is 1, and the factor of each minimum is the zero point.
+// The low bits of a factor.
+std::uint8_t bits_of(std::int8_t factor, int count) {
+  return static_cast<std::uint8_t>(static_cast<std::uint8_t>(factor) & ((1 << count) - 1));
+}
 
 void pack_q2_k(const GgufBlock& block, std::uint8_t* to) {
-  std::memset(to, 1 | block.zero << 4, 16);
+  for (std::size_t i = 0; i < 16; ++i)
+    to[i] = static_cast<std::uint8_t>(bits_of(block.factors[i], 4) | bits_of(block.minimum_factors[i], 4) << 4);
   for (int half = 0; half < 2; ++half) put_planes(block.codes.data() + 128 * half, 128, 0, 2, to + 16 + 32 * half);
   put_half(block.scales[0], to + 80);
-  put_half(block.scales[0], to + 82);
+  put_half(block.minimum, to + 82);
 }
 void unpack_q2_k(const std::uint8_t* from, GgufBlock& block) {
-  block.zero = from[0] >> 4;
+  for (std::size_t i = 0; i < 16; ++i) {
+    block.factors[i] = static_cast<std::int8_t>(from[i] & 15);
+    block.minimum_factors[i] = static_cast<std::int8_t>(from[i] >> 4);
+  }
   for (int half = 0; half < 2; ++half) add_planes(from + 16 + 32 * half, 128, 0, 2, block.codes.data() + 128 * half);
   get_scale(from + 80, block);
+  block.minimum = half_bits(from + 82);
 }
 
 void pack_q3_k(const GgufBlock& block, std::uint8_t* to) {
   put_planes(block.codes.data(), 256, 2, 1, to);
   for (int half = 0; half < 2; ++half) put_planes(block.codes.data() + 128 * half, 128, 0, 2, to + 32 + 32 * half);
-  std::memset(to + 96, 0x11, 8);   // sixteen factors of 33, which stands for 1: their low four bits,
-  std::memset(to + 104, 0xaa, 4);  // and their high two
+  // Sixteen factors, 32 added: the low four bits of two in a byte, then the high two of four.
+  std::memset(to + 96, 0, 12);
+  for (std::size_t i = 0; i < 16; ++i) {
+    const int factor = block.factors[i] + 32;
+    to[96 + i % 8] = static_cast<std::uint8_t>(to[96 + i % 8] | (factor & 15) << i / 8 * 4);
+    to[104 + i % 4] = static_cast<std::uint8_t>(to[104 + i % 4] | (factor >> 4) << i / 4 * 2);
+  }
   put_half(block.scales[0], to + 108);
 }
 void unpack_q3_k(const std::uint8_t* from, GgufBlock& block) {
   for (int half = 0; half < 2; ++half) add_planes(from + 32 + 32 * half, 128, 0, 2, block.codes.data() + 128 * half);
   add_planes(from, 256, 2, 1, block.codes.data());
+  for (std::size_t i = 0; i < 16; ++i) {
+    const int low = from[96 + i % 8] >> i / 8 * 4 & 15, high = from[104 + i % 4] >> i / 4 * 2 & 3;
+    block.factors[i] = static_cast<std::int8_t>((low | high << 4) - 32);
+  }
   get_scale(from + 108, block);
 }
 
@@ -154,14 +171,24 @@ void unpack_q3_k(const std::uint8_t* from, GgufBlock& block) {
 // low four bits in a byte of both and the high two above those of the first.
 void put_k_factors(const GgufBlock& block, std::uint8_t* to) {
   put_half(block.scales[0], to);
-  put_half(block.scales[0], to + 2);
-  std::memset(to + 4, 1, 4);
-  std::memset(to + 8, block.zero | block.zero >> 4 << 6, 4);
-  std::memset(to + 12, 1 | (block.zero & 15) << 4, 4);
+  put_half(block.minimum, to + 2);
+  const auto high = [](std::int8_t factor) { return bits_of(factor, 6) >> 4 << 6; };
+  for (std::size_t i = 0; i < 4; ++i) {
+    const std::int8_t scale = block.factors[4 + i], minimum = block.minimum_factors[4 + i];
+    to[4 + i] = static_cast<std::uint8_t>(bits_of(block.factors[i], 6) | high(scale));
+    to[8 + i] = static_cast<std::uint8_t>(bits_of(block.minimum_factors[i], 6) | high(minimum));
+    to[12 + i] = static_cast<std::uint8_t>(bits_of(scale, 4) | bits_of(minimum, 4) << 4);
+  }
 }
 void get_k_factors(const std::uint8_t* from, GgufBlock& block) {
   get_scale(from, block);
-  block.zero = from[8] & 63;
+  block.minimum = half_bits(from + 2);
+  for (std::size_t i = 0; i < 4; ++i) {
+    block.factors[i] = static_cast<std::int8_t>(from[4 + i] & 63);
+    block.minimum_factors[i] = static_cast<std::int8_t>(from[8 + i] & 63);
+    block.factors[4 + i] = static_cast<std::int8_t>((from[12 + i] & 15) | from[4 + i] >> 6 << 4);
+    block.minimum_factors[4 + i] = static_cast<std::int8_t>(from[12 + i] >> 4 | from[8 + i] >> 6 << 4);
+  }
 }
 
 void pack_q4_k(const GgufBlock& block, std::uint8_t* to) {
@@ -189,7 +216,7 @@ void pack_q6_k(const GgufBlock& block, std::uint8_t* to) {
     put_nibbles(block.codes.data() + 128 * half, 64, to + 64 * half);
     put_planes(block.codes.data() + 128 * half, 128, 4, 2, to + 128 + 32 * half);
   }
-  std::memset(to + 192, 1, 16);
+  std::memcpy(to + 192, block.factors.data(), 16);
   put_half(block.scales[0], to + 208);
 }
 void unpack_q6_k(const std::uint8_t* from, GgufBlock& block) {
@@ -197,6 +224,7 @@ void unpack_q6_k(const std::uint8_t* from, GgufBlock& block) {
     get_nibbles(from + 64 * half, 64, block.codes.data() + 128 * half);
     add_planes(from + 128 + 32 * half, 128, 4, 2, block.codes.data() + 128 * half);
   }
+  std::memcpy(block.factors.data(), from + 192, 16);
   get_scale(from + 208, block);
 }
 

@@ -11,7 +11,10 @@ namespace autoround::exporter {
 struct GgufBlock {
   std::array<std::uint8_t, 256> codes{};  // as QuantizedWeight has them
   std::array<std::uint16_t, 4> scales{};  // all the same fp16 bits; MXFP4: the byte; NVFP4: a byte each sixteen values
-  std::uint8_t zero = 0;                  // of asymmetric integers
+  // Of integers: what groups of 16 or 32 values multiply the scale with, and the minimum, which is in fp16 bits. Where
+  // one scale serves all they are 1, the scale, and the zero point.
+  std::uint16_t minimum = 0;
+  std::array<std::int8_t, 16> factors{}, minimum_factors{};
 };
 
 struct GgufType {

@@ -23,6 +23,9 @@ quant::QuantizedWeight in_order(quant::QuantizedWeight weight, const at::Tensor&
   weight.codes = in_order(weight.codes, rows);
   weight.scales = in_order(weight.scales, rows);
   weight.zero_points = in_order(weight.zero_points, rows);
+  weight.super.scale_factors = in_order(weight.super.scale_factors, rows);
+  weight.super.minima = in_order(weight.super.minima, rows);
+  weight.super.minimum_factors = in_order(weight.super.minimum_factors, rows);
   return weight;
 }
 

@@ -45,7 +45,7 @@ class Builder {
 
  private:
   void check_schemes() {
-    offences_ = schemes_without_a_place(plan_, modules_, {.floats = true, .inputs = true});
+    offences_ = schemes_without_a_place(plan_, modules_, {.floats = true, .inputs = true, .supers = true});
     for (const auto& [module, format, group] : modules_) {
       if (gguf_type_of(format, module->shape.at(1)) == nullptr)
         offences_.push_back("`" + module->name + "` is " + describe(format) + " of " +

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -35,19 +36,6 @@ const GgufType* fitting(const GgufType& type, std::int64_t columns) {
   return columns % type.values == 0 ? &type : nullptr;
 }
 
-/// Scales as the bits that are stored, and which of them belongs to a column of a row.
-class Scales {
- public:
-  Scales(const quant::WeightFormat& format, std::int64_t columns)
-      : group_(format.columns_per_group(columns)), per_row_(format.group == 0 ? 0 : format.groups_per_row(columns)) {}
-  std::size_t index(std::int64_t row, std::int64_t column) const {
-    return static_cast<std::size_t>(row * per_row_ + (per_row_ == 0 ? 0 : column / group_));
-  }
-
- private:
-  std::int64_t group_, per_row_;
-};
-
 /// uint16 in the shape of the scales.
 at::Tensor bits_of(const at::Tensor& scales) {
   return scales.scalar_type() == at::kHalf ? scales.contiguous() : scales.contiguous().view(at::kByte).to(at::kShort);
@@ -55,6 +43,87 @@ at::Tensor bits_of(const at::Tensor& scales) {
 
 at::Tensor scales_of(const at::Tensor& bits, at::ScalarType type) {
   return type == at::kHalf ? bits.view(at::kHalf) : bits.to(at::kByte).view(type);
+}
+
+/// What a weight has beside its codes, block by block.
+class BlockScales {
+ public:
+  /// @param bits of the scales, uint16
+  BlockScales(const quant::QuantizedWeight& weight, at::Tensor bits, const GgufType& type)
+      : format_(weight.format),
+        type_(type),
+        bits_(std::move(bits)),
+        zeros_(whole(weight.zero_points)),
+        factors_(whole(weight.super.scale_factors)),
+        minima_(whole(weight.super.minima)),
+        minimum_factors_(whole(weight.super.minimum_factors)) {
+    const std::int64_t columns = weight.codes.size(1), groups = format_.groups_per_row(columns);
+    width_ = format_.columns_per_group(columns) * std::max<std::int64_t>(1, format_.super_group);
+    per_row_ = format_.group == 0 ? 0 : groups / std::max<std::int64_t>(1, format_.super_group);
+  }
+
+  void load(std::int64_t row, std::int64_t column, GgufBlock& block) const {
+    for (std::size_t k = 0; k < 4; ++k) block.scales[k] = scales()[part(row, column, k)];
+    const std::size_t place = part(row, column, 0);
+    if (!format_.has_super_groups()) {
+      block.factors.fill(1);
+      block.minimum = block.scales[0];
+      if (zeros_.defined()) block.minimum_factors.fill(static_cast<std::int8_t>(zeros()[place]));
+      return;
+    }
+    std::copy_n(factors(factors_, place), format_.super_group, block.factors.begin());
+    if (format_.symmetric) return;
+    block.minimum = minima()[place];
+    std::copy_n(factors(minimum_factors_, place), format_.super_group, block.minimum_factors.begin());
+  }
+
+  void store(std::int64_t row, std::int64_t column, const GgufBlock& block) const {
+    for (std::size_t k = 0; k < 4; ++k) scales()[part(row, column, k)] = block.scales[k];
+    const std::size_t place = part(row, column, 0);
+    if (zeros_.defined()) zeros()[place] = static_cast<std::uint8_t>(block.minimum_factors[0]);
+    if (!format_.has_super_groups()) return;
+    std::copy_n(block.factors.begin(), format_.super_group, factors(factors_, place));
+    if (format_.symmetric) return;
+    minima()[place] = block.minimum;
+    std::copy_n(block.minimum_factors.begin(), format_.super_group, factors(minimum_factors_, place));
+  }
+
+ private:
+  static at::Tensor whole(const at::Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
+
+  /// The scale of a quarter of a block.
+  std::size_t part(std::int64_t row, std::int64_t column, std::size_t quarter) const {
+    if (per_row_ == 0) return 0;
+    const std::int64_t first = column + static_cast<std::int64_t>(quarter) * (type_.values / 4);
+    return static_cast<std::size_t>(row * per_row_ + first / width_);
+  }
+  std::uint16_t* scales() const { return static_cast<std::uint16_t*>(bits_.data_ptr()); }
+  std::uint16_t* minima() const { return static_cast<std::uint16_t*>(minima_.data_ptr()); }
+  std::uint8_t* zeros() const { return zeros_.data_ptr<std::uint8_t>(); }
+  std::int8_t* factors(const at::Tensor& tensor, std::size_t place) const {
+    return tensor.data_ptr<std::int8_t>() + static_cast<std::int64_t>(place) * format_.super_group;
+  }
+
+  const quant::WeightFormat& format_;
+  const GgufType& type_;
+  at::Tensor bits_, zeros_, factors_, minima_, minimum_factors_;
+  std::int64_t width_ = 0, per_row_ = 0;  // of scales; none a row: one for the tensor
+};
+
+/// A weight of this shape to unpack into; without scales.
+quant::QuantizedWeight empty_weight(const std::string& module, const quant::WeightFormat& format, std::int64_t rows,
+                                    std::int64_t columns) {
+  quant::QuantizedWeight weight{module, format, at::empty({rows, columns}, at::kByte), {}, {}};
+  const std::vector<std::int64_t> shape = format.scales_shape(rows, columns);
+  if (!format.has_super_groups()) {
+    if (!format.symmetric) weight.zero_points = at::empty(shape, at::kByte);
+    return weight;
+  }
+  weight.super.scale_factors = at::empty({rows, format.groups_per_row(columns)}, at::kChar);
+  if (format.symmetric) return weight;
+  weight.super.minima = at::empty(shape, at::kHalf);
+  weight.super.minimum_factors = at::empty_like(weight.super.scale_factors);
+  return weight;
 }
 
 void check_minima(const quant::QuantizedWeight& weight) {
@@ -76,6 +145,12 @@ const GgufType* gguf_type_of(const quant::WeightFormat& format, std::int64_t col
   if (format.number == quant::Number::mxfp4) return fitting(gguf::mxfp4, columns);
   if (format.number == quant::Number::nvfp4) return fitting(gguf::nvfp4, columns);
   if (format.number != quant::Number::integer) return nullptr;
+  if (format.has_super_groups()) {
+    const auto found = std::find_if(mappings.begin(), mappings.end(), [&](const Mapping& mapping) {
+      return mapping.span == 256 && mapping.bits == format.bits;
+    });
+    return fitting(found->type, columns);
+  }
   const std::int64_t group = format.columns_per_group(columns);
   for (const Mapping& mapping : mappings) {
     if (mapping.bits == format.bits && mapping.symmetric == format.symmetric && group % mapping.span == 0)
@@ -90,30 +165,23 @@ std::string gguf_schemes() {
     texts.push_back(std::to_string(mapping.bits) + (mapping.symmetric ? " bits symmetric" : " bits asymmetric") +
                     " by multiples of " + std::to_string(mapping.span) + " (" + std::string(mapping.type.name) + ")");
   }
-  return join(texts, ", ") + ", MXFP4, NVFP4 by multiples of 64";
+  return join(texts, ", ") + ", the K types with super groups, MXFP4, NVFP4 by multiples of 64";
 }
 
 at::Tensor pack_blocks(const quant::QuantizedWeight& weight, const GgufType& type) {
-  const bool has_zero = weight.zero_points.defined();
-  if (has_zero && type.values == 32) check_minima(weight);
-  const at::Tensor codes = weight.codes.contiguous(), bits = bits_of(weight.scales);
-  const at::Tensor zeros = has_zero ? weight.zero_points.contiguous() : at::Tensor();
+  if (weight.zero_points.defined() && type.values == 32) check_minima(weight);
+  const at::Tensor codes = weight.codes.contiguous();
+  const BlockScales scales(weight, bits_of(weight.scales), type);
   const std::int64_t rows = codes.size(0), columns = codes.size(1);
-  const Scales scales(weight.format, columns);
   at::Tensor packed = at::empty({rows, columns / type.values * type.bytes}, at::kByte);
 
   const std::uint8_t* from = codes.const_data_ptr<std::uint8_t>();
-  const auto* scale = static_cast<const std::uint16_t*>(bits.const_data_ptr());
-  const std::uint8_t* zero = has_zero ? zeros.const_data_ptr<std::uint8_t>() : nullptr;
   std::uint8_t* to = packed.mutable_data_ptr<std::uint8_t>();
   GgufBlock block;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; column += type.values, from += type.values, to += type.bytes) {
       std::copy_n(from, type.values, block.codes.begin());
-      const std::int64_t quarter = type.values / 4;
-      for (std::size_t k = 0; k < 4; ++k)
-        block.scales[k] = scale[scales.index(row, column + static_cast<std::int64_t>(k) * quarter)];
-      if (zero != nullptr) block.zero = zero[scales.index(row, column)];
+      scales.load(row, column, block);
       type.pack(block, to);
     }
   }
@@ -123,25 +191,18 @@ at::Tensor pack_blocks(const quant::QuantizedWeight& weight, const GgufType& typ
 quant::QuantizedWeight unpack_blocks(const std::string& module, const quant::WeightFormat& format, const GgufType& type,
                                      const at::Tensor& packed) {
   const std::int64_t rows = packed.size(0), columns = packed.size(1) / type.bytes * type.values;
-  const std::vector<std::int64_t> shape = format.scales_shape(rows, columns);
-  const Scales scales(format, columns);
-  quant::QuantizedWeight weight{module, format, at::empty({rows, columns}, at::kByte), {}, {}};
-  at::Tensor bits = at::empty(shape, at::kShort);
-  if (!format.symmetric) weight.zero_points = at::empty(shape, at::kByte);
+  quant::QuantizedWeight weight = empty_weight(module, format, rows, columns);
+  const at::Tensor bits = at::empty(format.scales_shape(rows, columns), at::kShort);
+  const BlockScales scales(weight, bits, type);
 
   const std::uint8_t* from = packed.const_data_ptr<std::uint8_t>();
   std::uint8_t* to = weight.codes.mutable_data_ptr<std::uint8_t>();
-  auto* scale = static_cast<std::uint16_t*>(bits.mutable_data_ptr());
-  std::uint8_t* zero = format.symmetric ? nullptr : weight.zero_points.mutable_data_ptr<std::uint8_t>();
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; column += type.values, from += type.bytes, to += type.values) {
       GgufBlock block;
       type.unpack(from, block);
       std::copy_n(block.codes.begin(), type.values, to);
-      const std::int64_t quarter = type.values / 4;
-      for (std::size_t k = 0; k < 4; ++k)
-        scale[scales.index(row, column + static_cast<std::int64_t>(k) * quarter)] = block.scales[k];
-      if (zero != nullptr) zero[scales.index(row, column)] = block.zero;
+      scales.store(row, column, block);
     }
   }
   weight.scales = scales_of(bits, format.scale_type);

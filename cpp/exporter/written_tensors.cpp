@@ -22,18 +22,20 @@ void check_announced(const ExportPlan& plan, const quant::QuantizedWeight& weigh
   const quant::WeightFormat& format = planned->second;
   const quant::WeightFormat& given = weight.format;
   if (!same_scheme(given, format) || weight.scales.scalar_type() != format.scale_type ||
-      weight.zero_points.defined() == format.symmetric) {
+      weight.zero_points.defined() == (format.symmetric || format.has_super_groups())) {
     fail(Code::internal, weight.name, "the quantized weight has another format than the plan announced");
   }
 }
 
 // A loader computes with whatever it finds: NaN spreads, and a zero scale erases its group in silence. Powers of two
-// cannot be either; an NVFP4 group far below the largest of its tensor rightly rounds to zero.
+// cannot be either; an NVFP4 group far below the largest of its tensor, and a super group of nothing else, rightly
+// round to zero.
 void check_scales(const quant::QuantizedWeight& weight) {
   if (quant::has_power_scales(weight.format.number)) return;
   const at::Tensor scales = weight.scales.to(at::kFloat);
   at::Tensor bad = at::isfinite(scales).logical_not();
-  if (weight.format.number != quant::Number::nvfp4) bad = at::logical_or(bad, scales == 0);
+  if (weight.format.number != quant::Number::nvfp4 && !weight.format.has_super_groups())
+    bad = at::logical_or(bad, scales == 0);
   if (!bad.any().item<bool>()) return;
   const at::Tensor first = at::nonzero(bad)[0];
   std::string place = std::to_string(first[0].item<std::int64_t>());

@@ -20,7 +20,7 @@ void AutoRoundModifier::on_initialize(Run& run) {
          "the recipe tunes for " + std::to_string(recipe_.iters) +
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
   check_calibrated_inputs(run);
-  check_searched_scales();
+  check_tuning();
   caches_ = cache_formats(recipe_, run.spec, run.scale_type);
   if (!caches_.empty() && run.lengths.empty())
     fail(Code::invalid_argument, "calibration", "the KV cache has static scales, which only calibration data can give");
@@ -28,14 +28,10 @@ void AutoRoundModifier::on_initialize(Run& run) {
 
 void AutoRoundModifier::resolve(const Run& run) {
   assignment_ = recipe::assign(recipe_, run.modules, run.log);
-  const auto groups = recipe_.groups();
   matched_.clear();
-  for (const auto& entry : assignment_.linears) {
-    if (!entry.group) continue;
-    const auto& scheme = groups[*entry.group].second;
-    if (!scheme.weights) continue;  // UNQUANTIZED
-    matched_.push_back({entry.module, *entry.group, quant::weight_format(scheme, run.scale_type)});
-  }
+  for (const auto& entry : assignment_.linears)
+    if (entry.group)
+      matched_.push_back({entry.module, entry.scheme, quant::weight_format(entry.scheme, run.scale_type)});
   if (matched_.empty()) fail(Code::invalid_argument, "targets", "the recipe quantizes no module of this model");
 }
 
@@ -54,12 +50,12 @@ void AutoRoundModifier::check_calibrated_inputs(const Run& run) const {
   }
 }
 
-/// SignRoundV2 knows no asymmetric integers and no FP8. auto-round tunes such a model without it and says nothing.
-void AutoRoundModifier::check_searched_scales() const {
-  const auto groups = recipe_.groups();
+/// SignRoundV2 knows no asymmetric integers and no FP8, momentum nothing but integers. auto-round tunes such a model
+/// without SignRoundV2 and says nothing.
+void AutoRoundModifier::check_tuning() const {
   for (const MatchedModule& matched : matched_)
     if (matched.module->block >= 0)
-      modifier::check_searched_scales(recipe_, matched.module->name, groups[matched.group].second, matched.format);
+      modifier::check_tuning(recipe_, matched.module->name, matched.scheme, matched.format);
 }
 
 std::map<std::string, quant::WeightFormat> AutoRoundModifier::formats() const {

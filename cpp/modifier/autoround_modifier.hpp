@@ -19,7 +19,7 @@ enum class Status { initialized, calibration, frozen };
 
 struct MatchedModule {
   const recipe::ModuleInfo* module = nullptr;
-  std::size_t group = 0;  // index into recipe.groups()
+  recipe::QuantizationScheme scheme;
   quant::WeightFormat format;
   Status status = Status::initialized;
   bool quantized = false;  // scale and zero point are final
@@ -60,7 +60,7 @@ class AutoRoundModifier : public Modifier {
  private:
   void resolve(const Run& run);
   void check_calibrated_inputs(const Run& run) const;
-  void check_searched_scales() const;
+  void check_tuning() const;
   void apply_autoround(Run& run, const Subgraph& subgraph);
   tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph,
                                 const std::map<std::string, quant::WeightFormat>& formats);

@@ -24,13 +24,20 @@ tuner::TuneOptions tune_options(const recipe::Recipe& recipe) {
   return options;
 }
 
-void check_searched_scales(const recipe::Recipe& recipe, const std::string& linear,
-                           const recipe::QuantizationScheme& scheme, const quant::WeightFormat& format) {
-  if (!recipe.enable_alg_ext || recipe.iters == 0 || quant::can_search_scales(format)) return;
-  fail(Code::unsupported, "enable_alg_ext",
-       linear + " has " + recipe::describe(scheme) +
-           "; SignRoundV2 tunes symmetric integers, MX formats and NVFP4. Leave enable_alg_ext out, or change its "
-           "scheme");
+void check_tuning(const recipe::Recipe& recipe, const std::string& linear, const recipe::QuantizationScheme& scheme,
+                  const quant::WeightFormat& format) {
+  if (recipe.iters == 0) return;
+  const std::string found = linear + " has " + recipe::describe(scheme);
+  if (recipe.momentum != 0.0 && !quant::can_have_momentum(format))
+    fail(Code::unsupported, "momentum",
+         found +
+             "; only steps of integers without super groups can have momentum. Leave momentum out, or change its "
+             "scheme");
+  if (recipe.enable_alg_ext && !quant::can_search_scales(format))
+    fail(Code::unsupported, "enable_alg_ext",
+         found +
+             "; SignRoundV2 tunes symmetric integers, super groups, MX formats and NVFP4. Leave enable_alg_ext out, "
+             "or change its scheme");
 }
 
 }  // namespace autoround::modifier

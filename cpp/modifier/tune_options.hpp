@@ -8,8 +8,9 @@ namespace autoround::modifier {
 
 tuner::TuneOptions tune_options(const recipe::Recipe& recipe);
 
-/// @throws Error unsupported: `enable_alg_ext` where the scheme of `linear` has no scales that can be searched.
-void check_searched_scales(const recipe::Recipe& recipe, const std::string& linear,
-                           const recipe::QuantizationScheme& scheme, const quant::WeightFormat& format);
+/// @throws Error unsupported: `enable_alg_ext` where the scheme of `linear` has no scales that can be searched,
+/// `momentum` where its steps cannot have any.
+void check_tuning(const recipe::Recipe& recipe, const std::string& linear, const recipe::QuantizationScheme& scheme,
+                  const quant::WeightFormat& format);
 
 }  // namespace autoround::modifier

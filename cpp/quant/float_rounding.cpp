@@ -125,14 +125,6 @@ class Scales {
   std::vector<float> divisor_, scale_;
 };
 
-/// Runs body(row) over rows [first, last) in parallel.
-template <class Body>
-void for_each_row(std::int64_t first, std::int64_t last, std::int64_t columns, const Body& body) {
-  at::parallel_for(first, last, rows_per_task(columns), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) body(row);
-  });
-}
-
 }  // namespace
 
 at::Tensor magnitudes(const WeightFormat& format, const at::Tensor& low, const at::Tensor& high) {

@@ -27,14 +27,14 @@ at::Tensor global_scale(const at::Tensor& magnitudes);
 /// Clamps max_scale in place, as all of these.
 void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
 
-class Step {
+class Step final : public RowStep {
  public:
   Step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels);
-  ~Step();
+  ~Step() override;
   /// Several threads may step rows of their own at once.
-  void rows(std::int64_t first, const at::Tensor& gradient);
+  void rows(std::int64_t first, const at::Tensor& gradient) override;
   /// After all rows: the step of the scales.
-  void finish();
+  void finish() override;
 
  private:
   struct Impl;

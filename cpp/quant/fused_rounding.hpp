@@ -12,14 +12,14 @@ namespace autoround::quant::fused {
 /// Clamps min_scale and max_scale in place. Weight and output may be rows of larger tensors.
 void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
 /// One signed step, rows at a time; with `is_best` the codes and scales from before it are kept in best_*.
-class Step {
+class Step final : public RowStep {
  public:
   Step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels);
-  ~Step();
+  ~Step() override;
   /// Several threads may step rows of their own at once.
-  void rows(std::int64_t first, const at::Tensor& gradient);
+  void rows(std::int64_t first, const at::Tensor& gradient) override;
   /// After all rows: the step of a scale that they share.
-  void finish();
+  void finish() override;
 
  private:
   struct Impl;

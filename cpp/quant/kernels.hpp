@@ -45,6 +45,9 @@ struct Row {
   const float* value = nullptr;  // V, null for zeros
   const float* scale = nullptr;  // one a group
   const float* zero = nullptr;   // one a group; 2^(bits-1) when symmetric
+  /// One a group, of super groups: W' = code * scale - minimum. Codes then come from a product with 1 / scale, as
+  /// auto-round computes them, and not from a quotient. Null: none.
+  const float* minimum = nullptr;
 };
 
 /// Per-group sums that the gradients of min_scale and max_scale are made of, with g = dW', s the scale, q the centred
@@ -103,6 +106,16 @@ struct TrialGroup {
   std::int64_t count = 0, columns = 0;  // values there are, and with those that are padding
 };
 
+/// Looks for the scale and the minimum that keep groups closest to what they are.
+struct GroupSearch {
+  bool symmetric = true;      // no minimum
+  bool absolute = false;      // errors count as they are, not squared
+  float levels = 16.f;        // 2^bits
+  std::int64_t columns = 32;  // of a group: 16 or 32
+  std::int64_t count = 0;
+  const float* factors = nullptr;  // asymmetric: steps that a range is cut into; symmetric: the code of the peak
+};
+
 struct Kernels {
   const char* name;
   /// Clamps the factors in place, then writes scale and zero point of each group.
@@ -111,7 +124,7 @@ struct Kernels {
   void (*forward)(const Row& row, void* output, bool round_to_bf16);
   void (*encode)(const Row& row, std::uint8_t* codes);
   /// V -= rate * sign(dV); null codes are not written, sums.product == nullptr computes no sums, sums.all == nullptr
-  /// two.
+  /// two; with row.minimum none are.
   void (*update)(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
                  const GradientSums& sums);
   /// min_scale and max_scale -= rate * sign(gradient). `scale` as `scales` wrote it.
@@ -126,6 +139,11 @@ struct Kernels {
 
   /// Of each trial the sum of importance * (code * scale - value)^2 over the group.
   void (*trial_errors)(const Trials& trials, const TrialGroup& group, float* errors);
+
+  /// Of each group the scale and the minimum, which is zero when symmetric. `cost` is what an error of each value
+  /// costs.
+  void (*search_groups)(const GroupSearch& search, const float* values, const float* cost, std::int64_t groups,
+                        float* scale, float* minimum);
 };
 
 /// The fastest that this processor runs. The environment variable ATEN_CPU_CAPABILITY (avx2, default) limits it, as it

@@ -1,6 +1,7 @@
 // Rows of a tensor as the kernels take them.
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -23,6 +24,14 @@ inline void* row_of(const at::Tensor& matrix, std::int64_t row) {
 /// For one task of at::parallel_for: enough work to outweigh waking a thread.
 inline std::int64_t rows_per_task(std::int64_t columns, std::int64_t elements = 32768) {
   return std::max<std::int64_t>(1, elements / std::max<std::int64_t>(1, columns));
+}
+
+/// Runs body(row) over rows [first, last) in parallel.
+template <class Body>
+void for_each_row(std::int64_t first, std::int64_t last, std::int64_t columns, const Body& body) {
+  at::parallel_for(first, last, rows_per_task(columns), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) body(row);
+  });
 }
 
 }  // namespace autoround::quant

@@ -157,4 +157,25 @@ void keep_best(RoundingState& state) {
   state.best_zero_points = current.zero_points;
 }
 
+namespace {
+
+class Step final : public RowStep {
+ public:
+  Step(RoundingState& state, StepRates rates, bool is_best) : state_(state), rates_(rates) {
+    if (is_best) plain::keep_best(state);
+  }
+  void rows(std::int64_t, const at::Tensor& gradient) override { update(state_, gradient, rates_); }
+  void finish() override {}
+
+ private:
+  RoundingState& state_;
+  StepRates rates_;
+};
+
+}  // namespace
+
+std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_best) {
+  return std::make_unique<Step>(state, rates, is_best);
+}
+
 }  // namespace autoround::quant::plain

@@ -9,6 +9,7 @@
 #include "quant/float_rounding.hpp"
 #include "quant/fused_rounding.hpp"
 #include "quant/plain_rounding.hpp"
+#include "quant/super_rounding.hpp"
 
 namespace autoround::quant {
 namespace {
@@ -79,8 +80,8 @@ at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
 
 bool use_kernels(const RoundingState& state, bool fused) { return fused && state.weight.is_cpu(); }
 
-/// Floating-point numbers have one implementation; without `fused` it is the one for any processor.
-const Kernels& float_kernels(bool fused) { return fused ? kernels() : *find_kernels("portable"); }
+/// Floating-point numbers and super groups have one implementation; without `fused` it is the one for any processor.
+const Kernels& lone_kernels(bool fused) { return fused ? kernels() : *find_kernels("portable"); }
 
 }  // namespace
 
@@ -95,8 +96,13 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   state.format = format;
   state.weight = weight.stride(1) == 1 ? std::move(weight) : weight.contiguous();
   state.tune_minmax = tune_minmax;
+  if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
   const Range range = group_ranges(format, state.weight);
   check_ranges(format, range);
+  if (format.has_super_groups()) {
+    state.super = search_super_scales(format, state.weight, {}, kernels());
+    return state;
+  }
   if (is_float(format.number)) {
     state.weight_max = floats::magnitudes(format, range.low, range.high);
     if (format.number == Number::nvfp4) state.global_scale = floats::global_scale(state.weight_max);
@@ -106,7 +112,6 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
     state.min_scale = at::ones_like(state.weight_min);
   }
   state.max_scale = at::ones_like(state.weight_max);
-  if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
   return state;
 }
 
@@ -119,9 +124,12 @@ void share_global_scale(const std::vector<RoundingState*>& states) {
     if (has_one(state)) state->global_scale = least;
 }
 
+bool can_have_momentum(const WeightFormat& format) { return !is_float(format.number) && !format.has_super_groups(); }
+
 void add_momentum(RoundingState& state, double momentum) {
-  if (is_float(state.format.number))
-    fail(Code::unsupported, "momentum", "Only steps of integer weights can have momentum; set it to 0.");
+  if (!can_have_momentum(state.format))
+    fail(Code::unsupported, "momentum",
+         "Only steps of integer weights without super groups can have momentum; set it to 0.");
   state.momentum = momentum;
   state.value_velocity = zeros_like_weight(state.weight, at::kFloat);
   state.min_velocity = at::zeros_like(state.min_scale);
@@ -130,38 +138,31 @@ void add_momentum(RoundingState& state, double momentum) {
 
 void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
   check_like_weight(state, out, "out");
-  if (is_float(state.format.number)) return floats::forward(state, out, float_kernels(fused));
+  if (is_float(state.format.number)) return floats::forward(state, out, lone_kernels(fused));
+  if (state.format.has_super_groups()) return supers::forward(state, out, lone_kernels(fused));
   use_kernels(state, fused) ? fused::forward(state, out, kernels()) : plain::forward(state, out);
 }
 
-SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused)
-    : state_(&state), rates_(rates) {
+SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused) : state_(&state) {
   if (!state.value.defined())
     fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
   if (is_float(state.format.number)) {
-    floats_ = std::make_unique<floats::Step>(state, rates, is_best, float_kernels(fused));
+    step_ = std::make_unique<floats::Step>(state, rates, is_best, lone_kernels(fused));
+  } else if (state.format.has_super_groups()) {
+    step_ = supers::step(state, rates, is_best, lone_kernels(fused));
   } else if (use_kernels(state, fused) && state.momentum == 0.0) {
-    fused_ = std::make_unique<fused::Step>(state, rates, is_best, kernels());
-  } else if (is_best) {
-    plain::keep_best(state);
+    step_ = std::make_unique<fused::Step>(state, rates, is_best, kernels());
+  } else {
+    step_ = plain::step(state, rates, is_best);
   }
 }
 
-SignedStep::SignedStep(SignedStep&&) noexcept = default;
-SignedStep::~SignedStep() = default;
-
 void SignedStep::rows(std::int64_t first, const at::Tensor& gradient) {
   check_rows_like_weight(*state_, first, gradient);
-  if (floats_) return floats_->rows(first, gradient);
-  if (fused_) return fused_->rows(first, gradient);
-  check_like_weight(*state_, gradient, "grad");
-  plain::update(*state_, gradient, rates_);
+  step_->rows(first, gradient);
 }
 
-void SignedStep::finish() {
-  if (floats_) floats_->finish();
-  if (fused_) fused_->finish();
-}
+void SignedStep::finish() { step_->finish(); }
 
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused) {
   check_like_weight(state, grad, "grad");
@@ -171,9 +172,10 @@ void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, b
 }
 
 QuantizedWeight quantize(const RoundingState& state, const std::string& name) {
-  QuantizedWeight weight = is_float(state.format.number) ? floats::quantize(state, kernels())
-                           : use_kernels(state, true)    ? fused::quantize(state, kernels())
-                                                         : plain::quantize(state);
+  QuantizedWeight weight = is_float(state.format.number)     ? floats::quantize(state, kernels())
+                           : state.format.has_super_groups() ? supers::quantize(state, kernels())
+                           : use_kernels(state, true)        ? fused::quantize(state, kernels())
+                                                             : plain::quantize(state);
   weight.name = name;
   return weight;
 }
@@ -187,7 +189,12 @@ void keep_best(RoundingState& state) {
 
 QuantizedWeight best(const RoundingState& state, const std::string& name) {
   if (!state.best_codes.defined()) fail(Code::invalid_state, name, "No iteration of this layer has been the best yet.");
-  return {name, state.format, state.best_codes, state.best_scales, state.best_zero_points, state.global_scale};
+  QuantizedWeight weight{
+      name, state.format, state.best_codes, state.best_scales, state.best_zero_points, state.global_scale};
+  if (!state.format.has_super_groups()) return weight;
+  weight.scales = state.super.scales;
+  weight.super = state.super.parts;
+  return weight;
 }
 
 const char* kernel_name() { return kernels().name; }

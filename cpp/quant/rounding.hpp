@@ -12,16 +12,10 @@
 #include <memory>
 #include <string>
 
+#include "quant/super_scales.hpp"
 #include "quant/weight_format.hpp"
 
 namespace autoround::quant {
-
-namespace fused {
-class Step;
-}
-namespace floats {
-class Step;
-}
 
 /// State of one linear layer while its block is tuned. Rows are output features. G = groups_per_row. With one scale for
 /// the tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
@@ -37,6 +31,8 @@ struct RoundingState {
   // Found by search_scales, undefined without it: fp32 like max_scale, which multiplies it. Of integers the scale
   // itself, which then does not depend on the range; of floating-point numbers a factor of weight_max.
   at::Tensor searched_scale;
+  // In super groups scales are always searched and then stay: no range, no factors of it.
+  SuperScales super;
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
   at::Tensor best_codes;        // uint8 [out, in]
   at::Tensor best_scales;       // format.scale_type [out, G]
@@ -58,12 +54,26 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
 /// of other formats are left alone.
 void share_global_scale(const std::vector<RoundingState*>& states);
 
+/// Integers without super groups.
+bool can_have_momentum(const WeightFormat& format);
 /// Steps then follow the sign of the gradients' decaying sum, as auto-round's SignSGD with momentum does. Only the
-/// plain implementation keeps that sum, which takes as much memory as V. @throws Error unsupported: not integers.
+/// plain implementation keeps that sum, which takes as much memory as V. @throws Error unsupported: as
+/// can_have_momentum().
 void add_momentum(RoundingState& state, double momentum);
 
 struct StepRates {
   float value = 0.f, minmax = 0.f;  // learning rates of this iteration (fp32 recursion, see tuner)
+};
+
+/// One signed step as an implementation takes it.
+class RowStep {
+ public:
+  RowStep() = default;
+  RowStep(const RowStep&) = delete;
+  RowStep& operator=(const RowStep&) = delete;
+  virtual ~RowStep() = default;
+  virtual void rows(std::int64_t first, const at::Tensor& gradient) = 0;
+  virtual void finish() = 0;
 };
 
 /// W' = qdq(W; V, min_scale, max_scale), written to `out` [out, in] (dtype of weight, may be rows of a larger tensor).
@@ -79,8 +89,6 @@ void qdq_forward(RoundingState& state, at::Tensor& out, bool fused);
 class SignedStep {
  public:
   SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused);
-  SignedStep(SignedStep&&) noexcept;
-  ~SignedStep();
   /// Steps rows [first, first + gradient.size(0)), each once in a step. Fused: threads may bring rows of their own at
   /// once. Plain: all rows in one call.
   void rows(std::int64_t first, const at::Tensor& gradient);
@@ -89,9 +97,7 @@ class SignedStep {
 
  private:
   RoundingState* state_;
-  StepRates rates_;
-  std::unique_ptr<fused::Step> fused_;    // null: plain or
-  std::unique_ptr<floats::Step> floats_;  // of floating-point numbers
+  std::unique_ptr<RowStep> step_;
 };
 /// The step as a whole.
 void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);

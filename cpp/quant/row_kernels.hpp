@@ -3,6 +3,7 @@
 #pragma once
 
 #include "quant/float_row_kernels.hpp"
+#include "quant/group_search_kernels.hpp"
 #include "quant/ordered_sum.hpp"
 #include "quant/scale_kernels.hpp"
 #include "quant/trial_kernels.hpp"
@@ -12,12 +13,20 @@ namespace {
 
 /// A group of a row: where its codes lie relative to its zero point.
 struct Group {
-  float scale, low, high;  // codes run from low = -zero to high = levels - 1 - zero around the zero point
+  float scale, low, high;              // codes run from low = -zero to high = levels - 1 - zero around the zero point
+  float minimum = 0.f, inverse = 0.f;  // with kMinimum
 };
 
+template <bool kMinimum>
 Group group_of(const Row& row, std::int64_t index) {
   const float zero = row.zero[index];
-  return {row.scale[index], 0.f - zero, row.levels - 1.f - zero};  // a code of zero is +0, whatever the zero point
+  // A code of zero is +0, whatever the zero point.
+  Group group{row.scale[index], 0.f - zero, row.levels - 1.f - zero};
+  if (kMinimum) {
+    group.minimum = row.minimum[index];
+    group.inverse = __builtin_fabsf(group.scale) >= kNextToNothing ? 1.f / group.scale : 0.f;
+  }
+  return group;
 }
 
 struct Code {
@@ -25,8 +34,9 @@ struct Code {
   Float rounded;   // nearest integer to w / s + V, one step beyond the codes at most
 };
 
+template <bool kMinimum>
 Code code_of(const Group& group, Float weight, Float value) {
-  const Float quotient = weight / group.scale;
+  const Float quotient = kMinimum ? (weight + group.minimum) * group.inverse : weight / group.scale;
   return {quotient, round_even(clamp(quotient + value, group.low - 1.f, group.high + 1.f))};
 }
 
@@ -47,20 +57,20 @@ void for_each_block(const Row& row, const Begin& begin, const Body& body) {
   }
 }
 
-template <class T, class Emit>
+template <class T, bool kMinimum, class Emit>
 void code_blocks(const Row& row, const Emit& emit) {
   const T* weight = static_cast<const T*>(row.weight);
   Group group{};
   const auto block = [&](const T* w, const float* v, std::int64_t offset, int count) {
     Float centred[kVectors];
     for (int k = 0; k < kVectors; ++k) {
-      const Code code = code_of(group, load(w + k * kLanes), v ? load(v + k * kLanes) : Float{});
+      const Code code = code_of<kMinimum>(group, load(w + k * kLanes), v ? load(v + k * kLanes) : Float{});
       centred[k] = clamp(code.rounded, group.low, group.high);
     }
     emit(group, centred, offset, count);
   };
   for_each_block(
-      row, [&](std::int64_t index) { group = group_of(row, index); },
+      row, [&](std::int64_t index) { group = group_of<kMinimum>(row, index); },
       [&](std::int64_t offset, int count) {
         const float* value = row.value ? row.value + offset : nullptr;
         if (count == kBlock) return block(weight + offset, value, offset, count);
@@ -70,13 +80,14 @@ void code_blocks(const Row& row, const Emit& emit) {
       });
 }
 
-template <class T, bool kRound>
+template <class T, bool kRound, bool kMinimum>
 void forward_row(const Row& row, T* output) {
-  code_blocks<T>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
+  code_blocks<T, kMinimum>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
     T padded[kBlock];
     T* to = count == kBlock ? output + offset : padded;
     for (int k = 0; k < kVectors; ++k) {
       Float product = centred[k] * group.scale;
+      if (kMinimum) product -= group.minimum;
       if (kRound) product = (Float)(bf16_bits(product) << 16);
       store(to + k * kLanes, product);
     }
@@ -84,9 +95,9 @@ void forward_row(const Row& row, T* output) {
   });
 }
 
-template <class T>
+template <class T, bool kMinimum>
 void encode_row(const Row& row, std::uint8_t* codes) {
-  code_blocks<T>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
+  code_blocks<T, kMinimum>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
     std::uint8_t padded[kBlock];
     std::uint8_t* to = count == kBlock ? codes + offset : padded;
     for (int k = 0; k < kVectors; ++k) store_codes(to + k * kLanes, group, centred[k]);
@@ -94,20 +105,31 @@ void encode_row(const Row& row, std::uint8_t* codes) {
   });
 }
 
+template <bool kMinimum>
+void forward_as(const Row& row, void* output, bool round_to_bf16_values) {
+  if (row.element == Element::bf16) return forward_row<Bf16, false, kMinimum>(row, static_cast<Bf16*>(output));
+  if (round_to_bf16_values) return forward_row<float, true, kMinimum>(row, static_cast<float*>(output));
+  forward_row<float, false, kMinimum>(row, static_cast<float*>(output));
+}
+
 void forward(const Row& row, void* output, bool round_to_bf16_values) {
-  if (row.element == Element::bf16) return forward_row<Bf16, false>(row, static_cast<Bf16*>(output));
-  if (round_to_bf16_values) return forward_row<float, true>(row, static_cast<float*>(output));
-  forward_row<float, false>(row, static_cast<float*>(output));
+  row.minimum ? forward_as<true>(row, output, round_to_bf16_values)
+              : forward_as<false>(row, output, round_to_bf16_values);
+}
+
+template <bool kMinimum>
+void encode_as(const Row& row, std::uint8_t* codes) {
+  row.element == Element::bf16 ? encode_row<Bf16, kMinimum>(row, codes) : encode_row<float, kMinimum>(row, codes);
 }
 
 void encode(const Row& row, std::uint8_t* codes) {
-  row.element == Element::bf16 ? encode_row<Bf16>(row, codes) : encode_row<float>(row, codes);
+  row.minimum ? encode_as<true>(row, codes) : encode_as<false>(row, codes);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The update
 
-template <class T, int kSums>
+template <class T, int kSums, bool kMinimum>
 struct BlockUpdate {
   Group group;
   float rate;
@@ -118,7 +140,7 @@ struct BlockUpdate {
     const Float step_up = rate - Float{}, step_down = -step_up, none{};
     for (int k = 0; k < kVectors; ++k) {
       const Float v = load(value + k * kLanes), g = load(gradient + k * kLanes);
-      const Code code = code_of(group, load(weight + k * kLanes), v);
+      const Code code = code_of<kMinimum>(group, load(weight + k * kLanes), v);
       const Float centred = clamp(code.rounded, group.low, group.high);
       const Float of_code = g * s;
       const Float of_value = centred == code.rounded ? of_code : none;
@@ -136,7 +158,7 @@ struct BlockUpdate {
   }
 };
 
-template <class T, int kSums, int kLevels>
+template <class T, int kSums, int kLevels, bool kMinimum = false>
 void update_row(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
                 const GradientSums& sums) {
   const T* weight = static_cast<const T*>(row.weight);
@@ -144,11 +166,11 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
   const std::int64_t whole_blocks = row.group / kBlock;
   const int rest = static_cast<int>(row.group % kBlock);
   const int power = level_power(whole_blocks);
-  BlockUpdate<T, kSums> update{{}, rate, {}};
+  BlockUpdate<T, kSums, kMinimum> update{{}, rate, {}};
   float tail[kSums + 1][kBlock];
   for (std::int64_t index = 0, first = 0; first < row.columns; ++index, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
-    update.group = group_of(row, index);
+    update.group = group_of<kMinimum>(row, index);
     OrderedSum<Float, kLevels> totals[kSums + 1];
     std::int64_t done = 0;
     if (rest) __builtin_memset(tail, 0, sizeof tail);
@@ -188,6 +210,7 @@ template <class T>
 void update_as(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
                const GradientSums& sums) {
   const bool deep = is_deep(row.group);
+  if (row.minimum) return update_row<T, 0, 1, true>(row, value, gradient, rate, codes, sums);
   if (!sums.product) return update_row<T, 0, 1>(row, value, gradient, rate, codes, sums);
   if (!sums.all) {
     return deep ? update_row<T, 2, 4>(row, value, gradient, rate, codes, sums)
@@ -220,6 +243,7 @@ const Kernels table = {AUTOROUND_TEXT(AUTOROUND_ISA),
                        float_encode,
                        float_update,
                        range,
-                       trial_errors};
+                       trial_errors,
+                       search_groups};
 
 }  // namespace autoround::quant::AUTOROUND_ISA

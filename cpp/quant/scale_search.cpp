@@ -161,6 +161,7 @@ class Search {
 }  // namespace
 
 bool can_search_scales(const WeightFormat& format) {
+  if (format.has_super_groups()) return true;
   return format.number == Number::integer ? format.symmetric : format.number != Number::fp8;
 }
 
@@ -170,6 +171,10 @@ void search_scales(RoundingState& state, const at::Tensor& importance, const Ker
   if (importance.defined() && (importance.scalar_type() != at::kFloat || !importance.is_contiguous() ||
                                importance.dim() != 1 || importance.size(0) != state.weight.size(1)))
     fail(Code::internal, "importance", "Importance is contiguous fp32, one value a column of the weight.");
+  if (state.format.has_super_groups()) {
+    state.super = search_super_scales(state.format, state.weight, importance, kernels);
+    return;
+  }
   at::Tensor found = at::empty_like(state.max_scale);
   const Search search(state, importance, kernels);
   float* to = found.mutable_data_ptr<float>();

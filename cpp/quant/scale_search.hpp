@@ -10,12 +10,13 @@
 
 namespace autoround::quant {
 
-/// Symmetric integers, MX formats and NVFP4.
+/// Symmetric integers, MX formats, NVFP4, and whatever has super groups.
 bool can_search_scales(const WeightFormat& format);
 
-/// Sets state.searched_scale. Of integers some 200 inverse scales around that of the largest magnitude are tried, of MX
-/// formats half and twice that magnitude, of NVFP4 its 0.50 to 1.51 fold; the first of the best is kept, and what
-/// rounding to nearest takes comes first. In fp32, whatever type scales are stored in. After share_global_scale.
+/// Sets state.searched_scale; of super groups state.super, as search_super_scales() does. Of integers some 200 inverse
+/// scales around that of the largest magnitude are tried, of MX formats half and twice that magnitude, of NVFP4 its
+/// 0.50 to 1.51 fold; the first of the best is kept, and what rounding to nearest takes comes first. In fp32, whatever
+/// type scales are stored in. After share_global_scale.
 /// @param importance fp32 [in], what a squared error in a column costs; undefined: all alike
 /// @throws Error unsupported: not a format of can_search_scales
 void search_scales(RoundingState& state, const at::Tensor& importance, const Kernels& kernels = kernels());

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.hpp"
@@ -20,7 +21,7 @@ std::int64_t WeightFormat::groups_per_row(std::int64_t in_features) const {
 std::vector<std::int64_t> WeightFormat::scales_shape(std::int64_t out_features, std::int64_t in_features) const {
   if (group == 0) return {1};
   const std::int64_t rows = block_rows > 0 ? (out_features + block_rows - 1) / block_rows : out_features;
-  return {rows, groups_per_row(in_features)};
+  return {rows, groups_per_row(in_features) / std::max<std::int64_t>(1, super_group)};
 }
 
 float WeightFormat::smallest_scale() const {
@@ -84,9 +85,10 @@ void set_grouping(WeightFormat& format, const recipe::QuantizationArgs& args) {
   }
 }
 
-at::ScalarType stored_scales(Number number, at::ScalarType otherwise) {
-  if (has_power_scales(number)) return at::kByte;
-  return number == Number::nvfp4 ? at::kFloat8_e4m3fn : otherwise;
+at::ScalarType stored_scales(const WeightFormat& format, at::ScalarType otherwise) {
+  if (has_power_scales(format.number)) return at::kByte;
+  if (format.has_super_groups()) return at::kHalf;
+  return format.number == Number::nvfp4 ? at::kFloat8_e4m3fn : otherwise;
 }
 
 }  // namespace
@@ -101,7 +103,9 @@ WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType 
   }
   WeightFormat format{args.num_bits, args.symmetric, 0, scale_type};
   if (floating) format.number = float_number(args);
-  format.scale_type = stored_scales(format.number, scale_type);
+  format.super_group = args.super_group_size.value_or(0);
+  format.super_bits = args.super_bits.value_or(0);
+  format.scale_type = stored_scales(format, scale_type);
   set_grouping(format, args);
   if (format.number == Number::fp8 && format.group > 0 && format.block_rows == 0) {
     unsupported("FP8 weights with strategy group cannot be tuned; tensor, channel and block can.");
@@ -150,10 +154,24 @@ at::Tensor scale_values(const QuantizedWeight& weight) {
   return weight.global_scale.defined() ? scales / weight.global_scale : scales;
 }
 
+/// code * scale - minimum, each of which is a factor times what the super group has.
+at::Tensor values_of_super_groups(const QuantizedWeight& weight) {
+  const WeightFormat& format = weight.format;
+  const auto of_columns = [&](const at::Tensor& of_super_groups, const at::Tensor& factors) {
+    const at::Tensor groups = of_super_groups.to(at::kFloat).repeat_interleave(format.super_group, 1);
+    return (groups * factors.to(at::kFloat)).repeat_interleave(format.group, 1);
+  };
+  at::Tensor values = weight.codes.to(at::kFloat);
+  if (format.symmetric) values.sub_(static_cast<double>(format.levels() / 2));
+  values.mul_(of_columns(weight.scales, weight.super.scale_factors));
+  return format.symmetric ? values : values.sub_(of_columns(weight.super.minima, weight.super.minimum_factors));
+}
+
 }  // namespace
 
 at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype) {
   const WeightFormat& format = weight.format;
+  if (format.has_super_groups()) return values_of_super_groups(weight).to(dtype);
   const std::int64_t rows = weight.codes.size(0), in_features = weight.codes.size(1);
   const auto spread = [&](at::Tensor groups) {
     if (format.group == 0) return groups;

@@ -132,6 +132,22 @@ std::vector<ArgsField> make_fields() {
                       args.observer = to_string(value, key);
                     },
                     [](const QuantizationArgs& args) { return text_or_unset(args.observer); }});
+  fields.push_back({"super_group_size",
+                    "groups whose scales are integers in units of one scale, as in the K types of GGUF: 8 or 16; "
+                    "default none",
+                    [](QuantizationArgs& args, const Value& value, const std::string& key) {
+                      args.super_group_size = to_integer(value, key, 8, 16);
+                    },
+                    [](const QuantizationArgs& args) {
+                      return args.super_group_size ? std::optional<Value>(*args.super_group_size) : std::nullopt;
+                    }});
+  fields.push_back({"super_bits", "bits of those integers: 4, 6 or 8; default none",
+                    [](QuantizationArgs& args, const Value& value, const std::string& key) {
+                      args.super_bits = gsl::narrow_cast<int>(to_integer(value, key, 4, 8));
+                    },
+                    [](const QuantizationArgs& args) {
+                      return args.super_bits ? std::optional<Value>(std::int64_t{*args.super_bits}) : std::nullopt;
+                    }});
   return fields;
 }
 

@@ -1,5 +1,6 @@
 // assign(): which module gets which scheme, and everything that is wrong with that, found before any weight is loaded.
 #include <algorithm>
+#include <map>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -104,6 +105,7 @@ Assignment::Entry entry_for(const ModuleInfo& module, const Rule* target, const 
     entry.reason = "left alone by group `" + name + "` through `" + target->target.text() + "`";
   } else {
     entry.group = target->group;
+    entry.scheme = fit_to(scheme, module.shape[1]);
   }
   return entry;
 }
@@ -125,9 +127,9 @@ std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) 
   return text + hint(rule.target.text(), names);
 }
 
-std::optional<std::string> indivisible(const Assignment::Entry& entry, const Groups& groups) {
+std::optional<std::string> indivisible(const Assignment::Entry& entry) {
   if (!entry.group) return std::nullopt;
-  const auto& args = *groups[*entry.group].second.weights;
+  const auto& args = *entry.scheme.weights;
   const bool grouped = args.strategy == Strategy::group || args.strategy == Strategy::tensor_group;
   const std::int64_t columns = entry.module->shape[1];
   if (!grouped || columns % *args.group_size == 0) return std::nullopt;
@@ -140,6 +142,19 @@ void report(const std::vector<std::string>& unmatched_targets, const std::vector
   std::vector<std::string> all = unmatched_targets;
   all.insert(all.end(), indivisible_modules.begin(), indivisible_modules.end());
   fail(Code::invalid_argument, unmatched_targets.empty() ? "group_size" : "targets", join(all, "\n"));
+}
+
+/// Schemes that gave way, each once.
+void warn_of_fitted(const Assignment& assignment, const Groups& groups, const Logger& log) {
+  std::map<std::string, std::pair<std::string, std::size_t>> fitted;  // what became of what -> first module, how many
+  for (const auto& entry : assignment.linears) {
+    if (!entry.group || entry.scheme == groups[*entry.group].second) continue;
+    auto& [first, count] = fitted[describe(entry.scheme) + " instead of " + describe(groups[*entry.group].second)];
+    if (count++ == 0) first = "`" + entry.module->name + "` has " + std::to_string(entry.module->shape[1]) + " columns";
+  }
+  for (const auto& [change, modules] : fitted)
+    log.warn(modules.first + ", not a multiple of 256: " + change + ", as for " + std::to_string(modules.second - 1) +
+             " other modules");
 }
 
 /// The rules of a recipe, ready to be put to modules.
@@ -176,9 +191,10 @@ Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, 
   }
   std::vector<std::string> indivisible_modules;
   for (const auto& entry : assignment.linears) {
-    if (auto text = indivisible(entry, rules.groups)) indivisible_modules.push_back(std::move(*text));
+    if (auto text = indivisible(entry)) indivisible_modules.push_back(std::move(*text));
   }
   report(unmatched_targets, indivisible_modules);
+  warn_of_fitted(assignment, rules.groups, log);
   for (const auto& rule : rules.ignores) {
     if (!rule.used) log.warn("ignore `" + rule.target.text() + "` matched no module");
   }
@@ -191,8 +207,8 @@ QuantizationScheme scheme_of(const Recipe& recipe, const ModuleInfo& module) {
   if (!entry || !entry->group)
     fail(Code::invalid_argument, module.name,
          concat({"the recipe does not quantize `", module.name, "`: ", entry ? entry->reason : "no group matches"}));
-  if (const auto text = indivisible(*entry, rules.groups)) report({}, {*text});
-  return rules.groups[*entry->group].second;
+  if (const auto text = indivisible(*entry)) report({}, {*text});
+  return entry->scheme;
 }
 
 }  // namespace autoround::recipe

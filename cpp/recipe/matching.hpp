@@ -39,6 +39,7 @@ struct Assignment {
   struct Entry {
     const ModuleInfo* module = nullptr;
     std::optional<std::size_t> group;  // index into Recipe::groups()
+    QuantizationScheme scheme;         // that of the group as it fits the module's columns; of no group: none
     std::string reason;                // why it is not quantized: "ignored by `lm_head`", "no group matches"
   };
   std::vector<Entry> linears;  // every module with a 2-D weight that a scheme could go to, in module order
@@ -46,7 +47,7 @@ struct Assignment {
 
 /// Gives each Linear (and each Embedding that is targeted) its scheme: exact name, then regex, then class when several
 /// groups match (compressed-tensors order). A target that matches nothing is an error; an ignore that matches nothing
-/// warns.
+/// warns, and so do rows that no super groups fill: fit_to().
 /// @throws Error invalid_argument listing all offenders: unmatched targets, in_features not divisible by group_size.
 Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, const Logger& log);
 

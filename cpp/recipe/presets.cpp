@@ -1,8 +1,9 @@
-// Preset schemes as compressed-tensors 0.20 defines them.
+// Preset schemes as compressed-tensors 0.20 defines them, and the types of GGUF.
 #include <algorithm>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "recipe/gguf_schemes.hpp"
 #include "recipe/scheme.hpp"
 
 namespace autoround::recipe {
@@ -81,6 +82,7 @@ std::vector<Preset> make_presets() {
   all.push_back({"MXFP8A16", mx(8), {}});
   all.push_back({"MXFP8", mx(8), mx(8, Dynamic::yes)});
   all.push_back({"UNQUANTIZED", {}, {}});
+  for (const auto& [name, weights] : gguf_schemes()) all.push_back({name, weights, {}});
   return all;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "recipe/gguf_schemes.hpp"
 
 namespace autoround::recipe {
 namespace {
@@ -123,6 +124,7 @@ void validate(const QuantizationArgs& args, Role role, const std::string& key) {
   check_shape(args, key);
   check_dynamic(args, role, key);
   check_role(args, role, key);
+  check_super_groups(args, key);
 }
 
 void validate(const QuantizationScheme& scheme, const std::string& key) {
@@ -143,6 +145,7 @@ std::string describe(const QuantizationScheme& scheme) {
                      std::string(strategy_name(args.strategy));
   if (has_groups(args.strategy) && args.group_size) text += " " + std::to_string(*args.group_size);
   if (args.type == NumberType::integer) text += args.symmetric ? " sym" : " asym";
+  if (args.super_group_size) text += ", super groups of " + std::to_string(*args.super_group_size);
   if (const auto& input = scheme.input_activations) {
     text += ", inputs " + std::string(input->type == NumberType::integer ? "int" : "float") +
             std::to_string(input->num_bits);

@@ -28,6 +28,9 @@ struct QuantizationArgs {
   std::string scale_dtype;  // "" or "torch.float8_e4m3fn" ...
   std::string zp_dtype;
   std::string observer;
+  // Of the K types of GGUF: groups whose scales are integers in units of one scale, and the bits of those integers.
+  std::optional<std::int64_t> super_group_size;
+  std::optional<int> super_bits;
 
   bool operator==(const QuantizationArgs&) const = default;
 };
@@ -60,6 +63,10 @@ void validate(const QuantizationScheme& scheme, const std::string& key);
 
 /// A short name for logs and results: the preset, or "int4 group 64 asym".
 std::string describe(const QuantizationScheme& scheme);
+
+/// The scheme as it fits a row of so many columns: super groups that do not divide it give way to the plain groups that
+/// llama.cpp's own quantizer falls back to.
+QuantizationScheme fit_to(const QuantizationScheme& scheme, std::int64_t columns);
 
 /// Names of all presets ("W4A16", ...), in the order of docs and help.
 const std::vector<std::string>& preset_names();

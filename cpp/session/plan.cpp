@@ -13,7 +13,6 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
                  const Options& options) {
   recipe.validate();
   const recipe::Assignment assignment = recipe::assign(recipe, model.modules(), model.log());
-  const auto groups = recipe.groups();
 
   const std::string& format = leading_format(options);
   const at::ScalarType scales = scale_type(model.weight_type(), recipe, options);
@@ -22,9 +21,9 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   Json layers = Json::array();
   for (const auto& entry : assignment.linears) {
     Json layer = {{"name", entry.module->name}, {"shape", entry.module->shape}};
-    if (entry.group && groups[*entry.group].second.weights) {
-      layer["scheme"] = recipe::describe(groups[*entry.group].second);
-      export_plan.formats.emplace(entry.module->name, quant::weight_format(groups[*entry.group].second, scales));
+    if (entry.group) {
+      layer["scheme"] = recipe::describe(entry.scheme);
+      export_plan.formats.emplace(entry.module->name, quant::weight_format(entry.scheme, scales));
     } else {
       layer["reason"] = entry.reason;
     }

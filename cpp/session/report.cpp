@@ -38,15 +38,14 @@ double mean_bits(const std::vector<LayerStats>& layers) {
 
 }  // namespace
 
-std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment, const recipe::Recipe& recipe) {
-  const auto groups = recipe.groups();
+std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment) {
   std::vector<LayerStats> out;
   for (const auto& entry : assignment.linears) {
     LayerStats layer;
     layer.name = entry.module->name;
     layer.shape = entry.module->shape;
     if (entry.group)
-      layer.scheme = recipe::describe(groups[*entry.group].second);
+      layer.scheme = recipe::describe(entry.scheme);
     else
       layer.reason = entry.reason;
     out.push_back(std::move(layer));
@@ -55,10 +54,17 @@ std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment, const 
 }
 
 double bits_per_weight(const quant::QuantizedWeight& weight) {
-  const double scale_bits = 8.0 * static_cast<double>(c10::elementSize(weight.format.scale_type));
-  const double zero_bits = weight.format.symmetric ? 0.0 : weight.format.bits;
-  const double groups = static_cast<double>(weight.scales.numel());
-  return weight.format.bits + groups * (scale_bits + zero_bits) / static_cast<double>(weight.codes.numel());
+  const quant::WeightFormat& format = weight.format;
+  const double weights = static_cast<double>(weight.codes.numel());
+  const double scale_bits = 8.0 * static_cast<double>(c10::elementSize(format.scale_type));
+  const double scales = static_cast<double>(weight.scales.numel());
+  if (format.has_super_groups()) {
+    const double factors = static_cast<double>(weight.super.scale_factors.numel());
+    const double parts = format.symmetric ? 1.0 : 2.0;  // scales, and minima
+    return format.bits + parts * (scales * scale_bits + factors * format.super_bits) / weights;
+  }
+  const double zero_bits = format.symmetric ? 0.0 : format.bits;
+  return format.bits + scales * (scale_bits + zero_bits) / weights;
 }
 
 std::int64_t peak_memory_bytes() {

@@ -23,7 +23,7 @@ class RunClock {
 };
 
 /// Every linear with its scheme or the reason why it has none, in module order.
-std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment, const recipe::Recipe& recipe);
+std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment);
 /// Codes, scales and zero points as they are stored, by weight.
 double bits_per_weight(const quant::QuantizedWeight& weight);
 std::int64_t peak_memory_bytes();  // of the process, its high-water mark; 0 when the system does not tell

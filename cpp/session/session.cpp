@@ -160,7 +160,7 @@ void Session::Impl::initialize() {
                                              run_shape(modifier->assignment(), recipe, data.get(), lm->dtype())));
   plan.emplace(export_plan());
   outputs.emplace(options.outputs, *plan);
-  result->layers = layer_stats(modifier->assignment(), recipe);
+  result->layers = layer_stats(modifier->assignment());
   result->wrote_outputs = !outputs->empty();
   if (uses_data()) log_data(*data, samples(), recipe, model->log());
 }

@@ -76,6 +76,7 @@ class MeasuringOps final : public model::ForwardingOps {
 }  // namespace
 
 bool searches_scales(const std::string& linear, const quant::WeightFormat& format, const TuneOptions& options) {
+  if (format.has_super_groups()) return true;
   if (!options.search_scales || !quant::can_search_scales(format)) return false;
   if (options.iters > 0) return true;
   return !(format.number == quant::Number::integer && format.bits >= 8) && !is_routed_expert(linear);

@@ -24,8 +24,9 @@ struct TuneOptions;
 /// others: that it was not seen does not make it free to spoil.
 using Importance = std::map<std::string, at::Tensor>;
 
-/// Whether options ask for searched scales of this linear. Rounding without iterations leaves integers of 8 bits and
-/// routed experts alone, as auto-round does: there is little to gain, and much to do.
+/// Whether options ask for searched scales of this linear; those of super groups always are. Rounding without
+/// iterations leaves integers of 8 bits and routed experts alone, as auto-round does: there is little to gain, and much
+/// to do.
 bool searches_scales(const std::string& linear, const quant::WeightFormat& format, const TuneOptions& options);
 
 /// Runs the block, which still has its original weights, over `data.input`, which is the full-precision stream. Empty

@@ -208,7 +208,10 @@ std::vector<quant::QuantizedWeight> RoundingStates::round(bool searched) const {
       const auto& state = part.state;
       auto untuned = quant::make_rounding_state(state.format, state.weight, state.tune_minmax, false);
       untuned.global_scale = state.global_scale;
-      if (searched) untuned.searched_scale = state.searched_scale;
+      if (searched) {
+        untuned.searched_scale = state.searched_scale;
+        untuned.super = state.super;
+      }
       weights.push_back(quant::quantize(untuned, part.name));
       if (tuned.input) weights.back().input = tuned.input->untuned();
     }

@@ -104,8 +104,8 @@ struct Toy {
 
   std::string directory() const { return folder / "model"; }
   std::string output(const std::string& name = "out") const { return folder / name; }
-  void write_to(const std::string& name) {
-    ok(autoround_options_set_output, options.get(), output(name).c_str(), "compressed-tensors");
+  void write_to(const std::string& name, const char* format = "compressed-tensors") {
+    ok(autoround_options_set_output, options.get(), output(name).c_str(), format);
   }
   Session session() const {
     return make<Session>(autoround_session_new, model.get(), static_cast<const autoround_recipe*>(recipe.get()),

@@ -1,5 +1,6 @@
 // Every preset scheme through the whole run: tuned, written, opened again and measured.
 #include <cmath>
+#include <map>
 
 #include "host.hpp"
 
@@ -30,9 +31,9 @@ double perplexity(const host::Model& model, const host::Toy& toy) {
   return value;
 }
 
-std::string dtype(const host::Result& result, const char* part) {
+std::string dtype(const host::Result& result, const char* part, size_t layer = 0) {
   const auto tensor = host::make<host::Tensor>(autoround_result_layer_tensor,
-                                               static_cast<const autoround_result*>(result.get()), size_t{0}, part);
+                                               static_cast<const autoround_result*>(result.get()), layer, part);
   return autoround_tensor_dtype(tensor.get());
 }
 
@@ -44,16 +45,60 @@ TEST_CASE("schemes: every preset is tuned, written, opened and measured", "[capi
     if (name == "UNQUANTIZED") continue;
     CAPTURE(name);
     SchemeToy toy(name);
-    toy.write_to("out");
+    const bool gguf = name.starts_with("GGUF:");
+    toy.write_to("out", gguf ? "gguf" : "compressed-tensors");
     const host::Result result = toy.oneshot();
     for (size_t block = 0; block < 2; ++block) {
       CHECK(std::isfinite(autoround_result_block_loss_after(result.get(), block)));
       CHECK(autoround_result_block_loss_after(result.get(), block) <=
             autoround_result_block_loss_before(result.get(), block));
     }
+    if (gguf) continue;  // other programs read these
     const double before = perplexity(toy.model, toy), after = perplexity(host::open(toy.output()), toy);
     CHECK(after == Approx(before).epsilon(name[0] == 'W' && name[1] < '4' ? 0.6 : 0.25));
     CHECK(after != before);
+  }
+}
+
+TEST_CASE("schemes: parts of a result in super groups, and layers that they do not fit", "[capi][schemes]") {
+  const host::Result result = SchemeToy("GGUF:Q4_K").oneshot();
+  size_t layers = 0;
+  for (size_t layer = 0; layer < autoround_result_layer_count(result.get()); ++layer) {
+    const std::string name = autoround_result_layer_name(result.get(), layer);
+    const std::string scheme = autoround_result_layer_scheme(result.get(), layer);
+    if (scheme.empty()) continue;
+    const bool wide = name.ends_with("down_proj");  // 256 columns
+    CHECK(scheme == (wide ? "GGUF:Q4_K" : "GGUF:Q5_0"));
+    if (!wide) continue;
+    ++layers;
+    for (const auto& [part, type] : std::map<std::string, std::string>{{"scales", "F16"},
+                                                                       {"minima", "F16"},
+                                                                       {"scale_factors", "I8"},
+                                                                       {"minimum_factors", "I8"},
+                                                                       {"weight", "F32"}})
+      CHECK(dtype(result, part.c_str(), layer) == type);
+  }
+  CHECK(layers == 2);
+  SchemeToy folder("GGUF:Q4_K");
+  folder.write_to("out");
+  autoround_result* none = nullptr;
+  const auto refused =
+      host::failure(autoround_oneshot, folder.model.get(), static_cast<const autoround_recipe*>(folder.recipe.get()),
+                    static_cast<const autoround_calibration*>(folder.data.get()),
+                    static_cast<const autoround_options*>(folder.options.get()), &none);
+  INFO(refused.message);
+  CHECK(refused.status == AUTOROUND_ERROR_UNSUPPORTED);
+  CHECK(refused.message.find("which only gguf stores") != std::string::npos);
+}
+
+TEST_CASE("schemes: what has no momentum is refused before a weight is read", "[capi][schemes]") {
+  for (const char* scheme : {"MXFP4A16", "GGUF:Q6_K"}) {
+    SchemeToy toy(scheme);
+    host::ok(autoround_recipe_set_double, toy.recipe.get(), "momentum", 0.9);
+    const host::Session session = toy.session();
+    const auto refused = host::failure(autoround_session_initialize, session.get());
+    CHECK(refused.status == AUTOROUND_ERROR_UNSUPPORTED);
+    CHECK(refused.subject == "momentum");
   }
 }
 

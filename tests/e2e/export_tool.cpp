@@ -86,12 +86,11 @@ Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, c
   const auto spec = ar::model::read_spec(checkpoint);
   const auto modules = ar::model::list_modules(spec, checkpoint);
   const auto assignment = ar::recipe::assign(recipe, modules, ar::Logger());
-  const auto groups = recipe.groups();
   const at::ScalarType scale_type = ar::exporter::scale_type(format, ar::checkpoint::DType::bf16, recipe.scale_dtype);
   ar::exporter::ExportPlan plan{checkpoint, recipe, modules, assignment, {}, spec.tie_word_embeddings};
   for (const auto& entry : assignment.linears) {
     if (!entry.group) continue;
-    plan.formats.emplace(entry.module->name, ar::quant::weight_format(groups.at(*entry.group).second, scale_type));
+    plan.formats.emplace(entry.module->name, ar::quant::weight_format(entry.scheme, scale_type));
   }
 
   const auto exporter = ar::exporter::make_exporter(format);

@@ -49,7 +49,7 @@ MXFP4 = {"num_bits": 4, "type": "float", "symmetric": True, "strategy": "group",
 NVFP4 = {"num_bits": 4, "type": "float", "symmetric": True, "strategy": "tensor_group", "group_size": 16,
          "scale_dtype": "torch.float8_e4m3fn"}
 
-# name -> (arguments of the weights, type in the file)
+# name -> (arguments of the weights or a preset, type in the file)
 TYPES = {
     "w4_sym_64": (weights(4, True, 64), "Q4_0"), "w4_sym_channel": (weights(4, True, -1), "Q4_0"),
     "w5_sym_32": (weights(5, True, 32), "Q5_0"), "w8_sym_128": (weights(8, True, 128), "Q8_0"),
@@ -58,6 +58,7 @@ TYPES = {
     "w4_asym_channel": (weights(4, False, -1), "Q4_K"), "w5_asym_channel": (weights(5, False, -1), "Q5_K"),
     "w2_asym_256": (weights(2, False, 256), "Q2_K"), "w3_sym_channel": (weights(3, True, -1), "Q3_K"),
     "w6_sym_256": (weights(6, True, 256), "Q6_K"), "mxfp4": (MXFP4, "MXFP4"), "nvfp4": (NVFP4, "NVFP4"),
+    **{name: (name, name.removeprefix("GGUF:")) for name in ("GGUF:Q2_K", "GGUF:Q3_K", "GGUF:Q4_K", "GGUF:Q5_K", "GGUF:Q6_K")},
 }
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 10000.0}
@@ -171,19 +172,21 @@ def check(folder, model, types=None):
 
 
 def quantize(tool, model, output, recipes):
-    """recipes: name -> (config groups, ignore)"""
+    """recipes: name -> (config groups or a preset, ignore)"""
     output.mkdir()
     files = []
     for name, (groups, ignore) in recipes.items():
         files.append(output / f"{name}.yaml")  # JSON is YAML
-        files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, "config_groups": groups, "ignore": ignore}}))
+        files[-1].write_text(json.dumps({"AutoRoundModifier": {
+            "iters": 0, "ignore": ignore, "scheme" if isinstance(groups, str) else "config_groups": groups}}))
     subprocess.run([tool, "gguf", model, output, *files], check=True)
 
 
 def check_types(tool, root):
     model, output = root / "types", root / "types-output"
     make_model(model, False, intermediate_size=512)
-    recipes = {name: ({"all": {"targets": ["Linear"], "weights": arguments}}, []) for name, (arguments, _) in TYPES.items()}
+    recipes = {name: ({"all": {"targets": ["Linear"], "weights": arguments}} if isinstance(arguments, dict) else arguments, [])
+               for name, (arguments, _) in TYPES.items()}
     recipes["mixed"] = ({"mlp": {"targets": ["re:.*mlp.*"], "weights": weights(4, True, 32)},
                          "rest": {"targets": ["Linear"], "weights": weights(8, True, 64)}}, ["re:.*o_proj"])
     quantize(tool, model, output, recipes)
@@ -236,7 +239,7 @@ def main():
         elif name in FAMILIES or name == "llama":
             record("families", name, "GGUF in llama.cpp")
         elif name in TYPES:
-            row = scheme_row(name) or f"{name.upper()}A16"
+            row = name if name.startswith("GGUF:") else scheme_row(name) or f"{name.upper()}A16"
             record("schemes", row, "llama.cpp", TYPES[name][1])
     print(f"{len(of_types | of_models)} files read by gguf and llama.cpp in {time.monotonic() - started:.0f} s")
     return f"further from our logits than expected: {failed}" if failed else 0

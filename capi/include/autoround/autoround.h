@@ -406,7 +406,9 @@ AUTOROUND_FN(const char *) autoround_result_layer_scheme(const autoround_result 
 AUTOROUND_FN(const char *) autoround_result_layer_reason(const autoround_result *result, size_t layer) AUTOROUND_NOEXCEPT;   /* why not; "" when it was */
 /* part: "qweight" U8 [out, in], codes: integers 0..2^bits-1, or the bits of floating-point numbers (sign, exponent, mantissa); "scales"
  * [out, groups], [1] for one a tensor, [out / rows, in / columns] for blocks: a float type, F8_E4M3 (NVFP4) or U8 (exponents of MX formats);
- * "zero_points" U8 as scales (asymmetric only); "global_scale" F32 [1] (NVFP4), a divisor of the scales; "input_scale" [1] and
+ * "zero_points" U8 as scales (asymmetric only); "global_scale" F32 [1] (NVFP4), a divisor of the scales; of the K types of GGUF, whose "scales"
+ * are F16 [out, in / 256], "scale_factors" I8 [out, groups], and where asymmetric "minima" F16 as scales and "minimum_factors" I8 [out,
+ * groups] instead of zero points: a weight is code * scale * factor - minimum * factor, symmetric codes less 2^(bits-1); "input_scale" [1] and
  * "input_global_scale" F32 [1] where calibration found one for the layer's inputs; "weight" F32 [out, in] dequantized as loaders do, rounded
  * to the type of the scales. Errors: INVALID_STATE (the run wrote its tensors to an output directory), NOT_FOUND (layer not quantized, or no
  * such part), INVALID_ARGUMENT. Since 0.1 */

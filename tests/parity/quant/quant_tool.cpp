@@ -4,14 +4,17 @@
 //   qdq <folder> <path> <bits> <sym|asym> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
 //   float <folder> <path> <number> <group> <block rows> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
 //   search <folder> <path> <number> <bits> <group> <scale dtype> <dtype> <out> <in> <rate> <minmax rate>
+//   super <folder> <path> <bits> <sym|asym> <group> <super group> <super bits> <dtype> <out> <in> <rate>
 //   input <folder> <number> <bits> <sym|asym> <group> <dynamic|static> <dtype> <tokens> <width>
 //   pack <folder> <bits> <rows> <columns> <dimension>
 //
 // qdq reads weight, value, min_scale, max_scale and gradient, and writes <path>.output (W'), .codes, .scales, .zeros,
 // and after one step .value, .min, .max, .best_codes; float likewise without min_scale and zeros, and with .loaded
 // (what dequantize gives) and .global. search reads weight, importance (may be missing), value, max_scale and gradient,
-// and writes .searched, .nearest_codes and .nearest_scales before V and max_scale are read, then what qdq writes. input
-// reads x and writes rounded, and scale or global. pack reads codes and writes packed and unpacked. Files are raw
+// and writes .searched, .nearest_codes and .nearest_scales before V and max_scale are read, then what qdq writes. super
+// reads weight, importance (may be missing), value and gradient, and writes .scales, .scale_factors, .minima and
+// .minimum_factors, .output (W'), .codes, .loaded (what dequantize gives), and after one step .value and .best_codes.
+// input reads x and writes rounded, and scale or global. pack reads codes and writes packed and unpacked. Files are raw
 // arrays.
 #include <ATen/ATen.h>
 
@@ -26,6 +29,7 @@
 #include "quant/packing.hpp"
 #include "quant/plain_rounding.hpp"
 #include "quant/scale_search.hpp"
+#include "quant/super_rounding.hpp"
 
 namespace {
 
@@ -208,6 +212,44 @@ void search(std::istringstream& line) {
   save("max", state.max_scale);
 }
 
+void super(std::istringstream& line) {
+  std::string folder, path, symmetry, dtype;
+  quant::WeightFormat format;
+  std::int64_t out = 0, in = 0;
+  quant::StepRates rates;
+  line >> folder >> path >> format.bits >> symmetry >> format.group >> format.super_group >> format.super_bits >>
+      dtype >> out >> in >> rates.value;
+  if (!line) throw std::runtime_error("malformed super line");
+  format.symmetric = symmetry == "sym";
+  const quant::Kernels* kernels = quant::find_kernels(path);
+  if (!kernels) throw std::runtime_error("no kernels " + path);
+
+  const auto at = [&](const char* name) { return folder + "/" + name; };
+  const auto save = [&](const char* name, const at::Tensor& tensor) {
+    if (tensor.defined()) write(folder + "/" + path + "." + name, tensor);
+  };
+  quant::RoundingState state =
+      make_rounding_state(format, read(at("weight"), {out, in}, dtype_named(dtype)), true, true);
+  const bool weighed = std::ifstream(at("importance")).good();
+  search_scales(state, weighed ? read(at("importance"), {in}, at::kFloat) : at::Tensor(), *kernels);
+  state.value = read(at("value"), {out, in}, at::kFloat);
+  at::Tensor output = at::empty_like(state.weight);
+  quant::supers::forward(state, output, *kernels);
+  const quant::QuantizedWeight weight = quant::supers::quantize(state, *kernels);
+  const auto step = quant::supers::step(state, rates, true, *kernels);
+  step->rows(0, read(at("gradient"), {out, in}, dtype_named(dtype)));
+  step->finish();
+  save("scales", weight.scales);
+  save("scale_factors", weight.super.scale_factors);
+  save("minima", weight.super.minima);
+  save("minimum_factors", weight.super.minimum_factors);
+  save("output", output);
+  save("codes", weight.codes);
+  save("loaded", quant::dequantize(weight, at::kFloat));
+  save("value", state.value);
+  save("best_codes", state.best_codes);
+}
+
 void input(std::istringstream& line) {
   std::string folder, number, symmetry, when, dtype;
   quant::InputFormat format;
@@ -252,6 +294,8 @@ int main() {
         float_qdq(line);
       } else if (command == "search") {
         search(line);
+      } else if (command == "super") {
+        super(line);
       } else if (command == "input") {
         input(line);
       } else if (command == "pack") {

@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "exporter/gguf_types.hpp"
 #include "folder_fixture.hpp"
+#include "quant/rounding.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 
@@ -69,7 +70,9 @@ exporter::GgufBlock block_of(const Golden& golden) {
   for (std::int64_t i = 0; i < golden.type.values; ++i)
     block.codes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>((7 * i + i / 16) % golden.levels);
   block.scales = golden.scales;
-  block.zero = golden.zero;
+  block.factors.fill(1);
+  block.minimum = golden.scales[0];
+  block.minimum_factors.fill(static_cast<std::int8_t>(golden.zero));
   return block;
 }
 
@@ -106,7 +109,39 @@ TEST_CASE("gguf: bytes of a block of every type", "[exporter]") {
     golden.type.unpack(bytes.data(), found);
     CHECK(found.codes == block.codes);
     CHECK(found.scales == block.scales);
-    CHECK(found.zero == block.zero);
+    CHECK(std::equal(found.minimum_factors.begin(), found.minimum_factors.begin() + 8, block.minimum_factors.begin()));
+    if (golden.type.values < 256) continue;
+    CHECK(std::equal(found.factors.begin(), found.factors.begin() + 8, block.factors.begin()));
+  }
+}
+
+TEST_CASE("gguf: factors of every group come back", "[exporter]") {
+  struct Factors {
+    const exporter::GgufType& type;
+    int groups, first, step, first_minimum, step_of_minima;
+  };
+  const std::vector<Factors> cases = {{gguf::q2_k, 16, 0, 1, 15, -1},
+                                      {gguf::q3_k, 16, -32, 4, 0, 0},
+                                      {gguf::q4_k, 8, 0, 9, 63, -9},
+                                      {gguf::q5_k, 8, 63, -9, 0, 9},
+                                      {gguf::q6_k, 16, -128, 17, 0, 0}};
+  for (const Factors& factors : cases) {
+    INFO(factors.type.name);
+    exporter::GgufBlock block, found;
+    block.scales = half;
+    if (factors.step_of_minima != 0) block.minimum = 0x3555;
+    for (int i = 0; i < factors.groups; ++i) {
+      const auto place = static_cast<std::size_t>(i);
+      block.factors[place] = static_cast<std::int8_t>(factors.first + factors.step * i);
+      block.minimum_factors[place] = static_cast<std::int8_t>(factors.first_minimum + factors.step_of_minima * i);
+    }
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(factors.type.bytes), 0xee);
+    factors.type.pack(block, bytes.data());
+    factors.type.unpack(bytes.data(), found);
+    CHECK(found.factors == block.factors);
+    CHECK(found.minimum_factors == block.minimum_factors);
+    CHECK(found.minimum == block.minimum);
+    CHECK(found.scales == block.scales);
   }
 }
 
@@ -161,6 +196,26 @@ TEST_CASE("gguf: weights come back from their blocks", "[exporter]") {
         if (!symmetric) CHECK(at::equal(found.zero_points, weight.zero_points));
       }
     }
+  }
+}
+
+TEST_CASE("gguf: weights in super groups come back from their blocks", "[exporter]") {
+  for (const int bits : {2, 3, 4, 5, 6}) {
+    quant::WeightFormat format = integers(bits, bits == 3 || bits == 6, bits == 4 || bits == 5 ? 32 : 16);
+    format.super_group = 256 / format.group;
+    format.super_bits = bits == 2 ? 4 : bits == 6 ? 8 : 6;
+    const exporter::GgufType* type = exporter::gguf_type_of(format, 512);
+    REQUIRE(type != nullptr);
+    INFO(type->name);
+    CHECK(type->name == "Q" + std::to_string(bits) + "_K");
+    CHECK(exporter::gguf_type_of(format, 288) == nullptr);
+    const quant::QuantizedWeight weight =
+        quant::quantize(quant::make_rounding_state(format, at::randn({6, 512}), false, false), "m");
+    const quant::QuantizedWeight found =
+        exporter::unpack_blocks("m", format, *type, exporter::pack_blocks(weight, *type));
+    CHECK(at::equal(found.codes, weight.codes));
+    CHECK(at::equal(quant::dequantize(found, at::kFloat), quant::dequantize(weight, at::kFloat)));
+    CHECK(at::equal(found.super.scale_factors, weight.super.scale_factors));
   }
 }
 

@@ -21,6 +21,8 @@ std::string line(const std::optional<QuantizationArgs>& args) {
   if (args->group_size) text += " " + std::to_string(*args->group_size);
   if (args->block_structure)
     text += " " + std::to_string((*args->block_structure)[0]) + "x" + std::to_string((*args->block_structure)[1]);
+  if (args->super_group_size)
+    text += " super " + std::to_string(*args->super_group_size) + "x" + std::to_string(args->super_bits.value());
   if (!args->symmetric) text += " asym";
   if (args->dynamic == Dynamic::yes) text += " dynamic";
   if (args->dynamic == Dynamic::local) text += " local";
@@ -31,7 +33,7 @@ std::string line(const std::optional<QuantizationArgs>& args) {
 
 }  // namespace
 
-TEST_CASE("presets: all of compressed-tensors 0.20", "[recipe]") {
+TEST_CASE("presets: all of compressed-tensors 0.20, and the types of GGUF", "[recipe]") {
   const std::string i8 = "int8 token dynamic";
   const std::string i4 = "int4 token dynamic";
   const std::string f8 = "float8 token dynamic";
@@ -73,6 +75,16 @@ TEST_CASE("presets: all of compressed-tensors 0.20", "[recipe]") {
       {"MXFP6A8", {"float6 group 32 torch.uint8", mx8}},
       {"MXFP8A16", {"float8 group 32 torch.uint8", "-"}},
       {"MXFP8", {"float8 group 32 torch.uint8", mx8}},
+      {"GGUF:Q4_0", {"int4 group 32", "-"}},
+      {"GGUF:Q4_1", {"int4 group 32 asym", "-"}},
+      {"GGUF:Q5_0", {"int5 group 32", "-"}},
+      {"GGUF:Q5_1", {"int5 group 32 asym", "-"}},
+      {"GGUF:Q8_0", {"int8 group 32", "-"}},
+      {"GGUF:Q2_K", {"int2 group 16 super 16x4 asym", "-"}},
+      {"GGUF:Q3_K", {"int3 group 16 super 16x6", "-"}},
+      {"GGUF:Q4_K", {"int4 group 32 super 8x6 asym", "-"}},
+      {"GGUF:Q5_K", {"int5 group 32 super 8x6 asym", "-"}},
+      {"GGUF:Q6_K", {"int6 group 16 super 16x8", "-"}},
   };
   CHECK(preset_names().size() == expected.size());
   for (const auto& name : preset_names()) {
@@ -149,6 +161,10 @@ TEST_CASE("arguments: which do not fit together", "[recipe]") {
        "wanted tensor_group"},
       {"channel activations", {.strategy = Strategy::channel}, Role::activations, "is not one for activations"},
       {"attn_head weights", {.strategy = Strategy::attn_head}, Role::weights, "is not one for weights"},
+      {"super groups of others", with(group, [](auto& a) { a.super_group_size = 8; }), Role::weights,
+       "than a K type of GGUF has"},
+      {"super bits of others", with(*preset_scheme("GGUF:Q4_K").weights, [](auto& a) { a.super_bits = 4; }),
+       Role::weights, "group_size 32, super_group_size 8, super_bits 6 (GGUF:Q4_K)"},
       {"actorder of activations", {.actorder = "weight"}, Role::activations, "weights only"},
   };
   for (const auto& c : cases) {
@@ -162,6 +178,21 @@ TEST_CASE("arguments: which do not fit together", "[recipe]") {
   CHECK(infer_strategy(std::nullopt) == Strategy::tensor);
   CHECK(infer_strategy(-1) == Strategy::channel);
   CHECK(infer_strategy(64) == Strategy::group);
+}
+
+TEST_CASE("scheme: super groups give way where they do not fill a row", "[recipe]") {
+  auto scheme = preset_scheme("GGUF:Q4_K");
+  scheme.targets = {"Linear"};
+  CHECK(fit_to(scheme, 512) == scheme);
+  CHECK(describe(fit_to(scheme, 576)) == "GGUF:Q5_0");
+  CHECK(fit_to(scheme, 576).targets == scheme.targets);
+  for (const auto& [name, plain] : std::map<std::string, std::string>{{"GGUF:Q2_K", "GGUF:Q4_0"},
+                                                                      {"GGUF:Q3_K", "GGUF:Q4_0"},
+                                                                      {"GGUF:Q5_K", "GGUF:Q5_1"},
+                                                                      {"GGUF:Q6_K", "GGUF:Q8_0"},
+                                                                      {"GGUF:Q4_1", "GGUF:Q4_1"},
+                                                                      {"W4A16", "W4A16"}})
+    CHECK(describe(fit_to(preset_scheme(name), 96)) == plain);
 }
 
 TEST_CASE("scheme: activations alone are refused", "[recipe]") {
