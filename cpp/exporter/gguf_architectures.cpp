@@ -123,7 +123,9 @@ void add_architecture(const GgufArchitecture& architecture, const DecoderSpec& s
   metadata.add_number(prefix + (is_rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
                       spec.norm_eps);
   if (architecture.window_period > 0) metadata.add_integer(prefix + "attention.sliding_window", attention.window);
-  if (layer.experts) add_experts(prefix, *layer.experts, metadata);
+  const auto with_experts =
+      std::find_if(spec.layers.begin(), spec.layers.end(), [](const auto& each) { return each.experts.has_value(); });
+  if (with_experts != spec.layers.end()) add_experts(prefix, *with_experts->experts, metadata);
   add_rope_keys(prefix, spec, metadata);
   if (architecture.add_keys != nullptr) architecture.add_keys(prefix, spec, metadata);
 }
@@ -132,7 +134,10 @@ std::optional<GgufPlace> gguf_place(const GgufArchitecture& architecture, const 
                                     const std::string& tensor) {
   const std::size_t dot = tensor.rfind('.');
   if (dot == std::string::npos) return std::nullopt;
-  const std::string module = tensor.substr(0, dot), suffix = tensor.substr(dot);
+  // A router's bias that only chooses is named like a module of its own.
+  const bool is_correction = tensor.ends_with(".e_score_correction_bias");
+  const std::string module = is_correction ? tensor : tensor.substr(0, dot);
+  const std::string suffix = is_correction ? ".bias" : tensor.substr(dot);
   if (suffix != ".weight" && suffix != ".bias") return std::nullopt;
   if (module == spec.embed_tokens()) return GgufPlace{"token_embd" + suffix};
   if (module == spec.final_norm()) return GgufPlace{"output_norm" + suffix};

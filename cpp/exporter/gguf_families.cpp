@@ -1,5 +1,6 @@
 // The table of gguf_architectures.hpp: what each family has beside the common names and keys, and what llama.cpp takes
 // for granted in it.
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -56,6 +57,20 @@ constexpr std::array<GgufName, 10> qwen_moe_names{{
     {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
 }};
 
+constexpr std::array<GgufName, 11> glm4_moe_names{{
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"post_attention_layernorm", "post_attention_norm"},
+    {"mlp.gate", "ffn_gate_inp"},
+    {"mlp.gate.e_score_correction_bias", "exp_probs_b"},
+    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
+    {"mlp.experts.*.up_proj", "ffn_up_exps"},
+    {"mlp.experts.*.down_proj", "ffn_down_exps"},
+    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
+    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
+    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
+}};
+
 void add_granite(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   const model::LayerSpec& layer = spec.layers.front();
   metadata.add_number(prefix + "attention.scale", layer.attention.scale);
@@ -66,6 +81,19 @@ void add_granite(const std::string& prefix, const DecoderSpec& spec, GgufMetadat
 
 void add_phi3(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   metadata.add_integer(prefix + "attention.sliding_window", spec.layers.front().attention.window);
+}
+
+void add_glm4_moe(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
+  constexpr std::int64_t by_sigmoid = 2;
+  const auto first = std::find_if(spec.layers.begin(), spec.layers.end(),
+                                  [](const model::LayerSpec& layer) { return layer.experts.has_value(); });
+  metadata.add_integer(prefix + "leading_dense_block_count", first - spec.layers.begin());
+  if (first == spec.layers.end()) return;
+  const model::ExpertsSpec& experts = *first->experts;
+  metadata.add_integer(prefix + "expert_shared_count", experts.shared_intermediate / experts.intermediate);
+  metadata.add_integer(prefix + "expert_gating_func", by_sigmoid);
+  metadata.add_flag(prefix + "expert_weights_norm", experts.router.normalize);
+  metadata.add_number(prefix + "expert_weights_scale", experts.router.scaling);
 }
 
 void add_softcaps(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
@@ -127,6 +155,13 @@ void check_plain_experts(const DecoderSpec& spec, Offences& offences) {
   check_layers(spec, "all layers have experts, whose weights stay as they are (norm_topk_prob)", is_usual, offences);
 }
 
+void check_glm4_moe(const DecoderSpec& spec, Offences& offences) {
+  const auto is_usual = [](const model::LayerSpec& layer, std::size_t) {
+    return !layer.experts || layer.experts->router.groups == 1;
+  };
+  check_layers(spec, "all experts can be chosen (n_group)", is_usual, offences);
+}
+
 /// `large`: the number of layers of the one size whose scale is that of the embeddings' part of a head.
 void check_gemma_scale(const DecoderSpec& spec, std::size_t large, Offences& offences) {
   const model::AttentionSpec& attention = spec.layers.front().attention;
@@ -156,7 +191,7 @@ void check_biases(const DecoderSpec& spec, Offences& offences) {
     offences.push_back("llama.cpp wants all biases in " + spec.model_type);
 }
 
-const std::array<GgufArchitecture, 20>& table() {
+const std::array<GgufArchitecture, 21>& table() {
   constexpr Activation gelu = Activation::gelu_tanh;
   static const GgufArchitecture gemma3{.model_type = "gemma3",
                                        .name = "gemma3",
@@ -165,7 +200,7 @@ const std::array<GgufArchitecture, 20>& table() {
                                        .window_period = 6,
                                        .names = output_norm_names,
                                        .check = check_gemma3};
-  static const std::array<GgufArchitecture, 20> rows{{
+  static const std::array<GgufArchitecture, 21> rows{{
       {.model_type = "cohere",
        .name = "command-r",
        .has_head = false,
@@ -194,6 +229,11 @@ const std::array<GgufArchitecture, 20>& table() {
         return text;
       }(),
       {.model_type = "glm4", .name = "glm4", .names = glm4_names},
+      {.model_type = "glm4_moe",
+       .name = "glm4moe",
+       .names = glm4_moe_names,
+       .add_keys = add_glm4_moe,
+       .check = check_glm4_moe},
       {.model_type = "gpt_neox",
        .name = "gptneox",
        .activation = gelu,

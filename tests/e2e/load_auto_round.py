@@ -2,8 +2,8 @@
 
   load_auto_round.py --tool EXPORT_TOOL
 
-- auto_round: transformers with auto-round's layers finds every key, each layer computes with our dequantized weight bit for bit, and this library's
-  logits of the folder are those of transformers in fp32 on these weights.
+- auto_round, of every family too: transformers with auto-round's layers finds every key, each layer computes with our dequantized weight bit for
+  bit, and this library's logits of the folder are those of transformers in fp32 on these weights.
 - auto_awq and auto_round:auto_awq: auto-round's own unpacking gives our weights bit for bit (its AWQ layers need a GPU).
 - auto_gptq: the tensors are those of auto_round:auto_gptq, which the first check loads, with g_idx.
 """
@@ -22,14 +22,18 @@ os.environ["AR_LOG_LEVEL"] = "ERROR"
 import torch
 from auto_round import __version__ as auto_round_version
 from auto_round.export.export_to_awq.utils import dequantize_gemm
-from load_compressed_tensors import group, logits_of, make_model
+from families import FAMILIES
+from load_compressed_tensors import auto_class, group, logits_of, make_model, name_in_transformers, stored_state
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig
 from transformers.utils import logging
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from support import Recorder, scheme_row
 
+# auto-round gives experts of these other names than their checkpoints have, so its loader takes only what it wrote itself.
+ELSEWHERE = ("gpt_oss", "mixtral")
+LATENT = {"qk_rope_head_dim": 32}  # features of all layers are multiples of 32
 MIXED = {
     "down": group(["model.layers.1.mlp.down_proj"], 8, True, "group"),
     "rest": group(["Linear"], 4, True, "group"),
@@ -55,14 +59,15 @@ def weight_of(layer, columns):
 
 
 def check_loaded(folder, expected):
-    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16, output_loading_info=True)
+    of_config = auto_class(AutoConfig.from_pretrained(folder))
+    model, info = of_config.from_pretrained(folder, dtype=torch.float16, output_loading_info=True)
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         assert not info.get(problem), f"{folder.name}: {problem}: {info[problem]}"
     layers = {name: module for name, module in model.named_modules() if hasattr(module, "qweight")}
-    quantized = {name.removesuffix(".weight") for name in expected if name.endswith(".weight")}
-    assert set(layers) == quantized, f"{folder.name}: quantized layers {set(layers) ^ quantized}"
+    quantized = {name_in_transformers(name).removesuffix(".weight"): name for name in expected if name.endswith(".weight")}
+    assert set(layers) == set(quantized), f"{folder.name}: quantized layers {set(layers) ^ set(quantized)}"
     for name, layer in layers.items():
-        weight = expected[name + ".weight"]
+        weight = expected[quantized[name]]
         assert torch.equal(weight_of(layer, weight.shape[1]), weight), f"{folder.name}: {name} computes with other weights"
 
 
@@ -91,14 +96,41 @@ def check_gptq(folder, twin):
 
 def check_logits(folder, expected, plain_model):
     """This library's logits of the folder against transformers on the weights that were written."""
-    plain = AutoModelForCausalLM.from_pretrained(plain_model, dtype=torch.float32)
-    state = plain.state_dict()
+    of_config = auto_class(AutoConfig.from_pretrained(plain_model))
+    plain = of_config.from_pretrained(plain_model, dtype=torch.float32, attn_implementation="eager")
+    state = stored_state(plain)
     for name, tensor in expected.items():
         if name.endswith(".weight"):
-            state[name].copy_(tensor.float())
+            state[name_in_transformers(name)].copy_(tensor.float())
     found = logits_of(plain.eval(), expected["ids"]).reshape(expected["logits"].shape)
     distance = ((found - expected["logits"]).abs().max() / expected["logits"].abs().max()).item()
     assert distance < 1e-5, f"{folder.name}: logits differ from ours by {distance:.2e} of the largest"
+
+
+def write(tool, name_of_format, model, output, recipes):
+    """recipes: name -> (config groups, ignore)"""
+    output.mkdir()
+    files = []
+    for name, (groups, ignore) in recipes.items():
+        files.append(output / f"{name}.yaml")  # JSON is YAML
+        files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, "config_groups": groups, "ignore": ignore}}))
+    subprocess.run([tool, name_of_format, model, output, *files], check=True)
+
+
+def check_families(tool, root, record):
+    count = 0
+    for name, (config_class, options) in FAMILIES.items():
+        if name in ELSEWHERE:
+            continue
+        model, output = root / name, root / f"{name}-output"
+        make_model(model, False, config_class, **options | (LATENT if "qk_rope_head_dim" in options else {}))
+        write(tool, "auto_round", model, output, {"w4": ({"all": group(["Linear"], 4, True, "group")}, ["lm_head"])})
+        expected = load_file(output / "w4.expected" / "model.safetensors")
+        check_loaded(output / "w4", expected)
+        check_logits(output / "w4", expected, model)
+        record("families", name, "auto_round in transformers")
+        count += 1
+    return count
 
 
 def main():
@@ -114,12 +146,7 @@ def main():
         make_model(model, tied=False)
         for name_of_format, of_format in cases().items():
             output = root / name_of_format.replace(":", "-")
-            output.mkdir()
-            files = []
-            for name, (groups, ignore) in of_format.items():
-                files.append(output / f"{name}.yaml")  # JSON is YAML
-                files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, "config_groups": groups, "ignore": ignore}}))
-            subprocess.run([arguments.tool, name_of_format, model, output, *files], check=True)
+            write(arguments.tool, name_of_format, model, output, of_format)
             for name in of_format:
                 folder = output / name
                 expected = load_file(output / f"{name}.expected" / "model.safetensors")
@@ -131,10 +158,12 @@ def main():
                     check_awq(folder, expected)
                 else:
                     check_loaded(folder, expected)
+                    record("families", "llama", "auto_round in transformers")
                 check_logits(folder, expected, model)
                 if scheme_row(name):
                     record("schemes", scheme_row(name), "AWQ" if "awq" in name_of_format else "auto-round, GPTQ", name[1])
                 count += 1
+        count += check_families(arguments.tool, root, record)
     print(f"{count} folders accepted by auto-round {auto_round_version}")
 
 

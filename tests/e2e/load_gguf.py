@@ -73,7 +73,7 @@ SETTLED = {
     "mistral": {"sliding_window": None}, "phi3": {"sliding_window": None}, "starcoder2": {"sliding_window": None},
     "qwen2_moe": {"decoder_sparse_step": 1}, "qwen3_moe": {"norm_topk_prob": True},
 }
-ABSENT = ("deepseek_v2", "deepseek_v3", "gemma3", "glm4_moe", "gpt_oss", "mistral3", "opt")
+ABSENT = ("deepseek_v2", "deepseek_v3", "gemma3", "gpt_oss", "mistral3", "opt")
 # name -> (class, options)
 MODELS = {
     "llama": (LlamaConfig, {}), "llama_tied": (LlamaConfig, {"tie_word_embeddings": True}),
@@ -89,7 +89,7 @@ MODELS = {
 MODELS["granite_biased"] = (MODELS["granite"][0], MODELS["granite"][1] | {"attention_bias": True, "mlp_bias": True})
 MODELS["gpt_neox_sequential"] = (MODELS["gpt_neox"][0], MODELS["gpt_neox"][1] | {"use_parallel_residual": False})
 HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3_text")  # their embeddings cannot be quantized alone: a layer is
-EXPERTS = ("mixtral", "qwen2_moe", "qwen3_moe")
+EXPERTS = ("glm4_moe", "mixtral", "qwen2_moe", "qwen3_moe")
 
 
 def unpaired(weight, heads):
@@ -114,6 +114,7 @@ class File:
         if expert:  # gguf knows the names of stacks
             name = name.replace(expert[0], ".experts.")
             name = re.sub(r"model\.(.*)\.block_sparse_moe\.experts", r"\1.feed_forward.experts", name)
+        name = name.replace("e_score_correction_bias", "e_score_correction.bias")
         stored_name = self.names.get_name(name, try_suffixes=(".weight", ".bias"))
         tensor, scale = self.tensors[stored_name], self.tensors.get(stored_name.removesuffix(".weight") + ".scale")
         self.taken |= {stored_name} | ({scale.name} if scale else set())

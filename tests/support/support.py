@@ -17,7 +17,7 @@ import sys
 
 # table -> columns, in the order of the page
 TABLES = {
-    "families": ["hidden states, logits", "compressed-tensors in transformers", "GGUF in llama.cpp"],
+    "families": ["hidden states, logits", "compressed-tensors in transformers", "auto_round in transformers", "GGUF in llama.cpp"],
     "schemes": ["transformers, compressed-tensors", "vLLM's rules", "auto-round, GPTQ", "AWQ", "llama.cpp"],
 }
 
