@@ -9,8 +9,6 @@
 namespace autoround::quant::AUTOROUND_ISA {
 namespace {
 
-constexpr float kNextToNothing = 1e-30f;  // auto-round's
-
 /// In the order of at::sum; spoils the terms.
 template <int kColumns>
 Float sum_of_columns(Float* terms) {

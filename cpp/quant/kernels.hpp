@@ -14,6 +14,9 @@
 
 namespace autoround::quant {
 
+/// What is closer to zero has no reciprocal in auto-round, which takes zero for it.
+inline constexpr float kNextToNothing = 1e-30f;
+
 enum class Element { bf16, f32 };
 enum class ScaleType { f16, bf16, f32 };
 

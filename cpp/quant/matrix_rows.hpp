@@ -1,10 +1,11 @@
-// Rows of a tensor as the kernels take them.
+// Rows of a tensor as the kernels take them, and what one number needs as theirs do.
 #pragma once
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "quant/kernels.hpp"
@@ -20,6 +21,9 @@ inline Element element_of(const at::Tensor& matrix) {
 inline void* row_of(const at::Tensor& matrix, std::int64_t row) {
   return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();
 }
+
+/// As auto-round has it.
+inline float reciprocal(float value) { return std::fabs(value) >= kNextToNothing ? 1.f / value : 0.f; }
 
 /// For one task of at::parallel_for: enough work to outweigh waking a thread.
 inline std::int64_t rows_per_task(std::int64_t columns, std::int64_t elements = 32768) {

@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "quant/float_rounding.hpp"
+#include "quant/matrix_rows.hpp"
 
 namespace autoround::quant {
 namespace {
@@ -32,9 +33,6 @@ std::vector<float> factors_of(const WeightFormat& format) {
     if (i != 0) factors.push_back(static_cast<float>(-(most - step * i)));
   return factors;
 }
-
-/// auto-round's: none of what is close to nothing.
-float reciprocal(float value) { return std::fabs(value) >= 1e-30f ? 1.f / value : 0.f; }
 
 /// The value of largest magnitude, the first of several.
 float peak_of(const float* values, std::int64_t count) {

@@ -15,10 +15,7 @@
 namespace autoround::quant {
 namespace {
 
-constexpr float kNextToNothing = 1e-30f;  // auto-round's
 constexpr float kLargestHalf = 65504.f;
-
-float reciprocal(float value) { return std::fabs(value) >= kNextToNothing ? 1.f / value : 0.f; }
 
 /// In the order of at::sum, as group_search_kernels.hpp sums.
 float ordered_sum(const float* terms, std::int64_t count) {

@@ -18,9 +18,8 @@ Float reciprocal(Float value, float least) { return magnitude_of(value) >= all(l
 Trial trial_of(const Trials& trials, Float factor) {
   if (trials.kind == TrialKind::powers) return {1.f / factor, factor};
   if (trials.kind == TrialKind::integers) {
-    constexpr float least = 1e-30f;  // auto-round's
     const Float multiplier = factor * trials.unit;
-    return {multiplier, reciprocal(multiplier, least)};
+    return {multiplier, reciprocal(multiplier, kNextToNothing)};
   }
   constexpr float least = 0x1p-149f;  // anything but zero
   constexpr float six = 1.f / 6.f;
