@@ -87,6 +87,12 @@ void add_experts(const std::string& prefix, const model::ExpertsSpec& experts, G
 
 }  // namespace
 
+std::size_t layers_before_experts(const DecoderSpec& spec) {
+  const auto first = std::find_if(spec.layers.begin(), spec.layers.end(),
+                                  [](const model::LayerSpec& layer) { return layer.experts.has_value(); });
+  return static_cast<std::size_t>(first - spec.layers.begin());
+}
+
 Offences gguf_offences(const GgufArchitecture& architecture, const DecoderSpec& spec) {
   Offences offences;
   for (const model::LayerSpec& layer : spec.layers) {
@@ -123,9 +129,8 @@ void add_architecture(const GgufArchitecture& architecture, const DecoderSpec& s
   metadata.add_number(prefix + (is_rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
                       spec.norm_eps);
   if (architecture.window_period > 0) metadata.add_integer(prefix + "attention.sliding_window", attention.window);
-  const auto with_experts =
-      std::find_if(spec.layers.begin(), spec.layers.end(), [](const auto& each) { return each.experts.has_value(); });
-  if (with_experts != spec.layers.end()) add_experts(prefix, *with_experts->experts, metadata);
+  if (const std::size_t dense = layers_before_experts(spec); dense < spec.layers.size())
+    add_experts(prefix, *spec.layers[dense].experts, metadata);
   add_rope_keys(prefix, spec, metadata);
   if (architecture.add_keys != nullptr) architecture.add_keys(prefix, spec, metadata);
 }

@@ -39,6 +39,9 @@ struct GgufArchitecture {
 /// @throws Error unsupported, with the list of those that are known.
 const GgufArchitecture& gguf_architecture(const std::string& model_type);
 
+/// The number of layers before the first that has experts: of all layers where none has.
+std::size_t layers_before_experts(const model::DecoderSpec& spec);
+
 /// Why llama.cpp would not compute what the checkpoint says.
 Offences gguf_offences(const GgufArchitecture& architecture, const model::DecoderSpec& spec);
 

@@ -1,6 +1,5 @@
 // The table of gguf_architectures.hpp: what each family has beside the common names and keys, and what llama.cpp takes
 // for granted in it.
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -85,11 +84,10 @@ void add_phi3(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& 
 
 void add_glm4_moe(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   constexpr std::int64_t by_sigmoid = 2;
-  const auto first = std::find_if(spec.layers.begin(), spec.layers.end(),
-                                  [](const model::LayerSpec& layer) { return layer.experts.has_value(); });
-  metadata.add_integer(prefix + "leading_dense_block_count", first - spec.layers.begin());
-  if (first == spec.layers.end()) return;
-  const model::ExpertsSpec& experts = *first->experts;
+  const std::size_t dense = layers_before_experts(spec);
+  metadata.add_integer(prefix + "leading_dense_block_count", static_cast<std::int64_t>(dense));
+  if (dense == spec.layers.size()) return;
+  const model::ExpertsSpec& experts = *spec.layers[dense].experts;
   metadata.add_integer(prefix + "expert_shared_count", experts.shared_intermediate / experts.intermediate);
   metadata.add_integer(prefix + "expert_gating_func", by_sigmoid);
   metadata.add_flag(prefix + "expert_weights_norm", experts.router.normalize);

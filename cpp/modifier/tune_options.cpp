@@ -27,17 +27,14 @@ tuner::TuneOptions tune_options(const recipe::Recipe& recipe) {
 void check_tuning(const recipe::Recipe& recipe, const std::string& linear, const recipe::QuantizationScheme& scheme,
                   const quant::WeightFormat& format) {
   if (recipe.iters == 0) return;
-  const std::string found = linear + " has " + recipe::describe(scheme);
+  const auto refuse = [&](const char* key, const char* what) {
+    fail(Code::unsupported, key,
+         linear + " has " + recipe::describe(scheme) + "; " + what + ". Leave " + key + " out, or change its scheme");
+  };
   if (recipe.momentum != 0.0 && !quant::can_have_momentum(format))
-    fail(Code::unsupported, "momentum",
-         found +
-             "; only steps of integers without super groups can have momentum. Leave momentum out, or change its "
-             "scheme");
+    refuse("momentum", "only steps of integers without super groups can have momentum");
   if (recipe.enable_alg_ext && !quant::can_search_scales(format))
-    fail(Code::unsupported, "enable_alg_ext",
-         found +
-             "; SignRoundV2 tunes symmetric integers, super groups, MX formats and NVFP4. Leave enable_alg_ext out, "
-             "or change its scheme");
+    refuse("enable_alg_ext", "SignRoundV2 tunes symmetric integers, super groups, MX formats and NVFP4");
 }
 
 }  // namespace autoround::modifier

@@ -100,7 +100,7 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   const Range range = group_ranges(format, state.weight);
   check_ranges(format, range);
   if (format.has_super_groups()) {
-    state.super = search_super_scales(format, state.weight, {}, kernels());
+    state.super = state.nearest_super = search_super_scales(format, state.weight, {}, kernels());
     return state;
   }
   if (is_float(format.number)) {
@@ -113,6 +113,22 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   }
   state.max_scale = at::ones_like(state.weight_max);
   return state;
+}
+
+RoundingState untuned(const RoundingState& state, bool searched) {
+  RoundingState result;
+  result.format = state.format;
+  result.weight = state.weight;
+  result.tune_minmax = state.tune_minmax;
+  result.weight_min = state.weight_min;
+  result.weight_max = state.weight_max;
+  result.global_scale = state.global_scale;
+  if (state.min_scale.defined()) result.min_scale = at::ones_like(state.min_scale);
+  if (state.max_scale.defined()) result.max_scale = at::ones_like(state.max_scale);
+  result.nearest_super = state.nearest_super;
+  result.super = searched ? state.super : state.nearest_super;
+  if (searched) result.searched_scale = state.searched_scale;
+  return result;
 }
 
 void share_global_scale(const std::vector<RoundingState*>& states) {

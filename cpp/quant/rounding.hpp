@@ -31,8 +31,9 @@ struct RoundingState {
   // Found by search_scales, undefined without it: fp32 like max_scale, which multiplies it. Of integers the scale
   // itself, which then does not depend on the range; of floating-point numbers a factor of weight_max.
   at::Tensor searched_scale;
-  // In super groups scales are always searched and then stay: no range, no factors of it.
-  SuperScales super;
+  // In super groups scales are always searched and then stay: no range, no factors of it. Those in use, and those that
+  // were found before anything was known of importance.
+  SuperScales super, nearest_super;
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
   at::Tensor best_codes;        // uint8 [out, in]
   at::Tensor best_scales;       // format.scale_type [out, G]
@@ -49,6 +50,9 @@ struct RoundingState {
 /// @param weight bf16 or fp32 [out, in], columns contiguous; kept, not copied.
 /// @throws Error numeric: a value is NaN or infinite, or a scale would overflow format.scale_type.
 RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable);
+
+/// Where tuning of this state began, not trainable; `searched`: with the scales that were searched, else without.
+RoundingState untuned(const RoundingState& state, bool searched);
 
 /// NVFP4 layers that readers run as one matrix have one global scale, that of the largest magnitude among them. States
 /// of other formats are left alone.

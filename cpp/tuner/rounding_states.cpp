@@ -205,14 +205,7 @@ std::vector<quant::QuantizedWeight> RoundingStates::round(bool searched) const {
   std::vector<quant::QuantizedWeight> weights;
   for (const auto& tuned : projections_) {
     for (const auto& part : tuned.parts) {
-      const auto& state = part.state;
-      auto untuned = quant::make_rounding_state(state.format, state.weight, state.tune_minmax, false);
-      untuned.global_scale = state.global_scale;
-      if (searched) {
-        untuned.searched_scale = state.searched_scale;
-        untuned.super = state.super;
-      }
-      weights.push_back(quant::quantize(untuned, part.name));
+      weights.push_back(quant::quantize(quant::untuned(part.state, searched), part.name));
       if (tuned.input) weights.back().input = tuned.input->untuned();
     }
   }

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -23,7 +22,7 @@ import torch
 from auto_round import __version__ as auto_round_version
 from auto_round.export.export_to_awq.utils import dequantize_gemm
 from families import FAMILIES
-from load_compressed_tensors import auto_class, group, logits_of, make_model, name_in_transformers, stored_state
+from load_compressed_tensors import W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state
 from safetensors.torch import load_file
 from transformers import AutoConfig
 from transformers.utils import logging
@@ -107,16 +106,6 @@ def check_logits(folder, expected, plain_model):
     assert distance < 1e-5, f"{folder.name}: logits differ from ours by {distance:.2e} of the largest"
 
 
-def write(tool, name_of_format, model, output, recipes):
-    """recipes: name -> (config groups, ignore)"""
-    output.mkdir()
-    files = []
-    for name, (groups, ignore) in recipes.items():
-        files.append(output / f"{name}.yaml")  # JSON is YAML
-        files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, "config_groups": groups, "ignore": ignore}}))
-    subprocess.run([tool, name_of_format, model, output, *files], check=True)
-
-
 def check_families(tool, root, record):
     count = 0
     for name, (config_class, options) in FAMILIES.items():
@@ -124,7 +113,7 @@ def check_families(tool, root, record):
             continue
         model, output = root / name, root / f"{name}-output"
         make_model(model, False, config_class, **options | (LATENT if "qk_rope_head_dim" in options else {}))
-        write(tool, "auto_round", model, output, {"w4": ({"all": group(["Linear"], 4, True, "group")}, ["lm_head"])})
+        export(tool, "auto_round", model, output, {"w4": W4})
         expected = load_file(output / "w4.expected" / "model.safetensors")
         check_loaded(output / "w4", expected)
         check_logits(output / "w4", expected, model)
@@ -146,7 +135,8 @@ def main():
         make_model(model, tied=False)
         for name_of_format, of_format in cases().items():
             output = root / name_of_format.replace(":", "-")
-            write(arguments.tool, name_of_format, model, output, of_format)
+            recipes = {name: {"config_groups": groups, "ignore": ignore} for name, (groups, ignore) in of_format.items()}
+            export(arguments.tool, name_of_format, model, output, recipes)
             for name in of_format:
                 folder = output / name
                 expected = load_file(output / f"{name}.expected" / "model.safetensors")

@@ -177,6 +177,9 @@ def group(targets, *scheme):
     return {"targets": targets, "weights": weights(*scheme)}
 
 
+W4 = {"config_groups": {"all": group(["Linear"], 4, True, "group")}, "ignore": ["lm_head"]}
+
+
 def recipes():
     """name -> (tied model?, config groups, ignore, try the default path too?)"""
     cases = {}
@@ -220,6 +223,16 @@ LAYERS = {"own_layers": {
 }}
 
 
+def export(tool, name_of_format, model, output, recipes):
+    """Rounds a model to nearest into output/NAME for each recipe. recipes: name -> keys of the modifier"""
+    output.mkdir()
+    files = []
+    for name, keys in recipes.items():
+        files.append(output / f"{name}.yaml")  # JSON is YAML
+        files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, **keys}}))
+    subprocess.run([tool, name_of_format, model, output, *files], check=True)
+
+
 def note_scheme(record, name, in_vllm):
     row = scheme_row(name)
     if row is None:
@@ -251,14 +264,10 @@ def check_all(tool):
                     in_vllm = check(output / name, output / f"{name}.expected", default_path)
                     note_scheme(record, name, in_vllm)
         record("families", "llama", "compressed-tensors in transformers")
-        recipe = root / "w4.yaml"
-        modifier = {"iters": 0, "config_groups": {"all": group(["Linear"], 4, True, "group")}, "ignore": ["lm_head"]}
-        recipe.write_text(json.dumps({"AutoRoundModifier": modifier}))
         for name, (config_class, options) in FAMILIES.items():
             output = root / f"{name}-output"
             make_model(root / name, False, config_class, **options)
-            output.mkdir()
-            subprocess.run([tool, "compressed-tensors", root / name, output, recipe], check=True)
+            export(tool, "compressed-tensors", root / name, output, {"w4": W4})
             check(output / "w4", output / "w4.expected")
             record("families", name, "compressed-tensors in transformers")
     return len(cases) + len(FAMILIES)

@@ -9,11 +9,9 @@ is told all that a family needs.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +23,7 @@ import numpy as np
 import torch
 from families import FAMILIES
 from llama_cpp import LlamaCpp
-from load_compressed_tensors import Recorder, make_model, scheme_row
+from load_compressed_tensors import Recorder, export, make_model, scheme_row
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import LlamaConfig, Phi3Config, Qwen2Config
@@ -174,13 +172,8 @@ def check(folder, model, types=None):
 
 def quantize(tool, model, output, recipes):
     """recipes: name -> (config groups or a preset, ignore)"""
-    output.mkdir()
-    files = []
-    for name, (groups, ignore) in recipes.items():
-        files.append(output / f"{name}.yaml")  # JSON is YAML
-        files[-1].write_text(json.dumps({"AutoRoundModifier": {
-            "iters": 0, "ignore": ignore, "scheme" if isinstance(groups, str) else "config_groups": groups}}))
-    subprocess.run([tool, "gguf", model, output, *files], check=True)
+    export(tool, "gguf", model, output, {
+        name: {"scheme" if isinstance(groups, str) else "config_groups": groups, "ignore": ignore} for name, (groups, ignore) in recipes.items()})
 
 
 def check_types(tool, root):
