@@ -1,5 +1,6 @@
 # Libraries of the engine beside LibTorch. Header-only ones come from the distribution's packages or, on a machine
-# without them, from -DAUTOROUND_HEADERS_DIR=<folder with gsl/ toml++/ spdlog/ fmt/ nlohmann/ xxhash.h>.
+# without them, from -DAUTOROUND_HEADERS_DIR=<folder with gsl/ toml++/ spdlog/ fmt/ nlohmann/ xxhash.h yaml-cpp/ pcre2.h CLI/>, whose
+# lib/ then holds libyaml-cpp and libpcre2-8 where the system has none.
 add_library(AutoRound_headers INTERFACE)
 add_library(AutoRound::headers ALIAS AutoRound_headers)
 if(AUTOROUND_HEADERS_DIR)
@@ -15,6 +16,6 @@ else()
   endforeach()
 endif()
 
-find_library(AUTOROUND_YAML_CPP_LIBRARY NAMES yaml-cpp REQUIRED)
-find_library(AUTOROUND_PCRE2_LIBRARY NAMES pcre2-8 REQUIRED)
+find_library(AUTOROUND_YAML_CPP_LIBRARY NAMES yaml-cpp HINTS "${AUTOROUND_HEADERS_DIR}/lib" REQUIRED)
+find_library(AUTOROUND_PCRE2_LIBRARY NAMES pcre2-8 HINTS "${AUTOROUND_HEADERS_DIR}/lib" REQUIRED)
 find_package(Threads REQUIRED)

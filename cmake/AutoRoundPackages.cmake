@@ -1,5 +1,5 @@
-# `cpack --config build/release/CPackConfig.cmake -B dist`: Debian packages libautoround0, libautoround-dev and autoround-tools, and one
-# archive of all three. docs/packages.md
+# `cpack --config build/release/CPackConfig.cmake -B dist`: Debian packages libautoround0, libautoround-dev, autoround-tools and, where the
+# plug-in is built, libautoround-cuda0; and one archive of all. docs/packages.md
 set(CPACK_GENERATOR DEB TGZ)
 set(CPACK_PACKAGE_NAME autoround)
 set(CPACK_PACKAGE_VENDOR libautoround)
@@ -7,6 +7,9 @@ set(CPACK_PACKAGE_CONTACT "the libautoround developers")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_ALL runtime dev tools)
+if(AUTOROUND_HAS_CUDA)
+  list(APPEND CPACK_COMPONENTS_ALL cuda)
+endif()
 # A package is for other machines: it must not name the folder in which this one keeps LibTorch.
 set(CPACK_PRE_BUILD_SCRIPTS "${CMAKE_CURRENT_LIST_DIR}/package_runpath.cmake")
 list(JOIN AUTOROUND_RUNPATH ":" CPACK_AUTOROUND_RUNPATH)
@@ -19,6 +22,10 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_HOMEPAGE "${PROJECT_HOMEPAGE_URL}")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${LibTorch_LIBRARY_DIR}" "${PROJECT_BINARY_DIR}/capi")
+if(AUTOROUND_HAS_CUDA)
+  cmake_path(GET Nvcc_CUDART_LIBRARY PARENT_PATH _cudart_folder)
+  list(APPEND CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${_cudart_folder}")
+endif()
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME "libautoround${AUTOROUND_ABI_VERSION}")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
@@ -28,8 +35,13 @@ set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libautoround${AUTOROUND_ABI_VERSION} (= ${
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME autoround-tools)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS "libautoround${AUTOROUND_ABI_VERSION} (>= ${PROJECT_VERSION})")
+set(CPACK_DEBIAN_CUDA_PACKAGE_NAME "libautoround-cuda${AUTOROUND_ABI_VERSION}")
+set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "libautoround${AUTOROUND_ABI_VERSION} (= ${PROJECT_VERSION})")
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
   "The shared library.\n It needs LibTorch ${LibTorch_VERSION}, which Debian does not have in this version: put libtorch_cpu.so and what it needs into /opt/libtorch/lib.")
 set(CPACK_COMPONENT_DEV_DESCRIPTION "Header, pkg-config file and CMake package.")
+set(CPACK_COMPONENT_CUDA_DESCRIPTION
+  "The CUDA plug-in.\n It needs an NVIDIA driver and the CUDA libraries of LibTorch ${LibTorch_VERSION}, in the same folder as its CPU part.")
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "The autoround command.")
 include(CPack)

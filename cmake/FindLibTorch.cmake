@@ -4,7 +4,8 @@
 #   AUTOROUND_TORCH_DIR  folder that holds include/ and lib/ (site-packages/torch, or an unpacked libtorch).
 #                        Default: the environment variable of that name, then <source>/.venv.
 #
-# Defines LibTorch::c10, LibTorch::torch_cpu, LibTorch::gomp; LibTorch_LIBRARY_DIR; LibTorch_VERSION.
+# Defines LibTorch::c10, LibTorch::torch_cpu, LibTorch::gomp; LibTorch_LIBRARY_DIR; LibTorch_VERSION; and, where it has them,
+# LibTorch::torch_cuda and LibTorch::c10_cuda.
 set(AUTOROUND_TORCH_DIR "$ENV{AUTOROUND_TORCH_DIR}" CACHE PATH "Folder of LibTorch: holds include/ and lib/")
 set(_candidates "${AUTOROUND_TORCH_DIR}")
 file(GLOB _venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
@@ -15,6 +16,8 @@ find_library(LibTorch_CPU_LIBRARY NAMES torch_cpu HINTS ${_candidates} PATH_SUFF
 find_library(LibTorch_C10_LIBRARY NAMES c10 HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
 # The OpenMP runtime that LibTorch itself uses: linking a second one would give the process two thread pools.
 find_file(LibTorch_GOMP_LIBRARY NAMES libgomp.so.1 HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
+find_library(LibTorch_CUDA_LIBRARY NAMES torch_cuda HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
+find_library(LibTorch_C10_CUDA_LIBRARY NAMES c10_cuda HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
 
 if(LibTorch_INCLUDE_DIR)
   file(READ "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h" _text)
@@ -42,5 +45,14 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::torch_cpu)
   target_include_directories(LibTorch::c10 SYSTEM INTERFACE
     "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_link_libraries(LibTorch::torch_cpu INTERFACE LibTorch::c10)
+  if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY)
+    add_library(LibTorch::torch_cuda SHARED IMPORTED)
+    add_library(LibTorch::c10_cuda SHARED IMPORTED)
+    set_target_properties(LibTorch::torch_cuda PROPERTIES IMPORTED_LOCATION "${LibTorch_CUDA_LIBRARY}")
+    set_target_properties(LibTorch::c10_cuda PROPERTIES IMPORTED_LOCATION "${LibTorch_C10_CUDA_LIBRARY}")
+    target_link_libraries(LibTorch::c10_cuda INTERFACE LibTorch::c10)
+    target_link_libraries(LibTorch::torch_cuda INTERFACE LibTorch::torch_cpu LibTorch::c10_cuda)
+  endif()
 endif()
-mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_GOMP_LIBRARY)
+mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_GOMP_LIBRARY LibTorch_CUDA_LIBRARY
+  LibTorch_C10_CUDA_LIBRARY)

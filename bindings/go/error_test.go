@@ -65,7 +65,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	toy := newToy(t, 0)
 	for name, options := range map[string]*autoround.Options{
 		"format": {Outputs: []autoround.Output{{Directory: toy.output, Format: "compresed-tensors"}}},
-		"device": {Device: "cuda"},
+		"device": {Device: "cuda:99"},
 	} {
 		_, err := autoround.NewSession(toy.model, toy.recipe, toy.data, options)
 		if !errors.Is(err, autoround.Unsupported) {

@@ -12,11 +12,11 @@ type Output struct{ Directory, Format string }
 // Options are what the host decides, not the recipe. The zero value keeps the tensors in memory, in the [Result].
 type Options struct {
 	Outputs      []Output
-	Device       string       // "": "cpu"
+	Device       string       // "": "cpu"; "cuda", the first CUDA device; "cuda:1", ...
 	ComputeDtype string       // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
 	Seed         *uint64      // overrides the recipe's
 	Resume       bool         // a run that is killed or stopped leaves its finished blocks beside the outputs, and goes on after them
-	MemoryLimit  int64        // bytes on the CPU; a run predicted to need more is refused. 0: none
+	MemoryLimit  int64        // bytes on the device; a run predicted to need more is refused. 0: none
 	OnEvent      func(Event)  // called on the goroutine that made the call, during it. A panic stops the run and goes on after it
 	Events       EventKind    // what OnEvent is told of; 0: all but BlockInputs
 	Logger       *slog.Logger // gets the lines of the library's log, on the same goroutine; nil: silence
@@ -67,7 +67,11 @@ func (o *Options) fill(raw swig.Options, stop *stopper) error {
 	if err := raw.SetResume(o.Resume); err != nil {
 		return err
 	}
-	return raw.SetMemoryLimit("cpu", o.MemoryLimit)
+	device := o.Device
+	if device == "" {
+		device = "cpu"
+	}
+	return raw.SetMemoryLimit(device, o.MemoryLimit)
 }
 
 // events is what the library is asked to tell.

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "checkpoint/tensor_info.hpp"
+#include "device/device.hpp"
 #include "guard.hpp"
 #include "model/weight_source.hpp"
 
@@ -20,6 +21,10 @@ const ar::recipe::ModuleInfo* module_at(const autoround_model* model, size_t ind
 /// perplexity computes in fp32 unless told otherwise.
 at::ScalarType measuring_type(const autoround_options* options) {
   return options && options->impl.compute_dtype == "bf16" ? at::kBFloat16 : at::kFloat;
+}
+
+at::Device measuring_device(const autoround_options* options) {
+  return options ? ar::device::parse(options->impl.device) : at::Device(at::kCPU);
 }
 
 at::Tensor read_tensor(const ar::checkpoint::Checkpoint& checkpoint, const std::string& name) {
@@ -114,7 +119,7 @@ autoround_status autoround_model_perplexity(autoround_model* model, const autoro
       event.loss = std::numeric_limits<double>::quiet_NaN();
       if (!chosen->impl.on_event(event)) fail(Code::cancelled, "perplexity", "stopped by the event callback");
     };
-    *out = target.perplexity(windows, measuring_type(chosen), cancel, on_layer).perplexity;
+    *out = target.perplexity(windows, measuring_type(chosen), measuring_device(chosen), cancel, on_layer).perplexity;
   });
 }
 

@@ -1,6 +1,7 @@
 #include "session/options.hpp"
 
 #include "base/text.hpp"
+#include "device/device.hpp"
 #include "exporter/exporter.hpp"
 #include "guard.hpp"
 
@@ -13,13 +14,6 @@ namespace {
 
 constexpr int32_t all_events = AUTOROUND_EVENT_PROGRESS | AUTOROUND_EVENT_BLOCK_BEGIN | AUTOROUND_EVENT_BLOCK_INPUTS |
                                AUTOROUND_EVENT_ITERATION | AUTOROUND_EVENT_BLOCK_END;
-
-void require_device(const std::string& device) {
-  if (device == "cpu") return;
-  if (device == "cuda" || device.rfind("cuda:", 0) == 0)
-    fail(Code::unsupported, "device", "device " + device + " is not built in; this build knows: cpu");
-  fail(Code::invalid_argument, "device", "`" + device + "` is not a device; this build knows: cpu");
-}
 
 }  // namespace
 
@@ -34,9 +28,9 @@ autoround_status autoround_options_set_device(autoround_options* options, const 
                                               autoround_error** error) noexcept {
   return guarded(error, [&] {
     autoround_options& target = deref(options, "options");
-    const std::string name = text(device, "device");
-    require_device(name);
-    target.impl.device = name;
+    const c10::Device parsed = ar::device::parse(text(device, "device"));
+    ar::device::require(parsed);
+    target.impl.device = parsed.str();
   });
 }
 
@@ -65,10 +59,9 @@ autoround_status autoround_options_set_memory_limit(autoround_options* options, 
                                                     autoround_error** error) noexcept {
   return guarded(error, [&] {
     autoround_options& target = deref(options, "options");
-    const std::string name = text(device, "device");
-    require_device(name);
+    const c10::Device parsed = ar::device::parse(text(device, "device"));
     if (bytes < 0) fail(Code::invalid_argument, "bytes", "a memory limit of " + std::to_string(bytes) + " bytes");
-    target.impl.memory_limit[name] = bytes;
+    target.impl.memory_limit[parsed.str()] = bytes;
   });
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/json.hpp"
+#include "device/device.hpp"
 #include "exporter/exporter.hpp"
 #include "handles.hpp"
 #include "model/causal_lm.hpp"
@@ -22,6 +23,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 bool has_feature(const std::string& name) {
   if (name == "recipe.toml" || name == "recipe.yaml") return true;
+  if (name == "cuda") return ar::device::has_cuda();
   if (name == "bf16") return ar::model::preferred_compute_type() == at::kBFloat16;
   if (name == "avx512" || name == "avx2") return name == ar::quant::kernel_name();
   if (name.rfind("format.", 0) == 0) return contains(ar::exporter::format_names(), name.substr(7));
@@ -36,7 +38,7 @@ const std::string& build_info() {
                 {"compiler", __VERSION__},
                 {"kernels", ar::quant::kernel_name()},
                 {"compute", ar::model::preferred_compute_type() == at::kBFloat16 ? "bf16" : "fp32"},
-                {"cuda", false}})
+                {"cuda", AUTOROUND_HAS_CUDA != 0}})
           .dump();
   return info;
 }

@@ -33,9 +33,9 @@ at::Tensor rotate(const at::Tensor& x, const RopeTable& rope) {
 
 /// True where query `first_query + i` must not see key `first_key + j`. [queries, keys]
 at::Tensor hidden_keys(std::int64_t first_query, std::int64_t queries, std::int64_t first_key, std::int64_t keys,
-                       std::int64_t window) {
-  const at::Tensor query = at::arange(first_query, first_query + queries).unsqueeze(1);
-  const at::Tensor key = at::arange(first_key, first_key + keys).unsqueeze(0);
+                       std::int64_t window, at::Device device) {
+  const at::Tensor query = at::arange(first_query, first_query + queries, device).unsqueeze(1);
+  const at::Tensor key = at::arange(first_key, first_key + keys, device).unsqueeze(0);
   const at::Tensor future = key > query;
   return window > 0 ? future.logical_or(key <= query - window) : future;
 }
@@ -127,7 +127,7 @@ at::Tensor AtenOps::attention(const AttentionInput& input) {
     const std::int64_t keys = end - first_key;
     at::Tensor scores = at::matmul(grouped.narrow(3, begin, queries), keys_t.narrow(-1, first_key, keys)) * spec.scale;
     if (spec.softcap > 0.0) scores = (scores / spec.softcap).tanh() * spec.softcap;
-    scores = scores.masked_fill(hidden_keys(begin, queries, first_key, keys, spec.window),
+    scores = scores.masked_fill(hidden_keys(begin, queries, first_key, keys, spec.window, scores.device()),
                                 -std::numeric_limits<double>::infinity());
     if (spec.sinks) {
       const at::Tensor sinks = input.sinks.to(at::kFloat).view({1, spec.kv_heads, group, 1, 1});

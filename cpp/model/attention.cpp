@@ -52,7 +52,7 @@ Attention Attention::load(const DecoderSpec& spec, const AttentionSpec& attentio
   loaded.out_ = load_projection(weights, {{.name = prefix + names.out, .rows = spec.hidden_size}}, values,
                                 attention.out_bias, dtype);
   if (attention.sinks) {
-    loaded.sinks_ = at::empty({attention.heads}, dtype);
+    loaded.sinks_ = weights.memory({attention.heads}, dtype);
     weights.load_into(prefix + "sinks", loaded.sinks_);
   }
   if (attention.qk_norm == QkNorm::none) return loaded;

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -18,6 +19,10 @@ at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype) {
   return at::from_blob(memory, sizes, [length](void* mapped) { ::munmap(mapped, length); }, dtype);
 }
 
+at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) {
+  return device.is_cpu() ? mapped_tensor(sizes, dtype) : at::zeros(sizes, at::device(device).dtype(dtype));
+}
+
 namespace {
 
 /// Sizes that are nearly alike share memory: what experts need varies with the tokens that go to them.
@@ -28,7 +33,9 @@ std::size_t rounded_up(std::size_t bytes) {
 
 }  // namespace
 
-at::Tensor BufferPool::take(at::IntArrayRef sizes, at::ScalarType dtype) {
+at::Tensor BufferPool::take(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  if (!options.device().is_cpu()) return at::empty(sizes, options);
+  const at::ScalarType dtype = c10::typeMetaToScalarType(options.dtype());
   const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
   const c10::Storage* best = nullptr;
   for (const auto& storage : storages_) {

@@ -15,14 +15,17 @@ namespace autoround::model {
 /// the work around it: in the C library's heap it would keep everything freed below it from being given back.
 /// @throws std::bad_alloc
 at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype);
+/// The same on any device; others than the CPU keep their memory themselves.
+at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device);
 
-/// Not thread-safe: forward and backward of a CPU graph run on the thread that tunes. Grows to what an iteration needs,
-/// give or take a little. Counted, so that a graph can hold the pool that its backward pass takes from.
+/// Of the CPU: other devices keep what was freed themselves. Not thread-safe: forward and backward of a CPU graph run
+/// on the thread that tunes. Grows to what an iteration needs, give or take a little. Counted, so that a graph can hold
+/// the pool that its backward pass takes from.
 class BufferPool : public torch::CustomClassHolder {
  public:
   /// An uninitialised contiguous tensor. Its memory comes back by itself when the last tensor over it is gone.
-  at::Tensor take(at::IntArrayRef sizes, at::ScalarType dtype);
-  at::Tensor take_like(const at::Tensor& x) { return take(x.sizes(), x.scalar_type()); }
+  at::Tensor take(at::IntArrayRef sizes, const at::TensorOptions& options);
+  at::Tensor take_like(const at::Tensor& x) { return take(x.sizes(), x.options()); }
 
  private:
   std::vector<c10::Storage> storages_;

@@ -26,7 +26,7 @@ at::Tensor CausalLm::embed(const at::Tensor& ids) const {
     fail(Code::parse, name,
          "the tensor has rows of " + std::to_string(rows.size(1)) + " elements; config.json implies " +
              std::to_string(width));
-  at::Tensor embeddings = rows.index_select(0, place);
+  at::Tensor embeddings = rows.index_select(0, place).to(weights_->device());
   if (spec_.embedding_multiplier != 1.0) {
     const at::Tensor multiplier = at::scalar_tensor(spec_.embedding_multiplier, at::kFloat);
     embeddings =
@@ -49,7 +49,8 @@ at::Tensor CausalLm::add_positions(const at::Tensor& embeddings, std::int64_t le
   const std::int64_t first = spec_.positions.offset;
   const at::Tensor rows = weights_->load_rows(spec_.prefix + spec_.positions.name + ".weight",
                                               at::arange(first, first + length, at::kLong), dtype_);
-  return (embeddings.view({-1, length, spec_.hidden_size}) + rows).view({-1, spec_.hidden_size});
+  return (embeddings.view({-1, length, spec_.hidden_size}) + rows.to(embeddings.device()))
+      .view({-1, spec_.hidden_size});
 }
 
 std::unique_ptr<DecoderLayer> CausalLm::load_layer(std::size_t index) const {
@@ -61,7 +62,10 @@ const RopeTable* CausalLm::rope(std::size_t index, std::int64_t length) const {
   if (!spec) return nullptr;
   for (const CachedRope& cached : ropes_)
     if (cached.length == length && cached.spec == *spec) return cached.table.get();
-  ropes_.push_back({*spec, length, std::make_unique<RopeTable>(make_rope_table(*spec, length))});
+  auto table = std::make_unique<RopeTable>(make_rope_table(*spec, length));
+  table->cos = table->cos.to(weights_->device());
+  table->sin = table->sin.to(weights_->device());
+  ropes_.push_back({*spec, length, std::move(table)});
   return ropes_.back().table.get();
 }
 
@@ -72,7 +76,7 @@ at::Tensor CausalLm::logits(const at::Tensor& hidden, Ops& ops) const {
     if (spec_.embedding_size)
       project_out_ = load_projection(*weights_, {{.name = spec_.project_out(), .rows = width}}, spec_.hidden_size,
                                      /*bias=*/false, dtype_);
-    at::Tensor head = at::empty({spec_.vocab_size, width}, dtype_);
+    at::Tensor head = weights_->memory({spec_.vocab_size, width}, dtype_);
     weights_->load_into((spec_.tie_word_embeddings ? spec_.embed_tokens() : spec_.lm_head) + ".weight", head);
     head_ = {.weight = head, .bias = {}, .parts = {{.name = spec_.lm_head, .rows = spec_.vocab_size}}};
   }

@@ -57,7 +57,7 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
   const RouterSpec& rules = spec.router;
 
   const auto vector = [&](const std::string& name, at::IntArrayRef shape, at::ScalarType type) {
-    at::Tensor tensor = at::empty(shape, type);
+    at::Tensor tensor = weights.memory(shape, type);
     weights.load_into(name, tensor);
     return tensor;
   };
@@ -107,11 +107,11 @@ void Experts::load_fused(const std::string& module, std::int64_t hidden, const W
     const std::string name = module + "." + std::to_string(i) + ".";
     Network expert;
     expert.gate_up.parts = {{.name = name + "gate_up_proj", .rows = 2 * width}};
-    expert.gate_up.weight = mapped_tensor({2 * width, hidden}, dtype);
+    expert.gate_up.weight = lasting_tensor({2 * width, hidden}, dtype, weights.device());
     expert.gate_up.weight.view({2, width, hidden}).copy_(gate_up[i].t().view({width, 2, hidden}).transpose(0, 1));
     expert.gate_up.bias = gate_up_bias[i].view({width, 2}).t().reshape({2 * width});
     expert.down.parts = {{.name = name + "down_proj", .rows = hidden}};
-    expert.down.weight = mapped_tensor({hidden, width}, dtype);
+    expert.down.weight = lasting_tensor({hidden, width}, dtype, weights.device());
     expert.down.weight.copy_(down[i].t());
     expert.down.bias = down_bias[i].clone();
     experts_.push_back(std::move(expert));

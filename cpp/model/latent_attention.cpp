@@ -23,7 +23,7 @@ std::unique_ptr<LatentAttention> LatentAttention::load(const AttentionSpec& spec
   result->spec_ = spec;
   const LatentSpec& latent = *spec.latent;
   const auto norm = [&](const char* name, std::int64_t size) {
-    at::Tensor weight = at::empty({size}, dtype);
+    at::Tensor weight = weights.memory({size}, dtype);
     weights.load_into(attention + name, weight);
     return weight;
   };

@@ -3,6 +3,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 
@@ -120,6 +121,12 @@ std::byte* LinearProducts::workspace(std::int64_t bytes) {
   return static_cast<std::byte*>(workspace_.mutable_data_ptr());
 }
 
+at::Tensor LinearProducts::whole_gradient(std::int64_t outputs, std::int64_t inputs, const at::Tensor& like) {
+  if (!like.is_cpu()) return at::empty({outputs, inputs}, like.options());
+  std::byte* memory = workspace(outputs * inputs * static_cast<std::int64_t>(like.element_size()));
+  return at::from_blob(memory, {outputs, inputs}, like.options());
+}
+
 void LinearProducts::forward(at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const at::NoGradGuard no_grad;  // operations that write into given memory refuse tensors that need a gradient
   if (packs(x, weight)) {
@@ -156,8 +163,7 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
   const at::NoGradGuard no_grad;
   const std::int64_t outputs = output_gradient.size(1), inputs = x.size(1), tokens = x.size(0);
   if (!packs(output_gradient, x)) {
-    std::byte* memory = workspace(outputs * inputs * static_cast<std::int64_t>(x.element_size()));
-    at::Tensor gradient = at::from_blob(memory, {outputs, inputs}, x.options());
+    at::Tensor gradient = whole_gradient(outputs, inputs, x);
     at::mm_out(gradient, output_gradient.t(), x);
     return take(0, gradient);
   }

@@ -32,6 +32,7 @@ class LinearProducts {
  private:
   bool packs(const at::Tensor& a, const at::Tensor& b) const;
   std::byte* workspace(std::int64_t bytes);
+  at::Tensor whole_gradient(std::int64_t outputs, std::int64_t inputs, const at::Tensor& like);
 
   bool fused_;
   at::Tensor workspace_;

@@ -12,7 +12,7 @@ Norm Norm::load(const DecoderSpec& spec, const std::string& module, at::IntArray
   norm.kind_ = spec.norm.kind;
   norm.eps_ = spec.norm_eps;
   const auto load = [&](const char* suffix) {
-    at::Tensor tensor = at::empty(shape, spec.norm.wide ? at::kFloat : dtype);
+    at::Tensor tensor = weights.memory(shape, spec.norm.wide ? at::kFloat : dtype);
     weights.load_into(module + suffix, tensor);
     return tensor;
   };

@@ -92,4 +92,7 @@ class FusedOps : public AtenOps {
   c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>();
 };
 
+/// What a device computes fastest with, or where `fused` is false plain LibTorch operations.
+std::unique_ptr<Ops> make_ops(at::Device device, bool fused);
+
 }  // namespace autoround::model

@@ -32,8 +32,8 @@ double summed_nll(const CausalLm& model, const at::Tensor& hidden, const at::Ten
     cancel.throw_if_requested();
     const std::int64_t count = std::min(head_tokens, targets.size(0) - begin);
     const at::Tensor logits = model.logits(hidden.narrow(0, begin, count), ops);
-    const at::Tensor losses =
-        at::cross_entropy_loss(logits, targets.narrow(0, begin, count), /*weight=*/{}, at::Reduction::None);
+    const at::Tensor losses = at::cross_entropy_loss(logits, targets.narrow(0, begin, count).to(logits.device()),
+                                                     /*weight=*/{}, at::Reduction::None);
     sum += losses.to(at::kDouble).sum().item<double>();
   }
   return sum;

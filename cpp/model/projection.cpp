@@ -1,7 +1,5 @@
 #include "model/projection.hpp"
 
-#include <ATen/ops/empty.h>
-
 #include <utility>
 
 #include "model/buffer_pool.hpp"
@@ -16,8 +14,8 @@ Projection load_projection(const WeightSource& weights, std::vector<Projection::
     rows += part.rows;
   }
   Projection projection;
-  projection.weight = mapped_tensor({rows, columns}, dtype);
-  if (bias) projection.bias = at::empty({rows}, dtype);
+  projection.weight = lasting_tensor({rows, columns}, dtype, weights.device());
+  if (bias) projection.bias = weights.memory({rows}, dtype);
   for (const Projection::Part& part : parts) {
     weights.load_into(part.name + ".weight", projection.weight.narrow(0, part.row, part.rows));
     if (bias) weights.load_into(part.name + ".bias", projection.bias.narrow(0, part.row, part.rows));

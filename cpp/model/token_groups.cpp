@@ -15,7 +15,7 @@ using torch::autograd::variable_list;
 
 /// sum over k of rows[position[k]] * weights[:, k], added up in fp32. -> [T, H]
 at::Tensor gather_sum(const at::Tensor& rows, const at::Tensor& position, const at::Tensor& weights) {
-  at::Tensor sum = at::zeros({position.size(1), rows.size(1)}, at::kFloat);
+  at::Tensor sum = at::zeros({position.size(1), rows.size(1)}, rows.options().dtype(at::kFloat));
   for (std::int64_t k = 0; k < position.size(0); ++k) {
     const at::Tensor copies = rows.index_select(0, position[k]);
     sum.add_(weights.defined() ? copies * weights.select(1, k).unsqueeze(1) : copies);
@@ -62,9 +62,9 @@ TokenGroups::TokenGroups(const at::Tensor& experts, std::int64_t count) {
   const at::Tensor flat = experts.reshape(-1);
   const at::Tensor order = at::argsort(flat, /*stable=*/true);
   token_ = at::floor_divide(order, copies);
-  const at::Tensor row = at::empty_like(order).index_copy_(0, order, at::arange(order.size(0)));
+  const at::Tensor row = at::empty_like(order).index_copy_(0, order, at::arange(order.size(0), order.options()));
   position_ = row.view({-1, copies}).t().contiguous();
-  const at::Tensor counts = at::bincount(flat, {}, count);
+  const at::Tensor counts = at::bincount(flat, {}, count).cpu();
   const auto* first = counts.const_data_ptr<std::int64_t>();
   counts_.assign(first, first + count);
 }

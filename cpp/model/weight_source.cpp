@@ -112,6 +112,29 @@ class CheckpointWeights : public WeightSource {
   std::shared_ptr<const Checkpoint> checkpoint_;
 };
 
+class DeviceWeights : public WeightSource {
+ public:
+  DeviceWeights(std::shared_ptr<WeightSource> host, at::Device device) : host_(std::move(host)), device_(device) {}
+
+  at::Device device() const override { return device_; }
+  bool has(const std::string& name) const override { return host_->has(name); }
+  at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
+    return host_->load(name, dtype).to(device_);
+  }
+  void load_into(const std::string& name, at::Tensor out) const override {
+    const at::Tensor staged = at::empty(out.sizes(), out.scalar_type());
+    host_->load_into(name, staged);
+    out.copy_(staged);
+  }
+  at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const override {
+    return host_->load_rows(name, ids, dtype);
+  }
+
+ private:
+  std::shared_ptr<WeightSource> host_;
+  at::Device device_;
+};
+
 constexpr std::pair<DType, at::ScalarType> type_table[] = {
     {DType::boolean, at::kBool},
     {DType::u8, at::kByte},
@@ -151,6 +174,15 @@ std::optional<std::int64_t> first_nonfinite(const at::Tensor& values) {
 
 std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const Checkpoint> checkpoint) {
   return std::make_shared<CheckpointWeights>(std::move(checkpoint));
+}
+
+std::shared_ptr<WeightSource> on_device(std::shared_ptr<WeightSource> weights, at::Device device) {
+  if (device == weights->device()) return weights;
+  return std::make_shared<DeviceWeights>(std::move(weights), device);
+}
+
+at::Tensor WeightSource::memory(at::IntArrayRef shape, at::ScalarType dtype) const {
+  return at::empty(shape, at::device(device()).dtype(dtype));
 }
 
 at::ScalarType torch_type(DType type) {

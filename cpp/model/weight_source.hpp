@@ -15,6 +15,8 @@ namespace autoround::model {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
+  /// Where what is loaded goes.
+  virtual at::Device device() const { return at::kCPU; }
   virtual bool has(const std::string& name) const = 0;
   /// A fresh tensor in `dtype` with the tensor's own shape.
   /// @throws Error not_found, io, unsupported (element type), parse (NaN or Inf, with the element)
@@ -23,13 +25,19 @@ class WeightSource {
   /// @throws Error as load; parse: the tensor has another shape.
   virtual void load_into(const std::string& name, at::Tensor out) const = 0;
   /// Rows `ids` of a 2-D tensor, read from the file without loading the rest. -> [ids.numel(), columns] in `dtype`
-  /// Neighbouring ids are one read, so sorted ids are read fastest.
+  /// In host memory, wherever the others go. Neighbouring ids are one read, so sorted ids are read fastest.
   /// @throws Error as load; invalid_argument: no such row
   virtual at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const = 0;
+
+  /// Uninitialised memory that load_into can fill.
+  at::Tensor memory(at::IntArrayRef shape, at::ScalarType dtype) const;
 };
 
 /// Full-precision weights of a checkpoint: F32, F16, BF16.
 std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const checkpoint::Checkpoint> checkpoint);
+
+/// The same weights for another device, tensor by tensor through host memory.
+std::shared_ptr<WeightSource> on_device(std::shared_ptr<WeightSource> weights, at::Device device);
 
 /// @throws Error parse, with both shapes, when a tensor of the checkpoint has not the shape that config.json implies.
 void require_shape(const std::string& name, const std::vector<std::int64_t>& found,

@@ -137,7 +137,7 @@ at::Tensor magnitudes(const WeightFormat& format, const at::Tensor& low, const a
 }
 
 at::Tensor global_scale(const at::Tensor& magnitudes) {
-  return at::full({1}, nvfp4_global_scale(magnitudes.max().item<float>()), at::kFloat);
+  return at::full({1}, nvfp4_global_scale(magnitudes.max().item<float>()), magnitudes.options());
 }
 
 void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "quant/device_rounding.hpp"
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant {
@@ -145,9 +146,10 @@ void InputQuantizer::calibrate(float largest) {
 }
 
 at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
-  Expects(x.dim() == 2 && x.is_contiguous() && x.is_cpu());
+  Expects(x.dim() == 2 && x.is_contiguous());
   Expects(!format_.needs_scale() || scales_.scale.defined());
   Expects(!format_.needs_global_scale() || scales_.global_scale.defined());
+  if (!x.is_cpu()) return on_device::round_inputs(format_, scales_, x);
   const std::int64_t columns = x.size(1);
   const std::int64_t group = format_.group > 0 && format_.group < columns ? format_.group : columns;
   const auto groups = static_cast<std::size_t>((columns + group - 1) / group);

@@ -16,7 +16,7 @@ class InputQuantizer {
   const InputFormat& format() const noexcept { return format_; }
   const InputScales& scales() const noexcept { return scales_; }
 
-  /// @param x [tokens, width], bf16 or fp32 on the CPU, contiguous. -> a new tensor like it, rounded. NaN stays NaN.
+  /// @param x [tokens, width], bf16 or fp32, contiguous. -> a new tensor like it, rounded. NaN stays NaN.
   at::Tensor operator()(const at::Tensor& x) const;
 
   /// Takes over what is needed from the largest magnitude that calibration saw.

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "model/buffer_pool.hpp"
+#include "quant/device_rounding.hpp"
 #include "quant/float_rounding.hpp"
 #include "quant/fused_rounding.hpp"
 #include "quant/plain_rounding.hpp"
@@ -72,13 +73,14 @@ void check_rows_like_weight(const RoundingState& state, std::int64_t first, cons
   }
 }
 
-/// On the CPU straight from the system: large, and alive while other things come and go.
 at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
-  return weight.is_cpu() ? model::mapped_tensor(weight.sizes(), dtype)
-                         : at::zeros(weight.sizes(), weight.options().dtype(dtype));
+  return model::lasting_tensor(weight.sizes(), dtype, weight.device());
 }
 
-bool use_kernels(const RoundingState& state, bool fused) { return fused && state.weight.is_cpu(); }
+/// On a device plain operations can take over for integers only, as here.
+bool uses_device(const RoundingState& state, bool fused) {
+  return !state.weight.is_cpu() && (fused || !can_have_momentum(state.format));
+}
 
 /// Floating-point numbers and super groups have one implementation; without `fused` it is the one for any processor.
 const Kernels& lone_kernels(bool fused) { return fused ? kernels() : *find_kernels("portable"); }
@@ -154,19 +156,22 @@ void add_momentum(RoundingState& state, double momentum) {
 
 void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
   check_like_weight(state, out, "out");
+  if (uses_device(state, fused)) return on_device::forward(state, out);
   if (is_float(state.format.number)) return floats::forward(state, out, lone_kernels(fused));
   if (state.format.has_super_groups()) return supers::forward(state, out, lone_kernels(fused));
-  use_kernels(state, fused) ? fused::forward(state, out, kernels()) : plain::forward(state, out);
+  fused ? fused::forward(state, out, kernels()) : plain::forward(state, out);
 }
 
 SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused) : state_(&state) {
   if (!state.value.defined())
     fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
-  if (is_float(state.format.number)) {
+  if (uses_device(state, fused && state.momentum == 0.0)) {
+    step_ = on_device::step(state, rates, is_best);
+  } else if (is_float(state.format.number)) {
     step_ = std::make_unique<floats::Step>(state, rates, is_best, lone_kernels(fused));
   } else if (state.format.has_super_groups()) {
     step_ = supers::step(state, rates, is_best, lone_kernels(fused));
-  } else if (use_kernels(state, fused) && state.momentum == 0.0) {
+  } else if (fused && state.momentum == 0.0) {
     step_ = std::make_unique<fused::Step>(state, rates, is_best, kernels());
   } else {
     step_ = plain::step(state, rates, is_best);
@@ -188,10 +193,10 @@ void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, b
 }
 
 QuantizedWeight quantize(const RoundingState& state, const std::string& name) {
-  QuantizedWeight weight = is_float(state.format.number)     ? floats::quantize(state, kernels())
+  QuantizedWeight weight = !state.weight.is_cpu()            ? on_device::quantize(state)
+                           : is_float(state.format.number)   ? floats::quantize(state, kernels())
                            : state.format.has_super_groups() ? supers::quantize(state, kernels())
-                           : use_kernels(state, true)        ? fused::quantize(state, kernels())
-                                                             : plain::quantize(state);
+                                                             : fused::quantize(state, kernels());
   weight.name = name;
   return weight;
 }

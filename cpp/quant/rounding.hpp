@@ -2,8 +2,8 @@
 // forward pass W,V -> W', and the backward pass with the signed step inside, dW' -> V, scales. docs/algorithm.md
 //
 // Two implementations of the same numbers: `plain` composes LibTorch operations, `fused` is one pass over memory each
-// way, vectorised and picked at run time. Given the same W and V both give the same W'; given the same dW' the same
-// step.
+// way, vectorised and picked at run time, or on the device that the weight is on. Given the same W and V all give the
+// same W'; given the same dW' the same step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "device/kernels.hpp"
 #include "quant/super_scales.hpp"
 #include "quant/weight_format.hpp"
 
@@ -41,6 +42,8 @@ struct RoundingState {
   bool tune_minmax = true;
   double momentum = 0.0;                                  // how much of the gradients of earlier steps is kept
   at::Tensor value_velocity, min_velocity, max_velocity;  // fp32, like what they move; with momentum only
+
+  device::Recorded recorded;  // on a device, while an iteration is recorded: what its steps read when they run
 
   /// A range can only shrink, a searched scale also grow.
   double largest_factor() const { return searched_scale.defined() ? 2.0 : 1.0; }

@@ -156,6 +156,18 @@ class Search {
   std::vector<float> factors_;
 };
 
+/// A search happens once a layer and takes what it needs from the device.
+void search_on_host(RoundingState& state, const at::Tensor& importance, const Kernels& kernels) {
+  RoundingState host;
+  host.format = state.format;
+  host.weight = state.weight.cpu();
+  host.max_scale = state.max_scale.cpu();
+  host.weight_max = state.weight_max.cpu();
+  if (state.global_scale.defined()) host.global_scale = state.global_scale.cpu();
+  search_scales(host, importance.defined() ? importance.cpu() : importance, kernels);
+  state.searched_scale = host.searched_scale.to(state.weight.device());
+}
+
 }  // namespace
 
 bool can_search_scales(const WeightFormat& format) {
@@ -173,6 +185,7 @@ void search_scales(RoundingState& state, const at::Tensor& importance, const Ker
     state.super = search_super_scales(state.format, state.weight, importance, kernels);
     return;
   }
+  if (!state.weight.is_cpu()) return search_on_host(state, importance, kernels);
   at::Tensor found = at::empty_like(state.max_scale);
   const Search search(state, importance, kernels);
   float* to = found.mutable_data_ptr<float>();

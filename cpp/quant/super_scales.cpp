@@ -212,8 +212,23 @@ class Search {
 
 }  // namespace
 
+namespace {
+
+SuperScales moved(SuperScales found, at::Device device) {
+  for (at::Tensor* part : {&found.scales, &found.parts.scale_factors, &found.parts.minima, &found.parts.minimum_factors,
+                           &found.scale, &found.minimum})
+    if (part->defined()) *part = part->to(device);
+  return found;
+}
+
+}  // namespace
+
 SuperScales search_super_scales(const WeightFormat& format, const at::Tensor& weight, const at::Tensor& importance,
                                 const Kernels& kernels) {
+  if (!weight.is_cpu()) {
+    const at::Tensor host = importance.defined() ? importance.cpu() : importance;
+    return moved(search_super_scales(format, weight.cpu(), host, kernels), weight.device());
+  }
   const std::int64_t columns = format.group * format.super_group;
   if (weight.size(1) % columns != 0)
     fail(Code::unsupported, "weight",

@@ -17,6 +17,7 @@ struct SuperScales {
   at::Tensor scale, minimum;  // fp32 [out, groups_per_row]: the products; minima of symmetric integers are zero
 };
 
+/// Computed in host memory, wherever the weight is and the result goes.
 /// @param weight bf16 or fp32 [out, in], in a multiple of the columns of a super group
 /// @param importance fp32 [in], what a squared error in a column costs; undefined: large weights cost more
 /// @throws Error unsupported: columns that super groups do not divide; numeric: fp16 cannot hold a scale or minimum.

@@ -120,6 +120,13 @@ WeightFormat weight_format(const recipe::QuantizationScheme& scheme, at::ScalarT
   return format;
 }
 
+QuantizedWeight to_host(QuantizedWeight weight) {
+  for (at::Tensor* part : {&weight.codes, &weight.scales, &weight.zero_points, &weight.global_scale,
+                           &weight.super.scale_factors, &weight.super.minima, &weight.super.minimum_factors})
+    if (part->defined()) *part = part->cpu();
+  return weight;
+}
+
 bool computes_bf16(const WeightFormat& format) {
   return format.scale_type == at::kBFloat16 || format.number == Number::nvfp4;
 }
@@ -128,6 +135,8 @@ namespace {
 
 /// Looks codes up in a table of their values. -> fp32
 at::Tensor values_of(const at::Tensor& codes, const std::array<float, 256>& table) {
+  if (!codes.is_cpu())
+    return at::tensor(at::ArrayRef<float>(table), codes.options().dtype(at::kFloat)).take(codes.to(at::kLong));
   const at::Tensor flat = codes.contiguous();
   at::Tensor values = at::empty(flat.sizes(), at::kFloat);
   const std::uint8_t* from = flat.const_data_ptr<std::uint8_t>();

@@ -65,6 +65,9 @@ struct QuantizedWeight {
   SuperParts super = {};         // of super groups
 };
 
+/// The same in host memory.
+QuantizedWeight to_host(QuantizedWeight weight);
+
 /// Whether loaders compute (code - zero) * scale in bf16, so that W' has such values even when it is held in fp32.
 bool computes_bf16(const WeightFormat& format);
 /// (code - zero) * scale in fp32, rounded to bf16 when loaders do, then to `dtype`: what a loader computes when `dtype`

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "device/device.hpp"
 #include "model/buffer_pool.hpp"
 #include "model/weight_source.hpp"
 #include "modifier/tune_options.hpp"
@@ -113,7 +114,6 @@ std::int64_t Layer::longest_sample() const noexcept {
 
 /// Everything that can be refused before work begins.
 void Layer::check_run(const recipe::Recipe& recipe, const quant::WeightFormat& format, const Options& options) const {
-  check_device(options);
   if (!options.outputs.empty() || options.resume)
     fail(Code::invalid_argument, "options",
          "a layer's tensors are in its result: there is no output directory to write");
@@ -126,6 +126,7 @@ void Layer::check_run(const recipe::Recipe& recipe, const quant::WeightFormat& f
     fail(Code::invalid_argument, name_,
          concat({"the input of `", name_, "` has a static scale, which only inputs can give"}));
   RunShape shape;
+  shape.device = compute_device(options);
   shape.samples = sample_count();
   shape.length = longest_sample();
   shape.element_bytes = static_cast<std::int64_t>(c10::elementSize(compute_type(options)));
@@ -149,20 +150,18 @@ at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type) const {
 }
 
 tuner::BlockData Layer::data(const tuner::Block& block, const std::map<std::string, quant::WeightFormat>& formats,
-                             const tuner::TuneOptions& tuning, at::ScalarType compute,
+                             const tuner::TuneOptions& tuning, at::ScalarType compute, at::Device device,
                              const CancelToken& cancel) const {
   tuner::BlockData data;
   data.length = longest_sample();
   for (const Samples& samples : samples_)
     data.lengths.insert(data.lengths.end(), static_cast<std::size_t>(samples.count), samples.tokens);
-  data.input = stream(&Samples::inputs, compute);
+  data.input = stream(&Samples::inputs, compute).to(device);
   if (samples_.front().targets.defined()) {
-    data.target = stream(&Samples::targets, compute);
+    data.target = stream(&Samples::targets, compute).to(device);
   } else {
-    model::AtenOps plain;
-    model::FusedOps fused;
-    model::Ops& ops = tuning.fused ? fused : plain;
-    data.target = tuner::run_block(block, data.input, data.length, tuning.batch_size, ops, cancel);
+    const auto ops = model::make_ops(data.input.device(), tuning.fused);
+    data.target = tuner::run_block(block, data.input, data.length, tuning.batch_size, *ops, cancel);
   }
   data.importance = tuner::measure_importance(block, data, formats, tuning, cancel);
   return data;
@@ -174,8 +173,9 @@ tuner::BlockResult Layer::quantize(const std::map<std::string, quant::WeightForm
                                    const std::function<void(const tuner::Iteration&)>& on_iteration) const {
   const at::ScalarType compute = compute_type(options);
   model::Projection projection;
-  projection.weight = weight_.to(compute);
-  if (bias_.defined()) projection.bias = bias_.to(compute);
+  const at::Device device = compute_device(options);
+  projection.weight = weight_.to(device, compute);
+  if (bias_.defined()) projection.bias = bias_.to(device, compute);
   projection.parts = {{.name = name_, .rows = out()}};
   const tuner::LinearBlock block(projection);
   if (samples_.empty()) {
@@ -185,7 +185,7 @@ tuner::BlockResult Layer::quantize(const std::map<std::string, quant::WeightForm
     return rounded;
   }
   const tuner::TuneOptions tuning = modifier::tune_options(recipe);
-  return tuner::tune_block(block, data(block, formats, tuning, compute, *options.cancel), formats, tuning,
+  return tuner::tune_block(block, data(block, formats, tuning, compute, device, *options.cancel), formats, tuning,
                            *options.cancel, on_iteration, log_);
 }
 
@@ -204,6 +204,7 @@ RunFacts Layer::facts() const {
 }
 
 std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options) const {
+  const device::Scope scope(compute_device(options));
   const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
   const RunClock clock;
   if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);

@@ -51,7 +51,7 @@ class Layer {
   void check_run(const recipe::Recipe& recipe, const quant::WeightFormat& format, const Options& options) const;
   at::Tensor stream(at::Tensor Samples::*part, at::ScalarType type) const;
   tuner::BlockData data(const tuner::Block& block, const std::map<std::string, quant::WeightFormat>& formats,
-                        const tuner::TuneOptions& tuning, at::ScalarType compute,
+                        const tuner::TuneOptions& tuning, at::ScalarType compute, at::Device device,
                         const CancelToken& cancel) const;
   tuner::BlockResult quantize(const std::map<std::string, quant::WeightFormat>& formats, const recipe::Recipe& recipe,
                               const Options& options,

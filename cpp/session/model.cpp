@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "device/device.hpp"
 #include "exporter/quantized_source.hpp"
 #include "model/ops.hpp"
 
@@ -31,20 +32,22 @@ std::shared_ptr<const Model> Model::open(const std::string& directory, const Log
   return opened;
 }
 
-model::CausalLm Model::causal_lm(at::ScalarType compute) const {
-  return model::CausalLm(spec_, exporter::open_weights(checkpoint_), compute);
+model::CausalLm Model::causal_lm(at::ScalarType compute, at::Device device) const {
+  return model::CausalLm(spec_, model::on_device(exporter::open_weights(checkpoint_), device), compute);
 }
 
-model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::ScalarType compute,
+model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::ScalarType compute, at::Device device,
                                     const CancelToken& cancel,
                                     const std::function<void(std::size_t, std::size_t)>& on_layer) const {
   if (data.size() == 0) fail(Code::invalid_argument, "data", "there are no windows of text to measure");
   const auto ids = at::from_blob(const_cast<std::int64_t*>(data.ids().data()),
                                  {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
-  model::FusedOps fused;
+  device::require(device);
+  const device::Scope scope(device);
+  const auto inner = model::make_ops(device, /*fused=*/true);
   const quant::InputQuantizers inputs = exporter::open_inputs(*checkpoint_);
-  quant::InputOps ops(inputs, fused);
-  return model::perplexity(causal_lm(compute), ids, data.lengths(), ops, cancel, on_layer);
+  quant::InputOps ops(inputs, *inner);
+  return model::perplexity(causal_lm(compute, device), ids, data.lengths(), ops, cancel, on_layer);
 }
 
 }  // namespace autoround::session

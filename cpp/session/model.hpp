@@ -27,8 +27,10 @@ class Model {
   bool is_quantized() const { return checkpoint_->config().is_quantized(); }
   checkpoint::DType weight_type() const noexcept { return weight_type_; }  // of most weights
 
-  model::CausalLm causal_lm(at::ScalarType compute) const;  // reads full-precision and quantized folders
-  model::Perplexity perplexity(const calibration::SampleSet& data, at::ScalarType compute, const CancelToken& cancel,
+  /// Reads full-precision and quantized folders.
+  model::CausalLm causal_lm(at::ScalarType compute, at::Device device = at::kCPU) const;
+  model::Perplexity perplexity(const calibration::SampleSet& data, at::ScalarType compute, at::Device device,
+                               const CancelToken& cancel,
                                const std::function<void(std::size_t, std::size_t)>& on_layer) const;
 
  private:

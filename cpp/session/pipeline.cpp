@@ -14,13 +14,9 @@ SequentialPipeline::SequentialPipeline(const model::CausalLm& model, at::Tensor 
       ids_(std::move(ids)),
       batch_(batch),
       nblocks_(static_cast<std::size_t>(nblocks)),
+      ops_(model::make_ops(model.weights().device(), fused)),
       hooks_(hooks),
-      cancel_(cancel) {
-  if (fused)
-    ops_ = std::make_unique<model::FusedOps>();
-  else
-    ops_ = std::make_unique<model::AtenOps>();
-}
+      cancel_(cancel) {}
 
 std::optional<std::size_t> SequentialPipeline::advance() {
   const std::size_t first = next_, end = std::min(first + nblocks_, model_.spec().layers.size());

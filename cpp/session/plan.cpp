@@ -1,6 +1,7 @@
 // What a run would do, before anything is done.
 #include "base/file.hpp"
 #include "base/json.hpp"
+#include "device/device.hpp"
 #include "exporter/exporter.hpp"
 #include "modifier/cache_formats.hpp"
 #include "session/predict.hpp"
@@ -32,7 +33,8 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   export_plan.caches = modifier::cache_formats(recipe, model.spec(), scales);
   const auto exporter = exporter::make_exporter(format);
   exporter->check(export_plan);
-  const RunShape shape = run_shape(assignment, recipe, data, compute_type(options));
+  const RunShape shape = run_shape(assignment, recipe, data, compute_type(options), compute_device(options));
+  const device::Scope scope(shape.device);
 
   Json out = {{"architecture", model.spec().architecture},
               {"parameters", model.parameter_count()},

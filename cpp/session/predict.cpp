@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <map>
 
+#include "device/device.hpp"
+
 namespace autoround::session {
 namespace {
 
@@ -58,6 +60,37 @@ std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
   return std::min(shape.samples, recipe.batch_size) * shape.length;
 }
 
+/// What FusedOps keep for the backward pass and what plain operations do, on a device without the copies that the CPU
+/// packs for its products.
+std::int64_t device_activation_width(const model::DecoderSpec& spec) {
+  std::int64_t widest = 0;
+  for (const model::LayerSpec& layer : spec.layers) {
+    const auto& attention = layer.attention;
+    const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+    const std::int64_t heads = attention.heads * attention.head_dim;
+    // heads and what attention makes of them, the sum, both norms and the gradient, gate|up and the gated product,
+    // whose gradients take their place
+    const std::int64_t feed =
+        layer.experts ? experts_width(*layer.experts, spec.hidden_size) : 3 * layer.mlp.intermediate;
+    widest = std::max(widest, qkv + heads + 4 * spec.hidden_size + feed);
+  }
+  return widest;
+}
+
+/// On a device: weights with their rounded twins, V and the best codes, the gradient of the largest projection, both
+/// streams, and of a minibatch what the backward pass needs, or of all samples the output.
+std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
+                            std::int64_t layers) {
+  const std::int64_t bytes = shape.element_bytes, stream = shape.samples * shape.length * spec.hidden_size * bytes;
+  const std::int64_t kept = recipe.enable_torch_compile ? 1 : 4;
+  const std::int64_t activations =
+      tunes(recipe, shape) ? batch_tokens(recipe, shape) * layers * device_activation_width(spec) * bytes * kept : 0;
+  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + bytes / 2 : 1);
+  constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
+  return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
+                                    2 * layers * fused_experts(spec) * bytes + workspaces);
+}
+
 /// @param streams bytes of what is kept of all samples, and of what else is in memory
 /// @param width elements of a token of a micro-batch that are alive together
 std::uint64_t total_memory(const recipe::Recipe& recipe, const RunShape& shape, std::int64_t streams,
@@ -74,15 +107,16 @@ std::uint64_t total_memory(const recipe::Recipe& recipe, const RunShape& shape, 
   const std::int64_t activations = batch_tokens(recipe, shape) * width * shape.element_bytes * kept;
   // Of LibTorch and of the C library's arenas, what only the first products bring into memory. Measured.
   constexpr std::int64_t first_use = std::int64_t{32} << 20;
-  return resident_bytes() +
+  return (shape.device.is_cpu() ? resident_bytes() : 0) +
          static_cast<std::uint64_t>(shape.tuned_weights * per_weight + streams + activations + first_use);
 }
 
 }  // namespace
 
 RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe,
-                   const calibration::SampleSet* data, at::ScalarType compute_type) {
+                   const calibration::SampleSet* data, at::ScalarType compute_type, at::Device device) {
   RunShape shape;
+  shape.device = device;
   if (data) {
     shape.samples = std::min<std::int64_t>(static_cast<std::int64_t>(data->size()), recipe.nsamples);
     shape.length = data->sequence_length();
@@ -102,20 +136,24 @@ RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& r
   return shape;
 }
 
-double measured_flops(std::int64_t width, std::int64_t element_bytes) {
+double measured_flops(std::int64_t width, std::int64_t element_bytes, at::Device device) {
   const at::NoGradGuard no_grad;
   const auto type = element_bytes == 2 ? at::kBFloat16 : at::kFloat;
   const std::int64_t n = std::clamp<std::int64_t>(width, 256, 2048);
-  const at::Tensor a = at::ones({1024, n}, type), b = at::ones({n, n}, type);
+  const auto options = at::device(device).dtype(type);
+  const std::int64_t rows = device.is_cpu() ? 1024 : 16384;
+  const at::Tensor a = at::ones({rows, n}, options), b = at::ones({n, n}, options);
   at::Tensor c = at::mm(a, b);  // warm-up
+  device::synchronize(device);
   double best = 1e9;
   const auto begin = std::chrono::steady_clock::now();
   do {
     const auto start = std::chrono::steady_clock::now();
     at::mm_out(c, a, b);
+    device::synchronize(device);
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   } while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(100));
-  return 2.0 * 1024.0 * static_cast<double>(n) * static_cast<double>(n) / best;
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(n) / best;
 }
 
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
@@ -123,6 +161,7 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   const std::int64_t streams = 4 * shape.samples * shape.length * spec.hidden_size * shape.element_bytes;
   const std::int64_t untuned = 2 * fused_experts(spec) * shape.element_bytes;
   const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
+  if (!shape.device.is_cpu()) return device_memory(spec, recipe, shape, layers);
   return total_memory(recipe, shape, streams + layers * untuned, layers * activation_width(spec));
 }
 
@@ -142,7 +181,7 @@ double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& rec
   const double passes =
       (recipe.searches_scales() ? 4.0 : 3.0) * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
   constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding
-  return (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes) * share_of_products);
+  return (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes, shape.device) * share_of_products);
 }
 
 }  // namespace autoround::session

@@ -15,13 +15,15 @@ struct RunShape {
   std::int64_t element_bytes = 2;        // of weights and activations while computing
   std::int64_t tuned_weights = 0;        // of the largest block, which is `nblocks` decoder layers
   std::int64_t tuned_weights_total = 0;  // of all blocks
+  at::Device device = at::kCPU;          // where the run computes
 };
 
 /// @param data null: the samples that the recipe asks for
 RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe,
-                   const calibration::SampleSet* data, at::ScalarType compute_type);
+                   const calibration::SampleSet* data, at::ScalarType compute_type, at::Device device);
 
-/// High-water mark of the process in bytes: what it holds now plus what the run keeps alive together at its peak.
+/// High-water mark in bytes: of the process, what it holds now plus what the run keeps alive together at its peak; on a
+/// device, of its memory, what the run keeps there.
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
 /// The same for one linear layer [out, in] of a host, all of whose weights are tuned.
 std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,
@@ -30,6 +32,6 @@ std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const reci
 double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
 
 /// Multiply-adds per second x 2 of a matrix product of this model's width, measured in about a tenth of a second.
-double measured_flops(std::int64_t width, std::int64_t element_bytes);
+double measured_flops(std::int64_t width, std::int64_t element_bytes, at::Device device = at::kCPU);
 
 }  // namespace autoround::session

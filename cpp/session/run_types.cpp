@@ -2,14 +2,16 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "device/device.hpp"
 #include "exporter/exporter.hpp"
 #include "model/compute_type.hpp"
 
 namespace autoround::session {
 
-void check_device(const Options& options) {
-  if (options.device != "cpu")
-    fail(Code::unsupported, "device", concat({"device ", options.device, " is not built in; this build knows: cpu"}));
+at::Device compute_device(const Options& options) {
+  const at::Device device = device::parse(options.device);
+  device::require(device);
+  return device;
 }
 
 void check_memory_limit(const Options& options, std::uint64_t predicted) {
@@ -25,7 +27,7 @@ void check_memory_limit(const Options& options, std::uint64_t predicted) {
 at::ScalarType compute_type(const Options& options) {
   if (options.compute_dtype == "bf16") return at::kBFloat16;
   if (options.compute_dtype == "fp32") return at::kFloat;
-  return model::preferred_compute_type();
+  return device::parse(options.device).is_cpu() ? model::preferred_compute_type() : at::kBFloat16;
 }
 
 const std::string& leading_format(const Options& options) {

@@ -11,11 +11,11 @@
 
 namespace autoround::session {
 
-/// @throws Error unsupported: a device that is not built in
-void check_device(const Options& options);
+/// The device of the run, ready for use. @throws Error as device::parse and device::require
+at::Device compute_device(const Options& options);
 /// @param predicted bytes that the run will need @throws Error invalid_argument: more than the host allows
 void check_memory_limit(const Options& options, std::uint64_t predicted);
-/// The host's choice, or what this CPU multiplies in hardware.
+/// The host's choice, or what the device multiplies in hardware.
 at::ScalarType compute_type(const Options& options);
 /// The first output's format; without an output, the default one: what it would store decides how tensors are tuned.
 const std::string& leading_format(const Options& options);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "device/device.hpp"
 #include "modifier/autoround_modifier.hpp"
 #include "modifier/lifecycle.hpp"
 #include "session/data.hpp"
@@ -43,6 +44,7 @@ struct Session::Impl {
   template <class Step>
   auto guarded(Step&& step) {
     try {
+      const device::Scope scope(compute_device(options));
       const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
       options.cancel->throw_if_requested();
       return step();
@@ -130,7 +132,6 @@ void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
 }
 
 void Session::Impl::initialize() {
-  check_device(options);
   if (model->is_quantized())
     fail(Code::unsupported, model->checkpoint().directory(),
          "the checkpoint is already quantized (quantization_config)");
@@ -138,7 +139,7 @@ void Session::Impl::initialize() {
     fail(Code::invalid_argument, "resume", "there is nothing to resume without an output directory: set one");
   if (uses_data()) check_token_ids(*data, samples(), model->spec().vocab_size);
 
-  lm.emplace(model->causal_lm(compute_type(options)));
+  lm.emplace(model->causal_lm(compute_type(options), compute_device(options)));
   run.emplace(modifier::Run{
       model->spec(), model->modules(), lm->weights(), lm->dtype(), scale_type(model->weight_type(), recipe, options),
       uses_data() ? std::vector<std::int64_t>(data->lengths().begin(),
@@ -157,7 +158,8 @@ void Session::Impl::initialize() {
     fail(Code::invalid_argument, "kv_cache_scheme",
          "scales of the cache are only written to a folder: set an output directory");
   check_memory_limit(options, predict_memory(model->spec(), recipe,
-                                             run_shape(modifier->assignment(), recipe, data.get(), lm->dtype())));
+                                             run_shape(modifier->assignment(), recipe, data.get(), lm->dtype(),
+                                                       compute_device(options))));
   plan.emplace(export_plan());
   outputs.emplace(options.outputs, *plan);
   result->layers = layer_stats(modifier->assignment());
@@ -184,7 +186,7 @@ std::optional<std::size_t> Session::Impl::next_block() {
     const auto stream = modifier->captured_input(*first);
     const auto quantized = modifier->quantized_input().defined() ? modifier->quantized_input() : stream;
     const auto sized = [&](const at::Tensor& t) {
-      return t.view({static_cast<std::int64_t>(samples()), run->length, -1});
+      return t.cpu().view({static_cast<std::int64_t>(samples()), run->length, -1});
     };
     emit(EventKind::block_inputs, reached->index(), reached->name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
   }

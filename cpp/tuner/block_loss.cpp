@@ -2,6 +2,8 @@
 #include "tuner/block_loss.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>
@@ -9,6 +11,8 @@
 #include <gsl/assert>
 #include <numeric>
 #include <vector>
+
+#include "device/device.hpp"
 
 namespace autoround::tuner {
 namespace {
@@ -74,6 +78,26 @@ double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::spa
   return std::accumulate(errors.begin(), errors.end(), 0.0);
 }
 
+double sum_on_device(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
+                     std::int64_t length, at::Tensor* gradient, float scale) {
+  const at::Tensor real =
+      at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong).to(prediction.device());
+  const at::Tensor errors = at::empty({prediction.size(0)}, prediction.options().dtype(at::kDouble));
+  device::Loss loss;
+  loss.element = prediction.scalar_type() == at::kBFloat16 ? device::Element::bf16 : device::Element::f32;
+  loss.rows = prediction.size(0);
+  loss.width = prediction.size(1);
+  loss.length = length;
+  loss.lengths = real.const_data_ptr<std::int64_t>();
+  loss.scale = scale;
+  loss.prediction = prediction.const_data_ptr();
+  loss.target = target.const_data_ptr();
+  loss.gradient = gradient != nullptr ? gradient->mutable_data_ptr() : nullptr;
+  loss.errors = errors.mutable_data_ptr<double>();
+  device::kernels(prediction.device()).loss(loss);
+  return errors.sum().item<double>();
+}
+
 }  // namespace
 
 double squared_error(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
@@ -84,6 +108,9 @@ double squared_error(const at::Tensor& prediction, const at::Tensor& target, gsl
   Expects(prediction.size(0) == static_cast<std::int64_t>(lengths.size()) * length);
   Expects(gradient == nullptr || (gradient->is_contiguous() && gradient->sizes() == prediction.sizes() &&
                                   gradient->scalar_type() == prediction.scalar_type()));
+  if (!prediction.is_cpu())
+    return sum_on_device(outliers != nullptr ? outliers->equalled(prediction, target) : prediction, target, lengths,
+                         length, gradient, scale);
   if (prediction.scalar_type() == at::kBFloat16) {
     return sum_rows<at::BFloat16>(prediction, target, lengths, length, gradient, scale, outliers);
   }

@@ -69,9 +69,8 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   check(data);
   const auto started = std::chrono::steady_clock::now();
   const at::NoGradGuard no_grad;  // only the forward passes of the loop record
-  model::AtenOps plain;
-  model::FusedOps fused;
-  model::Ops& ops = options.fused ? fused : plain;
+  const auto chosen_ops = model::make_ops(data.input.device(), options.fused);
+  model::Ops& ops = *chosen_ops;
 
   RoundingStates states(block.projections(), formats, options);
   states.search_scales(data.importance, options);
@@ -130,7 +129,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
     run_block(block, data.input, data.length, options.batch_size, observer, cancel);
     result.cache = observer.ranges();
   }
-  result.weights = std::move(chosen.weights);
+  for (quant::QuantizedWeight& weight : chosen.weights) result.weights.push_back(quant::to_host(std::move(weight)));
   result.output = std::move(chosen.output);
   result.loss = chosen.loss;
   result.experts = counted.experts();
@@ -154,10 +153,8 @@ at::Tensor rerun_block(const Block& block, const BlockData& data, const std::vec
       if (weight->format.input) inputs.emplace(part.name, quant::InputQuantizer(*weight->format.input, weight->input));
     }
   }
-  model::AtenOps plain;
-  model::FusedOps fused;
-  model::Ops& ops = options.fused ? static_cast<model::Ops&>(fused) : plain;
-  quant::InputOps quantized(inputs, ops);
+  const auto ops = model::make_ops(data.input.device(), options.fused);
+  quant::InputOps quantized(inputs, *ops);
   return run_block(block, data.input, data.length, options.batch_size, quantized, cancel);
 }
 
@@ -177,7 +174,8 @@ std::vector<quant::QuantizedWeight> round_block(const Block& block,
     std::vector<quant::RoundingState*> sharing;
     for (quant::RoundingState& state : states) sharing.push_back(&state);
     quant::share_global_scale(sharing);
-    for (std::size_t i = 0; i < states.size(); ++i) weights.push_back(quant::quantize(states[i], names[i]));
+    for (std::size_t i = 0; i < states.size(); ++i)
+      weights.push_back(quant::to_host(quant::quantize(states[i], names[i])));
   }
   return weights;
 }
@@ -193,7 +191,7 @@ at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t l
     const at::Tensor x = input.narrow(0, row, count);
     const at::Tensor y = block.forward(x, block.prepare(x, ops), count / length, ops);
     // Mapped: lives until the next block is done.
-    if (!output.defined()) output = model::mapped_tensor({rows, y.size(1)}, y.scalar_type());
+    if (!output.defined()) output = model::lasting_tensor({rows, y.size(1)}, y.scalar_type(), y.device());
     output.narrow(0, row, count).copy_(y);
   }
   return output;

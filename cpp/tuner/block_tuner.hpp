@@ -52,7 +52,7 @@ struct Iteration {
 };
 
 struct BlockResult {
-  std::vector<quant::QuantizedWeight> weights;  // one per quantized linear, in forward order
+  std::vector<quant::QuantizedWeight> weights;  // one per quantized linear, in forward order; in host memory
   at::Tensor output;                            // quantized block on `input`: the quantized stream of the next one
   double rtn_loss = 0.0;                        // over all samples, mean squared error on real tokens, round-to-nearest
   double loss = 0.0;                            // the same with the weights that were kept

@@ -19,7 +19,7 @@ at::Tensor CacheObserver::attention(const model::AttentionInput& input) {
   for (std::int64_t i = 0; i < input.batch; ++i) {
     const std::int64_t tokens = data_.lengths[layer.sample];
     const auto largest = [&](const at::Tensor& heads) {  // [B, kv_heads, S, D] -> [kv_heads]
-      return heads[i].narrow(1, 0, tokens).abs().amax({1, 2}).to(at::kFloat);
+      return heads[i].narrow(1, 0, tokens).abs().amax({1, 2}).to(at::kFloat).cpu();
     };
     layer.range.key = at::maximum(layer.range.key, largest(keys));
     layer.range.value = at::maximum(layer.range.value, largest(values));

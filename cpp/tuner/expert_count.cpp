@@ -7,7 +7,7 @@ namespace autoround::tuner {
 void ExpertCount::routed(const void* layer, const at::Tensor& experts, std::int64_t count) {
   Layer& counted = layers_[layer];
   counted.reached.resize(static_cast<std::size_t>(count));
-  const at::Tensor rows = experts.contiguous();
+  const at::Tensor rows = experts.contiguous().cpu();
   const std::int64_t copies = rows.size(1);
   const auto* expert = rows.const_data_ptr<std::int64_t>();
   for (std::int64_t row = 0; row < rows.size(0); row += data_.length, expert += data_.length * copies) {

@@ -60,7 +60,7 @@ class MeasuringOps final : public model::ForwardingOps {
   /// A routed expert sees some tokens of many samples, of which padding cannot be told.
   static at::Tensor sum_of_rows(const at::Tensor& x) { return x.to(at::kFloat).square().sum(0); }
   at::Tensor sum_of_real_rows(const at::Tensor& x) const {
-    at::Tensor sum = at::zeros({x.size(1)}, at::kFloat);
+    at::Tensor sum = at::zeros({x.size(1)}, x.options().dtype(at::kFloat));
     for (std::int64_t sample = 0; sample < x.size(0) / data_.length; ++sample) {
       const auto tokens = data_.lengths[static_cast<std::size_t>(first_ + sample)];
       sum += sum_of_rows(x.narrow(0, sample * data_.length, tokens));
@@ -86,9 +86,8 @@ Importance measure_importance(const Block& block, const BlockData& data,
                               const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options,
                               const CancelToken& cancel) {
   const at::NoGradGuard no_grad;
-  model::AtenOps plain;
-  model::FusedOps fused;
-  MeasuringOps measuring(data, options.fused ? static_cast<model::Ops&>(fused) : plain);
+  const auto ops = model::make_ops(data.input.device(), options.fused);
+  MeasuringOps measuring(data, *ops);
   bool any = false;
   for (const model::Projection* projection : block.projections()) {
     for (const auto& part : projection->parts) {

@@ -11,7 +11,7 @@ MinibatchReader::MinibatchReader(const BlockData& data, const at::Tensor& prepar
     : data_(data), prepared_(prepared) {
   const auto rows = capacity * data.length;
   const auto buffer_for = [&](const at::Tensor& stream) {
-    return model::mapped_tensor({rows, stream.size(1)}, stream.scalar_type());
+    return model::lasting_tensor({rows, stream.size(1)}, stream.scalar_type(), stream.device());
   };
   input_buffer_ = buffer_for(data.input);
   if (!prepared_.is_same(data.input)) prepared_buffer_ = buffer_for(prepared_);
@@ -24,6 +24,7 @@ Minibatch MinibatchReader::read(gsl::span<const std::int64_t> indices) {
 
   at::Tensor rows = at::empty({batch.samples()}, at::kLong);
   std::copy(indices.begin(), indices.end(), rows.mutable_data_ptr<std::int64_t>());
+  rows = rows.to(data_.input.device());
   batch.input = gather(data_.input, input_buffer_, rows);
   batch.prepared = prepared_buffer_.defined() ? gather(prepared_, prepared_buffer_, rows) : batch.input;
   batch.target = gather(data_.target, target_buffer_, rows);

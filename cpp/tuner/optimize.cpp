@@ -12,24 +12,16 @@
 #include "tuner/block_loss.hpp"
 #include "tuner/minibatch.hpp"
 #include "tuner/quant_ops.hpp"
+#include "tuner/recorded_loop.hpp"
 #include "tuner/sampler.hpp"
 
 namespace autoround::tuner {
 namespace {
 
-constexpr double divergence_factor = 1e4;
-constexpr double outlier_share = 0.001;    // of the elements, where drops_outliers
-constexpr double gradient_scale = 1000.0;  // auto-round's; keeps gradients of small losses away from the subnormals
+constexpr double outlier_share = 0.001;  // of the elements, where drops_outliers
 
 bool diverged(double loss, double rtn_loss) {
   return !std::isfinite(loss) || (rtn_loss > 0.0 && loss > divergence_factor * rtn_loss);
-}
-
-/// Elements that count in the loss of a batch.
-double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch) {
-  std::int64_t tokens = 0;
-  for (const auto sample : batch) tokens += data.lengths[static_cast<std::size_t>(sample)];
-  return static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.target.size(1));
 }
 
 /// What the block made of one micro-batch, recorded for the backward pass.
@@ -67,19 +59,35 @@ class BestIteration {
 
 }  // namespace
 
+double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch) {
+  std::int64_t tokens = 0;
+  for (const auto sample : batch) tokens += data.lengths[static_cast<std::size_t>(sample)];
+  return static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.target.size(1));
+}
+
+StepShape step_shape(const BlockData& data, const TuneOptions& options) {
+  const auto samples = static_cast<std::int64_t>(data.lengths.size());
+  StepShape shape;
+  shape.samples = std::min(samples, options.batch_size * options.gradient_accumulate_steps);
+  shape.micro_samples = std::min(shape.samples, options.batch_size);
+  // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the
+  // same signs, from numbers that can leave the range of fp16 where scales are tuned.
+  constexpr double gradient_scale = 1000.0;  // auto-round's; keeps gradients of small losses away from the subnormals
+  shape.loss_scale =
+      static_cast<float>(gradient_scale / static_cast<double>(shape.samples * data.length * data.target.size(1)));
+  return shape;
+}
+
 Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
                       double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration) {
-  const auto samples = static_cast<std::int64_t>(data.lengths.size());
-  const auto step_samples = std::min(samples, options.batch_size * options.gradient_accumulate_steps);
-  const auto micro_samples = static_cast<std::size_t>(std::min(step_samples, options.batch_size));
-  // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the
-  // same signs, from numbers that can leave the range of fp16 where scales are tuned.
-  const auto step_elements = static_cast<double>(step_samples * data.length * data.target.size(1));
-  const auto loss_scale = static_cast<float>(gradient_scale / step_elements);
+  if (!data.input.is_cpu() && states.can_record())
+    return optimize_recorded(block, states, data, options, rtn_loss, ops, cancel, on_iteration);
+  const StepShape shape = step_shape(data, options);
+  const auto micro_samples = static_cast<std::size_t>(shape.micro_samples);
 
-  IndexSampler sampler(samples, step_samples, options.seed);
-  MinibatchReader reader(data, block.prepare(data.input, ops), static_cast<std::int64_t>(micro_samples));
+  IndexSampler sampler(static_cast<std::int64_t>(data.lengths.size()), shape.samples, options.seed);
+  MinibatchReader reader(data, block.prepare(data.input, ops), shape.micro_samples);
   QuantOps quant_ops(states, ops);
   model::BufferPool gradients;
   BestIteration best(options);
@@ -89,10 +97,10 @@ Optimization optimize(const Block& block, RoundingStates& states, const BlockDat
     const Minibatch batch = reader.read(indices);
     const at::AutoGradMode record(true);
     at::Tensor output = block.forward(batch.input, batch.prepared, batch.samples(), quant_ops);
-    at::Tensor gradient = gradients.take(output.sizes(), output.scalar_type());
+    at::Tensor gradient = gradients.take_like(output);
     std::optional<Outliers> outliers;
     if (states.drops_outliers()) outliers.emplace(output, batch.target, batch.lengths, data.length, outlier_share);
-    const double error = squared_error(output, batch.target, batch.lengths, data.length, &gradient, loss_scale,
+    const double error = squared_error(output, batch.target, batch.lengths, data.length, &gradient, shape.loss_scale,
                                        outliers ? &*outliers : nullptr);
     return Forward{std::move(output), std::move(gradient), error};
   };

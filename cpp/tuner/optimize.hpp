@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <gsl/span>
 #include <vector>
 
 #include "base/cancel.hpp"
@@ -19,9 +20,21 @@ struct Optimization {
   bool diverged = false;             // the last loss is not finite or far above round-to-nearest; no step follows it
 };
 
+inline constexpr double divergence_factor = 1e4;
+
+/// What of the samples a step sees.
+struct StepShape {
+  std::int64_t samples = 0, micro_samples = 0;  // of a step; of a forward pass, the last of a step may have fewer
+  float loss_scale = 1.f;                       // of the sum of squares whose gradient is taken
+};
+StepShape step_shape(const BlockData& data, const TuneOptions& options);
+
+/// Elements that count in the loss of a batch.
+double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch);
+
 /// Runs options.iters iterations, fewer with dynamic_max_gap, on `block`, whose quantized linears `states` has taken
-/// over. A loss above 10^4 times `rtn_loss` counts as diverged: minibatches differ from the mean by orders of
-/// magnitude less.
+/// over; on a device recorded once and replayed where that can be. A loss above 10^4 times `rtn_loss` counts as
+/// diverged: minibatches differ from the mean by orders of magnitude less.
 Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
                       double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration);

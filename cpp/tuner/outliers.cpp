@@ -1,7 +1,9 @@
 // Compiled with OpenMP (at::parallel_for is serial without it) and therefore without the precompiled header.
 #include "tuner/outliers.hpp"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <gsl/assert>
@@ -12,6 +14,10 @@ namespace autoround::tuner {
 Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
                    std::int64_t length, double share) {
   Expects(share > 0.0);
+  if (!prediction.is_cpu()) {
+    find_on_device(prediction, target, lengths, length, share);
+    return;
+  }
   const std::int64_t rows = prediction.size(0), width = prediction.size(1);
   const bool narrow = prediction.scalar_type() == at::kBFloat16;
   const void *predicted = prediction.const_data_ptr(), *wanted = target.const_data_ptr();
@@ -41,12 +47,7 @@ Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::
 
   std::int64_t real = 0;
   for (const std::int64_t tokens : lengths) real += tokens * width;
-  std::int64_t left = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(real) * share));
-  while (least_ > 0 && left > 0) {
-    const std::int64_t here = counts[--least_];
-    if (here >= left) break;
-    left -= here;
-  }
+  std::int64_t left = find_least(counts.data(), real, share);
 
   ties_.assign(static_cast<std::size_t>(rows), 0);
   at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
@@ -58,6 +59,43 @@ Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::
     ties = std::min(ties, left);
     left -= ties;
   }
+}
+
+/// Sets least_ from how often each key occurs among `real` elements; how many with that key are outliers.
+std::int64_t Outliers::find_least(const std::int64_t* counts, std::int64_t real, double share) {
+  std::int64_t left = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(real) * share));
+  while (least_ > 0 && left > 0) {
+    const std::int64_t here = counts[--least_];
+    if (here >= left) break;
+    left -= here;
+  }
+  return left;
+}
+
+void Outliers::find_on_device(const at::Tensor& prediction, const at::Tensor& target,
+                              gsl::span<const std::int64_t> lengths, std::int64_t length, double share) {
+  const at::NoGradGuard no_grad;
+  const auto samples = static_cast<std::int64_t>(lengths.size());
+  const at::Tensor real_tokens = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
+                                     .to(prediction.device())
+                                     .unsqueeze(1)
+                                     .gt(at::arange(length, prediction.options().dtype(at::kLong)))
+                                     .view({samples * length, 1});
+  const at::Tensor difference = prediction.to(at::kFloat) - target.to(at::kFloat);
+  // Padding counts as what is not finite: no outlier.
+  const at::Tensor keys = difference.to(at::kBFloat16)
+                              .view(at::kShort)
+                              .bitwise_and(0x7fff)
+                              .to(at::kLong)
+                              .masked_fill(real_tokens.logical_not(), static_cast<std::int64_t>(finite_keys));
+  const at::Tensor counts = at::bincount(keys.view(-1), {}, static_cast<std::int64_t>(finite_keys) + 1).cpu();
+  std::int64_t real = 0;
+  for (const std::int64_t tokens : lengths) real += tokens * prediction.size(1);
+  const std::int64_t left = find_least(counts.const_data_ptr<std::int64_t>(), real, share);
+  const auto least = static_cast<std::int64_t>(least_), none = static_cast<std::int64_t>(finite_keys);
+  const at::Tensor ties = keys.eq(least).view(-1);
+  const at::Tensor first_ties = ties.logical_and(ties.cumsum(0).le(left)).view(keys.sizes());
+  mask_ = keys.gt(least).logical_and(keys.lt(none)).logical_or(first_ties);
 }
 
 }  // namespace autoround::tuner

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/where.h>
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
@@ -19,7 +20,12 @@ class Outliers {
   Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
            std::int64_t length, double share);
 
-  /// Turns the differences of one row, in order, to zero where they are outliers.
+  /// On a device: `prediction` with its outliers equal to their targets.
+  at::Tensor equalled(const at::Tensor& prediction, const at::Tensor& target) const {
+    return at::where(mask_, target, prediction);
+  }
+
+  /// On the CPU: turns the differences of one row, in order, to zero where they are outliers.
   class RowFilter {
    public:
     RowFilter(std::size_t least, std::int64_t ties) : least_(least), ties_(ties) {}
@@ -40,8 +46,13 @@ class Outliers {
   static constexpr std::size_t finite_keys = 0x7f80;
 
  private:
+  void find_on_device(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
+                      std::int64_t length, double share);
+  std::int64_t find_least(const std::int64_t* counts, std::int64_t real, double share);
+
   std::size_t least_ = finite_keys;  // key of the smallest outliers
   std::vector<std::int64_t> ties_;   // of each row, how many with that key are outliers
+  at::Tensor mask_;                  // on a device instead: true where an element is one
 };
 
 }  // namespace autoround::tuner

@@ -26,14 +26,27 @@ struct QuantLinearBackward final : torch::autograd::Node {
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     const at::Tensor& output_gradient = gradients.front();
+    const bool wanted = task_should_compute_output(0);
+    if (wanted && is_last_to_hold_input()) {
+      // The step leaves W' as it is, so that the gradient of the input can come last and take the input's place.
+      states.apply_gradient(tuned, output_gradient, input, products);
+      products.input_gradient(input, output_gradient, tuned.projection->weight);
+      return {std::move(input)};
+    }
     at::Tensor input_gradient;
-    if (task_should_compute_output(0) || unrounded.defined()) {
-      input_gradient = pool.take(input.sizes(), input.scalar_type());
+    if (wanted || unrounded.defined()) {
+      input_gradient = pool.take_like(input);
       products.input_gradient(input_gradient, output_gradient, tuned.projection->weight);
     }
     if (unrounded.defined()) tuned.input->add_gradient(unrounded, input, input_gradient);
     states.apply_gradient(tuned, output_gradient, input, products);
-    return {task_should_compute_output(0) ? input_gradient : at::Tensor()};
+    return {wanted ? input_gradient : at::Tensor()};
+  }
+
+  /// On a device, whose memory is short; on the CPU buffers of this size are kept for the next iteration anyway.
+  bool is_last_to_hold_input() const {
+    return !input.is_cpu() && !unrounded.defined() && input.use_count() == 1 && input.storage().use_count() == 1 &&
+           input.is_contiguous();
   }
 
   void release_variables() override {
@@ -57,7 +70,7 @@ at::Tensor QuantOps::linear(const model::Projection& projection, const at::Tenso
   const at::Tensor input = tuned->input ? tuned->input->quantize(x.detach().contiguous()) : x;
   if (!at::GradMode::is_enabled()) return inner().linear(projection, input);
 
-  at::Tensor y = pool_.take({x.size(0), projection.weight.size(0)}, x.scalar_type());
+  at::Tensor y = pool_.take({x.size(0), projection.weight.size(0)}, x.options());
   products_.forward(y, input, projection.weight, projection.bias);
   torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, products_, pool_, x, input));
   return y;

@@ -77,7 +77,7 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
     std::vector<quant::RoundingState*> states;
     for (TunedPart& part : tuned.parts) states.push_back(&part.state);
     quant::share_global_scale(states);
-    projection->weight = model::mapped_tensor(original.sizes(), original.scalar_type());
+    projection->weight = model::lasting_tensor(original.sizes(), original.scalar_type(), original.device());
     projection->weight.copy_(original);  // rows that are not quantized stay as they are
     if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, at::kFloat);
     projections_.push_back(std::move(tuned));
@@ -195,6 +195,23 @@ void RoundingStates::finish_step() {
 void RoundingStates::advance() {
   for (auto& tuned : projections_) {
     for (auto& part : tuned.parts) part.rates.advance();
+  }
+}
+
+bool RoundingStates::can_record() const noexcept {
+  // Which experts a step reaches is known only to the host, and trained scales of inputs are there.
+  return fused_ && !drops_outliers() &&
+         std::none_of(projections_.begin(), projections_.end(), [](const TunedProjection& tuned) {
+           return !tuned.projection->expert_role.empty() || (tuned.input && tuned.input->trains());
+         });
+}
+
+void RoundingStates::record(const device::Progress* progress, std::int64_t iterations) {
+  for (auto& tuned : projections_) {
+    for (auto& part : tuned.parts) {
+      rate_tables_.push_back(part.rates.table(iterations).to(part.state.weight.device()));
+      part.state.recorded = {progress, rate_tables_.back().const_data_ptr<float>()};
+    }
   }
 }
 

@@ -90,6 +90,12 @@ class RoundingStates {
   /// Learning rates of the next iteration.
   void advance();
 
+  /// Steps that follow are recorded: each time they run they read rates and what becomes of them from `progress`, on
+  /// the device, of which there are `iterations`.
+  void record(const device::Progress* progress, std::int64_t iterations);
+  /// Whether steps can be recorded: by the device's kernels, and none of them asks the host for anything.
+  bool can_record() const noexcept;
+
   std::vector<quant::QuantizedWeight> nearest() const;  // round-to-nearest, whatever was searched or tuned
   std::vector<quant::QuantizedWeight> rounded() const;  // the same with searched scales
   std::vector<quant::QuantizedWeight> best() const;     // of the step that was last begun as the best
@@ -99,6 +105,7 @@ class RoundingStates {
 
   bool fused_, searched_ = false;
   BackwardPass pass_;
+  std::vector<at::Tensor> rate_tables_;  // that recorded steps read
   std::vector<TunedProjection> projections_;
 };
 

@@ -1,5 +1,7 @@
 #include "tuner/schedule.hpp"
 
+#include <ATen/ops/empty.h>
+
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::tuner {
@@ -31,6 +33,16 @@ LayerRates::LayerRates(const TuneOptions& options, int bits)
 void LayerRates::advance() noexcept {
   value_.advance();
   minmax_.advance();
+}
+
+at::Tensor LayerRates::table(std::int64_t count) const {
+  at::Tensor rates = at::empty({count, 2}, at::kFloat);
+  LayerRates now = *this;
+  for (float* to = rates.mutable_data_ptr<float>(); count > 0; --count, to += 2, now.advance()) {
+    to[0] = now.current().value;
+    to[1] = now.current().minmax;
+  }
+  return rates;
 }
 
 }  // namespace autoround::tuner

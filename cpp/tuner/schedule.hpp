@@ -31,6 +31,8 @@ class LayerRates {
   LayerRates(const TuneOptions& options, int bits);
   quant::StepRates current() const noexcept { return {value_.rate(), minmax_.rate()}; }
   void advance() noexcept;
+  /// Of `count` iterations from this one on, fp32 [count, 2]: value, minmax.
+  at::Tensor table(std::int64_t count) const;
 
  private:
   LinearDecay value_, minmax_;

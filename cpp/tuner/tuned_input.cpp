@@ -18,7 +18,7 @@ void TunedInput::finish_calibration() {
 }
 
 void TunedInput::add_gradient(const at::Tensor& x, const at::Tensor& rounded, at::Tensor& gradient) {
-  const at::Tensor quotient = x.to(at::kFloat) / quantizer_.scales().scale.to(at::kFloat);
+  const at::Tensor quotient = x.to(at::kFloat) / quantizer_.scales().scale.item<float>();
   const double below = is_float(format().number) ? quant::e4m3.largest : std::ldexp(0.5, format().bits);
   const double above = is_float(format().number) ? below : below - 1.0;
   const at::Tensor code = is_float(format().number) ? quotient : quotient.round();

@@ -120,7 +120,8 @@ void add_quantize(CLI::App& app, const Common& common) {
       ->capture_default_str();
   arguments->recipe.add_to(*command);
   command->add_option("--seed", arguments->seed, "overrides the recipe's")->check(CLI::NonNegativeNumber);
-  command->add_option("--device", arguments->device)->capture_default_str();
+  command->add_option("--device", arguments->device, "cpu, or a CUDA device: cuda (the first), cuda:1, ...")
+      ->capture_default_str();
   command
       ->add_option("--memory-limit", arguments->memory_limit,
                    "refuse a run that is predicted to need more bytes; 8GB is understood")

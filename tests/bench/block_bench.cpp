@@ -1,12 +1,13 @@
 // Times the tuning of the first layers of a model on given token ids; prints one JSON object. iteration.py runs it
 // beside auto-round; alone it serves to profile a change:
 //   block_bench --model DIR --ids FILE [--samples 32] [--length 256] [--batch 8] [--layers 2] [--iters 20]
-//               [--threads 2] [--bits 4] [--group 64] [--plain] [--profile]
+//               [--threads 2] [--bits 4] [--group 64] [--device cpu] [--plain] [--profile]
 // FILE holds samples * length token ids as native int64.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,6 +20,7 @@
 
 #include "base/error.hpp"
 #include "checkpoint/checkpoint.hpp"
+#include "device/device.hpp"
 #include "model/causal_lm.hpp"
 #include "tuner/block_tuner.hpp"
 
@@ -30,14 +32,15 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Arguments {
-  std::string model, ids;
+  std::string model, ids, device = "cpu";
   std::int64_t samples = 32, length = 256, batch = 8, layers = 2, iters = 20, threads = 2, bits = 4, group = 64;
   bool plain = false, profile = false;
 };
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  const std::map<std::string, std::string*> texts{{"--model", &arguments.model}, {"--ids", &arguments.ids}};
+  const std::map<std::string, std::string*> texts{
+      {"--model", &arguments.model}, {"--ids", &arguments.ids}, {"--device", &arguments.device}};
   const std::map<std::string, std::int64_t*> numbers{
       {"--samples", &arguments.samples}, {"--length", &arguments.length}, {"--batch", &arguments.batch},
       {"--layers", &arguments.layers},   {"--iters", &arguments.iters},   {"--threads", &arguments.threads},
@@ -146,6 +149,13 @@ class Profile {
 };
 thread_local Profile* Profile::current = nullptr;
 
+/// The most that LibTorch's allocator held at a time.
+std::int64_t peak_bytes(c10::Device device) {
+  if (device.is_cpu()) return 0;
+  constexpr auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  return c10::getDeviceAllocator(device.type())->getDeviceStats(device.index()).allocated_bytes[all].peak;
+}
+
 double median(std::vector<double> values) {
   if (values.empty()) return 0.0;
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -154,9 +164,13 @@ double median(std::vector<double> values) {
 
 void run(const Arguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
+  const c10::Device device = device::parse(arguments.device);
+  device::require(device);
+  const device::Scope scope(device);
   const auto checkpoint = checkpoint::Checkpoint::open(arguments.model, Logger());
-  const model::CausalLm lm(model::read_spec(checkpoint->config()), model::checkpoint_weights(checkpoint),
-                           model::preferred_compute_type());
+  const model::CausalLm lm(model::read_spec(checkpoint->config()),
+                           model::on_device(model::checkpoint_weights(checkpoint), device),
+                           device.is_cpu() ? model::preferred_compute_type() : at::kBFloat16);
   const auto ids = read_ids(arguments);
 
   tuner::TuneOptions options;
@@ -168,7 +182,7 @@ void run(const Arguments& arguments) {
   format.group = arguments.group;
 
   const at::NoGradGuard no_grad;
-  model::FusedOps ops;
+  const auto ops = model::make_ops(device, /*fused=*/true);
   tuner::BlockData data;
   data.length = arguments.length;
   data.lengths.assign(static_cast<std::size_t>(arguments.samples), arguments.length);
@@ -183,8 +197,7 @@ void run(const Arguments& arguments) {
     const auto start = Clock::now();
     const auto layer = lm.load_layer(static_cast<std::size_t>(index));
     const tuner::DecoderBlock block(*layer, lm.rope(static_cast<std::size_t>(index), arguments.length));
-    data.target = full_precision =
-        tuner::run_block(block, full_precision, arguments.length, arguments.batch, ops, {});
+    data.target = full_precision = tuner::run_block(block, full_precision, arguments.length, arguments.batch, *ops, {});
     std::map<std::string, quant::WeightFormat> formats;
     for (const auto* projection : layer->projections()) {
       for (const auto& part : projection->parts) formats[part.name] = format;
@@ -203,11 +216,14 @@ void run(const Arguments& arguments) {
     data.input = result.output;
     loss = result.loss;
     rtn_loss = result.rtn_loss;
+    device::synchronize(device);
     total += seconds_since(start);
   }
   if (profile) profile->print(stderr);
-  std::printf("{\"seconds\": %.6f, \"iteration\": %.6f, \"loss\": %.9g, \"rtn_loss\": %.9g, \"kernel\": \"%s\"}\n",
-              total, median(iterations), loss, rtn_loss, quant::kernel_name());
+  std::printf(
+      "{\"seconds\": %.6f, \"iteration\": %.6f, \"loss\": %.9g, \"rtn_loss\": %.9g, \"kernel\": \"%s\", "
+      "\"device_peak_bytes\": %lld}\n",
+      total, median(iterations), loss, rtn_loss, quant::kernel_name(), static_cast<long long>(peak_bytes(device)));
 }
 
 }  // namespace

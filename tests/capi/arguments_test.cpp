@@ -88,6 +88,7 @@ TEST_CASE("arguments: NULL for each pointer of context, recipe, options", "[capi
       {"options_set_memory_limit options",
        [&](auto e) { return autoround_options_set_memory_limit(nullptr, "cpu", 1, e); }},
       {"options_set_memory_limit device", [&](auto e) { return autoround_options_set_memory_limit(o, nullptr, 1, e); }},
+      {"options_set_memory_limit tpu", [&](auto e) { return autoround_options_set_memory_limit(o, "tpu", 1, e); }},
       {"options_set_memory_limit negative",
        [&](auto e) { return autoround_options_set_memory_limit(o, "cpu", -1, e); }},
       {"options_set_output options",

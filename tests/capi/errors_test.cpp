@@ -46,6 +46,23 @@ TEST_CASE("errors: output inside the model, unknown format, two outputs in one p
   CHECK(host::contents(toy.directory()).size() == 2);  // config and weights, untouched
 }
 
+TEST_CASE("errors: a device that is not there is told from a name that is none", "[capi][errors]") {
+  const auto options = host::make<host::Options>(autoround_options_new);
+  const host::Failure absent = host::failure(autoround_options_set_device, options.get(), "cuda:99");
+  CHECK(absent.status == AUTOROUND_ERROR_UNSUPPORTED);
+  CHECK(absent.subject == "device");
+  const host::Failure misspelt = host::failure(autoround_options_set_device, options.get(), "cuda0");
+  CHECK(misspelt.status == AUTOROUND_ERROR_INVALID_ARGUMENT);
+  CHECK(misspelt.message.find("`cuda0`") != std::string::npos);
+  host::ok(autoround_options_set_device, options.get(), "cpu");
+  host::ok(autoround_options_set_memory_limit, options.get(), "cuda:99", int64_t{1});  // for another machine, perhaps
+
+  if (autoround_has_feature("cuda"))
+    host::ok(autoround_options_set_device, options.get(), "cuda");
+  else
+    CHECK(host::failure(autoround_options_set_device, options.get(), "cuda").status == AUTOROUND_ERROR_UNSUPPORTED);
+}
+
 TEST_CASE("errors: token ids outside the vocabulary", "[capi][errors]") {
   const host::Toy toy;
   const int64_t ids[] = {1, 64, 2};

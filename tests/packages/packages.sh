@@ -38,7 +38,7 @@ step 'archive'
 unpacked="$work/préfixe with space"
 mkdir "$unpacked"
 tar xzf "$work"/dist/autoround-"$version"-linux-*.tar.gz -C "$unpacked" --strip-components=1
-refuse_build_paths "$unpacked/lib/libautoround.so"
+for library in "$unpacked"/lib/libautoround*.so; do refuse_build_paths "$library"; done
 if env -i "$unpacked/bin/autoround" version 2> "$work/said"; then
   [ -e /opt/libtorch/lib ] || { echo "LibTorch was found in a place that nobody documents"; exit 1; }
 else
@@ -71,7 +71,7 @@ for package in "$work"/dist/*.deb; do
     case $dependency in *autoround*) ;; *) take "$dependency" ;; esac
   done
 done
-refuse_build_paths "$root/usr/lib/libautoround.so"
+for library in "$root"/usr/lib/libautoround*.so; do refuse_build_paths "$library"; done
 mv "$work/libtorch" "$root/opt/libtorch/lib"
 cp /proc/cpuinfo "$root/proc/" # LibTorch reads it
 mkdir "$root/toy"

@@ -46,7 +46,7 @@ namespace LibAutoRound {
       return Change(options => options.setOutput(directory, format));
     }
 
-    /// <summary>"cpu", the default.</summary>
+    /// <summary>"cpu", the default; "cuda", the first CUDA device; "cuda:1", ...</summary>
     public Options Device(string device) {
       return Change(options => options.setDevice(device));
     }
@@ -68,7 +68,12 @@ namespace LibAutoRound {
 
     /// <summary>A run that is predicted to need more bytes on the CPU is refused; 0: no limit.</summary>
     public Options MemoryLimit(long bytes) {
-      return Change(options => options.setMemoryLimit("cpu", bytes));
+      return MemoryLimit("cpu", bytes);
+    }
+
+    /// <summary>The same for a run on `device`.</summary>
+    public Options MemoryLimit(string device, long bytes) {
+      return Change(options => options.setMemoryLimit(device, bytes));
     }
 
     /// <summary>

@@ -33,6 +33,8 @@ static class ErrorTests {
   [Test] static void OptionsAreChecked() {
     using (var toy = new Toy()) {
       Check.Fails(ErrorCode.Unsupported, () => toy.Options.Output(toy.Output, "compresed-tensors"));
+      Check.Fails(ErrorCode.Unsupported, () => toy.Options.Device("cuda:99"));
+      Check.Fails(ErrorCode.InvalidArgument, () => toy.Options.Device("tpu"));
       Check.Fails(ErrorCode.InvalidArgument, () => toy.Options.ComputeDtype("fp3"));
       toy.Options.MemoryLimit(1000).Seed(ulong.MaxValue).Deterministic(true).Device("cpu");
       Check.Fails(ErrorCode.InvalidArgument, () => toy.Oneshot());

@@ -137,10 +137,11 @@ AUTOROUND_FN(uint32_t) autoround_version_number(void) AUTOROUND_NOEXCEPT;
 AUTOROUND_FN(const char *) autoround_version_string(void) AUTOROUND_NOEXCEPT;
 /* Equals the SONAME's number; changes only when an old program could break. Since 0.1 */
 AUTOROUND_FN(uint32_t) autoround_abi_version(void) AUTOROUND_NOEXCEPT;
-/* 1 when this build on this machine has the feature: "cuda", "bf16" (multiplied in hardware), "avx512", "recipe.yaml", "recipe.toml",
- * "format.NAME", "scheme.NAME". 0 for anything else, NULL included. Since 0.1 */
+/* 1 when this build on this machine has the feature: "cuda" (a device can be used now: loads what that takes, as set_device does),
+ * "bf16" (multiplied in hardware), "avx512", "recipe.yaml", "recipe.toml", "format.NAME", "scheme.NAME". 0 for anything else, NULL
+ * included. Since 0.1 */
 AUTOROUND_FN(int32_t) autoround_has_feature(const char *name) AUTOROUND_NOEXCEPT;
-/* JSON object: version, libtorch, compiler, instruction set in use, cuda. Since 0.1 */
+/* JSON object: version, libtorch, compiler, instruction set in use, cuda (whether this build made the plug-in). Since 0.1 */
 AUTOROUND_FN(const char *) autoround_build_info(void) AUTOROUND_NOEXCEPT;
 /* Preset schemes ("W4A16", ...). Since 0.1 */
 AUTOROUND_FN(size_t) autoround_scheme_count(void) AUTOROUND_NOEXCEPT;
@@ -280,7 +281,10 @@ AUTOROUND_FN(void) autoround_calibration_free(autoround_calibration *data) AUTOR
 /* ---- options: what the host decides, not the recipe ---------------------------------------------------------------------------- */
 
 AUTOROUND_TRY(autoround_options_new, autoround_options **out);
-/* "cpu" (default). Errors: INVALID_ARGUMENT (not a device), UNSUPPORTED (a device that this build lacks). Since 0.1 */
+/* Where blocks are tuned: "cpu" (default), "cuda" (the first CUDA device), "cuda:1", ... The first CUDA device that is named loads
+ * libautoround_cuda.so and LibTorch's CUDA libraries, which takes seconds: name it before the process tunes on the CPU, for LibTorch
+ * cannot take them in later. The host's current device and streams stay as they are. Errors: INVALID_ARGUMENT (not a device),
+ * UNSUPPORTED (no driver, no plug-in, no such device: the text says what is missing and where it was looked for). Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_device, autoround_options *options, const char *device);
 /* "bf16" or "fp32"; default: bf16 where the CPU multiplies it in hardware (autoround_model_perplexity: fp32). Errors: INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_compute_dtype, autoround_options *options, const char *dtype);
@@ -288,8 +292,8 @@ AUTOROUND_TRY(autoround_options_set_compute_dtype, autoround_options *options, c
 AUTOROUND_TRY(autoround_options_set_seed, autoround_options *options, uint64_t seed);
 /* 1 (default): same seed and thread count, same bytes. 0 allows faster operations that are not; today there are none. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_deterministic, autoround_options *options, int32_t on);
-/* A run that is predicted to need more memory than `bytes` on `device` ("cpu") is refused by initialize with INVALID_ARGUMENT, which
- * says how much it would need. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */
+/* A run on `device` ("cpu", "cuda", "cuda:1", ...; it need not be there) that is predicted to need more memory than `bytes` is refused by
+ * initialize with INVALID_ARGUMENT, which says how much it would need. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_memory_limit, autoround_options *options, const char *device, int64_t bytes);
 /* Where the run writes and in which format. May be called several times, one per format: each call adds one (directory, format) pair.
  * format: a name of autoround_format_name, e.g. "compressed-tensors". directory: created when absent, must be empty otherwise; never the

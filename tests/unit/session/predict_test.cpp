@@ -28,7 +28,7 @@ TEST_CASE("predict: layers that are tuned together are held together", "[session
   recipe.scheme->weights->group_size = 32;
   const auto shape = [&](std::int64_t nblocks) {
     recipe.nblocks = nblocks;
-    return session::run_shape(recipe::assign(recipe, toy.model->modules(), Logger()), recipe, nullptr, at::kBFloat16);
+    return session::run_shape(recipe::assign(recipe, toy.model->modules(), Logger()), recipe, nullptr, at::kBFloat16, at::kCPU);
   };
   const auto alone = shape(1), pairs = shape(2), all = shape(5);
   CHECK(pairs.tuned_weights == 2 * alone.tuned_weights);

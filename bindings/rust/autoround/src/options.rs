@@ -44,10 +44,12 @@ impl<'a> Options<'a> {
         Ok(Self { handle, callback: PhantomData })
     }
 
-    /// `"cpu"` (default).
+    /// `"cpu"` (default), `"cuda"` (the first CUDA device), `"cuda:1"`, ... The first CUDA device that is named loads LibTorch's CUDA libraries,
+    /// which takes seconds; LibTorch cannot take them in after the process has tuned on the CPU.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::Code::InvalidArgument): not a device; [`Unsupported`](crate::Code::Unsupported): one that this build lacks.
+    /// [`InvalidArgument`](crate::Code::InvalidArgument): not a device; [`Unsupported`](crate::Code::Unsupported): no driver, no plug-in or no such
+    /// device; the message says what is missing.
     pub fn set_device(&mut self, device: &str) -> Result<&mut Self> {
         let device = c_text(device, "device")?;
         check(|error| unsafe { sys::autoround_options_set_device(self.as_ptr(), device.as_ptr(), error) })?;
@@ -88,7 +90,7 @@ impl<'a> Options<'a> {
     /// [`InvalidArgument`](crate::Code::InvalidArgument) and how much it would need. 0: no limit.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::Code::InvalidArgument), [`Unsupported`](crate::Code::Unsupported), as [`set_device`](Self::set_device).
+    /// [`InvalidArgument`](crate::Code::InvalidArgument): not a device; it need not be there.
     pub fn set_memory_limit(&mut self, device: &str, bytes: u64) -> Result<&mut Self> {
         let device = c_text(device, "device")?;
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX); // more than any machine has

@@ -98,7 +98,8 @@ fn calls_out_of_order_and_out_of_range() {
     assert_eq!(error(Calibration::new(0)).code(), Code::InvalidArgument);
     assert_eq!(error(Calibration::new(usize::MAX)).code(), Code::InvalidArgument);
     assert_eq!(error(scene.model.tensor("none")).code(), Code::NotFound);
-    assert_eq!(error(Options::new().unwrap().set_device("cuda:0")).code(), Code::Unsupported);
+    assert_eq!(error(Options::new().unwrap().set_device("cuda:99")).code(), Code::Unsupported);
+    assert_eq!(error(Options::new().unwrap().set_device("tpu")).code(), Code::InvalidArgument);
     assert_eq!(error(Options::new().unwrap().set_output("out", "compresed-tensors")).code(), Code::Unsupported);
 }
 

@@ -27,7 +27,7 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
     return change(raw -> raw.setOutput(directory.toString(), format));
   }
 
-  /** "cpu", the default. */
+  /** "cpu", the default; "cuda", the first CUDA device; "cuda:1", ... */
   public Options device(String device) {
     return change(raw -> raw.setDevice(device));
   }
@@ -49,7 +49,12 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
 
   /** A run that is predicted to need more bytes on the CPU is refused; 0: no limit. */
   public Options memoryLimit(long bytes) {
-    return change(raw -> raw.setMemoryLimit("cpu", bytes));
+    return memoryLimit("cpu", bytes);
+  }
+
+  /** The same for a run on `device`. */
+  public Options memoryLimit(String device, long bytes) {
+    return change(raw -> raw.setMemoryLimit(device, bytes));
   }
 
   /**

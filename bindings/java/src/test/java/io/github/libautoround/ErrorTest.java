@@ -44,7 +44,8 @@ class ErrorTest {
   @Test void optionsAreChecked() {
     try (Toy toy = new Toy(folder, 0)) {
       Toy.assertFails(Code.UNSUPPORTED, () -> toy.options.output(toy.output, "compresed-tensors"));
-      Toy.assertFails(Code.UNSUPPORTED, () -> toy.options.device("cuda"));
+      Toy.assertFails(Code.UNSUPPORTED, () -> toy.options.device("cuda:99"));
+      Toy.assertFails(Code.INVALID_ARGUMENT, () -> toy.options.device("tpu"));
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> toy.options.computeDtype("fp3"));
       toy.options.memoryLimit(1000).seed(-1).deterministic(true);
       Toy.assertFails(Code.INVALID_ARGUMENT, toy::oneshot);

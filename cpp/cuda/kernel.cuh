@@ -1,0 +1,44 @@
+// What all kernels share: elements in registers, warps, launches.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "cuda/launch.hpp"
+
+namespace autoround::cuda {
+
+using Bf16 = __nv_bfloat16;
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+__device__ inline float load(const float* from) { return *from; }
+__device__ inline float load(const Bf16* from) { return __bfloat162float(*from); }
+__device__ inline void store(float* to, float value) { *to = value; }
+__device__ inline void store(Bf16* to, float value) { *to = __float2bfloat16_rn(value); }
+
+__device__ inline float round_to_bf16(float value) { return __bfloat162float(__float2bfloat16_rn(value)); }
+__device__ inline float round_to_f16(float value) { return __half2float(__float2half_rn(value)); }
+
+/// The sum over a warp, the same in every lane.
+__device__ inline float warp_sum(float value) {
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
+  return value;
+}
+
+inline void check_launch(const char* kernel) {
+  const cudaError_t error = cudaGetLastError();
+  if (error != cudaSuccess)
+    throw std::runtime_error(std::string("CUDA kernel ") + kernel + ": " + cudaGetErrorString(error));
+}
+
+inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {
+  return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
+
+}  // namespace autoround::cuda

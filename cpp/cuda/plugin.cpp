@@ -1,0 +1,67 @@
+// libautoround_cuda.so: the table of kernels that libautoround.so asks for when a CUDA device is named.
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "cuda/launch.hpp"
+
+namespace autoround::cuda {
+namespace {
+
+cudaStream_t current() { return c10::cuda::getCurrentCUDAStream(); }
+
+class RecordedGraph final : public device::Graph {
+ public:
+  // Relaxed: other threads of the host may call CUDA as they like meanwhile.
+  void begin() override { graph_.capture_begin({0, 0}, cudaStreamCaptureModeRelaxed); }
+  void end() override { graph_.capture_end(); }
+  void run() override { graph_.replay(); }
+
+ private:
+  at::cuda::CUDAGraph graph_;
+};
+
+class CudaKernels final : public device::Kernels {
+ public:
+  void rms_norm(const device::RmsNorm& a) const override { cuda::rms_norm(a, current()); }
+  void rms_norm_backward(const device::RmsNormBackward& a) const override { cuda::rms_norm_backward(a, current()); }
+  void gated_activation(const device::GatedActivation& a) const override { cuda::gated_activation(a, current()); }
+  void gated_activation_backward(const device::GatedActivationBackward& a) const override {
+    cuda::gated_activation_backward(a, current());
+  }
+  void heads(const device::Heads& a) const override { cuda::heads(a, current()); }
+  void heads_backward(const device::HeadsBackward& a) const override { cuda::heads_backward(a, current()); }
+
+  void gather(const device::Gather& a) const override { cuda::gather(a, current()); }
+  void loss(const device::Loss& a) const override { cuda::loss(a, current()); }
+  void decide(const device::Decide& a) const override { cuda::decide(a, current()); }
+  void advance(device::Progress* progress) const override { cuda::advance(progress, current()); }
+
+  void forward(const device::IntegerWeight& w, void* out) const override { cuda::forward(w, out, current()); }
+  void encode(const device::IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros) const override {
+    cuda::encode(w, codes, scales, zeros, current());
+  }
+  void step(const device::IntegerWeight& w, const device::StepPlan& plan) const override {
+    cuda::step(w, plan, current());
+  }
+  void forward(const device::FloatWeight& w, void* out) const override { cuda::forward(w, out, current()); }
+  void encode(const device::FloatWeight& w, std::uint8_t* codes, void* scales) const override {
+    cuda::encode(w, codes, scales, current());
+  }
+  void step(const device::FloatWeight& w, const device::StepPlan& plan) const override {
+    cuda::step(w, plan, current());
+  }
+  void round_inputs(const device::InputRounding& a) const override { cuda::round_inputs(a, current()); }
+
+  std::unique_ptr<device::Graph> make_graph() const override { return std::make_unique<RecordedGraph>(); }
+  void release_memory() const override { c10::cuda::CUDACachingAllocator::emptyCache(); }
+};
+
+}  // namespace
+}  // namespace autoround::cuda
+
+extern "C" __attribute__((visibility("default"))) const autoround::device::Kernels* autoround_device_kernels(
+    std::uint32_t version) {
+  static const autoround::cuda::CudaKernels kernels;
+  return version == autoround::device::kKernelsVersion ? &kernels : nullptr;
+}

@@ -1,0 +1,42 @@
+// The processor that a run computes on: the CPU, or a CUDA device, whose libraries are loaded when it is first named.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/StreamGuard.h>
+
+#include <optional>
+#include <string>
+
+#include "device/kernels.hpp"
+
+namespace autoround::device {
+
+/// "cpu", "cuda" (its first device) or "cuda:1". Loads nothing. @throws Error invalid_argument: no such name
+c10::Device parse(const std::string& name);
+
+/// Sees to it that what runs on `device` can run there: loads libtorch_cuda.so and libautoround_cuda.so, which takes
+/// seconds the first time, and looks for the device. Nothing to do for the CPU. Any thread.
+/// @throws Error unsupported, naming what is missing and where it was looked for
+void require(c10::Device device);
+
+/// The kernels of a device that was required. @throws Error internal: it is the CPU
+const Kernels& kernels(c10::Device device);
+
+/// Whether require(cuda) would succeed. Loads what it needs to find out.
+bool has_cuda() noexcept;
+
+/// While it lives, this thread computes on `device`, on a stream of our own; what was current before comes back with
+/// its end. Nothing happens for the CPU.
+class Scope {
+ public:
+  explicit Scope(c10::Device device);
+
+ private:
+  std::optional<c10::StreamGuard> stream_;  // sets the device too
+};
+
+/// Waits for what this thread's current stream of `device` has queued. Nothing to do for the CPU.
+void synchronize(c10::Device device);
+
+}  // namespace autoround::device

@@ -1,0 +1,22 @@
+// The operations on a CUDA device: kernels of our own (device/kernels.hpp) around LibTorch's matrix products and
+// attention.
+#pragma once
+
+#include <utility>
+
+#include "model/ops.hpp"
+
+namespace autoround::model {
+
+/// What no kernel covers goes to AtenOps. Differentiable: each op is one autograd Function. Weights of norms get no
+/// gradient (they are frozen). Everything is queued on the current stream.
+class DeviceOps : public AtenOps {
+ public:
+  at::Tensor attention(const AttentionInput&) override;
+  at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
+  std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                 double) override;
+  at::Tensor gated_activation(const at::Tensor&, Activation) override;
+};
+
+}  // namespace autoround::model

@@ -1,0 +1,238 @@
+#include "tuner/recorded_loop.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/Event.h>
+
+#include <algorithm>
+#include <deque>
+#include <vector>
+
+#include "device/device.hpp"
+#include "tuner/quant_ops.hpp"
+#include "tuner/sampler.hpp"
+
+namespace autoround::tuner {
+namespace {
+
+/// Iterations that the host may be ahead: enough to hide its own work, few enough to cancel soon.
+constexpr std::size_t most_ahead = 4;
+
+/// The order of all samples and what the loss of each iteration is divided by, known before the first.
+struct Schedule {
+  at::Tensor indices, elements;  // int64 [iters, step samples], fp64 [iters]
+};
+
+Schedule make_schedule(const BlockData& data, const TuneOptions& options, const StepShape& shape) {
+  IndexSampler sampler(static_cast<std::int64_t>(data.lengths.size()), shape.samples, options.seed);
+  at::Tensor indices = at::empty({options.iters, shape.samples}, at::kLong);
+  at::Tensor elements = at::empty({options.iters}, at::kDouble);
+  for (std::int64_t i = 0; i < options.iters; ++i) {
+    const auto batch = sampler.next();
+    std::copy(batch.begin(), batch.end(), indices.data_ptr<std::int64_t>() + i * shape.samples);
+    elements.data_ptr<double>()[i] = real_elements(data, batch);
+  }
+  return {indices.to(data.input.device()), elements.to(data.input.device())};
+}
+
+/// What an iteration works with. Everything it touches stays where it is.
+class Loop {
+ public:
+  Loop(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options, double rtn_loss,
+       model::Ops& ops)
+      : block_(block),
+        states_(states),
+        data_(data),
+        shape_(step_shape(data, options)),
+        kernels_(device::kernels(data.input.device())),
+        schedule_(make_schedule(data, options, shape_)),
+        quant_ops_(states, ops) {
+    const auto like = data.input.options();
+    const device::Progress start;
+    progress_ = at::empty({sizeof start}, at::kByte);
+    std::memcpy(progress_.mutable_data_ptr(), &start, sizeof start);
+    progress_ = progress_.to(like.device());
+    lengths_ = at::tensor(at::IntArrayRef(data.lengths), at::kLong).to(like.device());
+    errors_ = at::empty({shape_.samples * data.length}, like.dtype(at::kDouble));
+    decide_.progress = progress();
+    decide_.errors = errors_.const_data_ptr<double>();
+    decide_.count = errors_.numel();
+    decide_.elements = schedule_.elements.const_data_ptr<double>();
+    decide_.iterations = options.iters;
+    decide_.rtn_loss = rtn_loss;
+    decide_.divergence_factor = divergence_factor;
+    decide_.keep_last = options.not_use_best_mse;
+    decide_.patience = options.not_use_best_mse ? 0 : std::max<std::int64_t>(0, options.dynamic_max_gap);
+    states.record(progress(), options.iters);
+  }
+
+  void iterate() {
+    states_.write_weights();
+    for (std::int64_t first = 0; first < shape_.samples; first += shape_.micro_samples) {
+      const std::int64_t count = std::min(shape_.micro_samples, shape_.samples - first);
+      const bool last = first + count == shape_.samples;
+      const at::Tensor output = forward(first, count);
+      const at::Tensor gradient = gradient_of_loss(output, first);
+      if (last) kernels_.decide(decide_);
+      states_.begin({.first = first == 0, .last = last, .is_best = false});
+      output.backward(gradient);
+    }
+    states_.finish_step();
+    kernels_.advance(progress());
+  }
+
+  const device::Kernels& kernels() const { return kernels_; }
+  const at::Tensor& progress_bytes() const { return progress_; }
+
+ private:
+  device::Progress* progress() { return static_cast<device::Progress*>(progress_.mutable_data_ptr()); }
+  const std::int64_t* indices() const { return schedule_.indices.const_data_ptr<std::int64_t>(); }
+
+  /// Holds on to nothing that the backward pass does not need: memory is at its peak there.
+  at::Tensor forward(std::int64_t first, std::int64_t count) {
+    const at::Tensor input = gather(first, count);
+    // Cheaper here, each time again, than kept for all samples: it takes the memory of a stream.
+    const at::Tensor prepared = block_.prepare(input, quant_ops_);
+    const at::AutoGradMode record(true);
+    return block_.forward(input, prepared, count, quant_ops_);
+  }
+
+  /// Samples of the stream from place `first` of this step on.
+  at::Tensor gather(std::int64_t first, std::int64_t count) {
+    device::Gather a;
+    a.progress = progress();
+    a.indices = indices();
+    a.step_samples = shape_.samples;
+    a.first = first;
+    a.count = count;
+    at::Tensor samples = at::empty({count * data_.length, data_.input.size(1)}, data_.input.options());
+    a.sample_bytes = static_cast<std::int64_t>(samples.nbytes()) / count;
+    a.stream = data_.input.const_data_ptr();
+    a.out = samples.mutable_data_ptr();
+    kernels_.gather(a);
+    return samples;
+  }
+
+  at::Tensor gradient_of_loss(const at::Tensor& output, std::int64_t first) {
+    // The last look at the output: its gradient takes its place.
+    at::Tensor gradient = output.detach();
+    device::Loss a;
+    a.element = gradient.scalar_type() == at::kBFloat16 ? device::Element::bf16 : device::Element::f32;
+    a.rows = gradient.size(0);
+    a.width = gradient.size(1);
+    a.length = data_.length;
+    a.lengths = lengths_.const_data_ptr<std::int64_t>();
+    a.progress = progress();
+    a.indices = indices();
+    a.step_samples = shape_.samples;
+    a.first = first;
+    a.scale = shape_.loss_scale;
+    a.prediction = gradient.const_data_ptr();
+    a.target = data_.target.const_data_ptr();
+    a.gradient = gradient.mutable_data_ptr();
+    a.errors = errors_.data_ptr<double>() + first * data_.length;
+    kernels_.loss(a);
+    return gradient;
+  }
+
+  const Block& block_;
+  RoundingStates& states_;
+  const BlockData& data_;
+  StepShape shape_;
+  const device::Kernels& kernels_;
+  Schedule schedule_;
+  QuantOps quant_ops_;
+  at::Tensor progress_, lengths_, errors_;
+  device::Decide decide_;
+};
+
+/// What the host sees of the iterations that are done: copies of the progress, one after each.
+class Onlooker {
+ public:
+  Onlooker(const at::Tensor& progress, std::int64_t iterations)
+      : progress_(progress),
+        seen_(at::empty({iterations, progress.size(0)}, at::TensorOptions(at::kByte).pinned_memory(true))) {}
+
+  /// Queues a look at iteration `index`.
+  void look(std::int64_t index) {
+    seen_[index].copy_(progress_, /*non_blocking=*/true);
+    pending_.emplace_back(index, c10::Event(progress_.device().type()));
+    pending_.back().second.record(c10::impl::VirtualGuardImpl(progress_.device().type()).getStream(progress_.device()));
+  }
+  /// The oldest look not taken yet; waits for it when more than `most` are queued. False: nothing to see yet.
+  bool next(std::size_t most, std::int64_t& index, device::Progress& progress) {
+    if (pending_.empty()) return false;
+    auto& [oldest, event] = pending_.front();
+    if (pending_.size() > most)
+      event.synchronize();
+    else if (!event.query())
+      return false;
+    index = oldest;
+    std::memcpy(&progress, seen_[index].const_data_ptr(), sizeof progress);
+    pending_.pop_front();
+    return true;
+  }
+
+ private:
+  at::Tensor progress_, seen_;
+  std::deque<std::pair<std::int64_t, c10::Event>> pending_;
+};
+
+void record(Loop& loop, device::Graph& graph) {
+  graph.begin();
+  try {
+    loop.iterate();
+  } catch (...) {
+    try {
+      graph.end();  // the stream has to stop recording
+    } catch (const std::exception&) {
+      // What made the recording fail is thrown on; that it could not be ended says no more.
+    }
+    throw;
+  }
+  graph.end();
+}
+
+}  // namespace
+
+Optimization optimize_recorded(const Block& block, RoundingStates& states, const BlockData& data,
+                               const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
+                               const std::function<void(const Iteration&)>& on_iteration) {
+  Loop loop(block, states, data, options, rtn_loss, ops);
+  const std::unique_ptr<device::Graph> graph = loop.kernels().make_graph();
+  Onlooker onlooker(loop.progress_bytes(), options.iters);
+  Optimization result;
+  bool stopped = false;
+  /// Takes what is there to see, and waits until no more than `most` iterations are ahead.
+  const auto watch = [&](std::size_t most) {
+    std::int64_t index = 0;
+    device::Progress progress;
+    while (!stopped && onlooker.next(most, index, progress)) {
+      result.losses.push_back(static_cast<float>(progress.loss));
+      result.best_iteration = progress.best_index;
+      result.diverged = progress.diverged != 0;
+      stopped = progress.stopped != 0;
+      if (on_iteration && !result.diverged)
+        on_iteration({index, progress.loss, progress.best_loss, progress.best_index});
+    }
+  };
+
+  for (std::int64_t index = 0; index < options.iters && !stopped; ++index) {
+    cancel.throw_if_requested();
+    if (index == 0) {
+      loop.iterate();  // libraries choose their algorithms and get their memory before anything is recorded
+    } else {
+      if (index == 1) {
+        loop.kernels().release_memory();
+        record(loop, *graph);
+      }
+      graph->run();
+    }
+    onlooker.look(index);
+    watch(most_ahead);
+  }
+  watch(0);
+  return result;
+}
+
+}  // namespace autoround::tuner

@@ -1,0 +1,20 @@
+# The plug-in shows one name, needs LibTorch and the CUDA runtime alone, which its host has loaded, and no driver: a machine
+# without one must be able to say so.
+cmake_minimum_required(VERSION 3.25)
+execute_process(COMMAND "${nm}" -D --defined-only "${library}" OUTPUT_VARIABLE names COMMAND_ERROR_IS_FATAL ANY)
+if(NOT names MATCHES "^[0-9a-f]+ T autoround_device_kernels\n$")
+  message(SEND_ERROR "${library} shows other names than autoround_device_kernels:\n${names}")
+endif()
+
+execute_process(COMMAND "${readelf}" -d -l -W "${library}" OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+foreach(pattern "NODELETE" "NOW" "RUNPATH" "GNU_STACK[^\n]* RW " "NEEDED[^\n]*libtorch_cuda\\.so")
+  if(NOT text MATCHES "${pattern}")
+    message(SEND_ERROR "no ${pattern} in ${library}")
+  endif()
+endforeach()
+string(REGEX MATCHALL "NEEDED[^\n]*" needed "${text}")
+foreach(line IN LISTS needed)
+  if(NOT line MATCHES "\\[(libtorch_cuda|libc10_cuda|libtorch_cpu|libc10|libcudart|libstdc\\+\\+|libgcc_s|libm|libc|librt|libpthread|libdl|ld-linux)[-.]")
+    message(SEND_ERROR "${library} needs more than it should: ${line}")
+  endif()
+endforeach()

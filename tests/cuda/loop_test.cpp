@@ -1,0 +1,172 @@
+// Blocks tuned on a GPU: as well as on the CPU, and through the recorded loop as through the plain one.
+#include <ATen/ATen.h>
+
+#include "base/cancel.hpp"
+#include "gpu.hpp"
+#include "recipe/scheme.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "tuner/block_loss.hpp"
+#include "tuner/optimize.hpp"
+#include "unit/tuner/tiny_block.hpp"
+
+namespace autoround::tuner {
+namespace {
+
+using test::TinyBlock;
+
+TuneOptions quick(std::int64_t iters = 50) {
+  TuneOptions options;
+  options.iters = iters;
+  options.batch_size = 4;
+  return options;
+}
+
+BlockData on(const BlockData& data, c10::Device device) {
+  BlockData moved = data;
+  moved.input = data.input.to(device);
+  moved.target = data.target.to(device);
+  return moved;
+}
+
+/// The layer of `block` with weights on the device, and its rope table there.
+struct DeviceLayer {
+  explicit DeviceLayer(const TinyBlock& block)
+      : weights(model::on_device(std::make_shared<test::MapWeights>(block.weights), gpu)),
+        rope{block.rope.cos.to(gpu), block.rope.sin.to(gpu)},
+        layer(model::DecoderLayer::load(block.spec, 0, *weights, block.dtype)) {}
+  DecoderBlock view() { return {*layer, &rope}; }
+
+  std::shared_ptr<model::WeightSource> weights;
+  model::RopeTable rope;
+  std::unique_ptr<model::DecoderLayer> layer;
+};
+
+quant::WeightFormat format_of(const std::string& preset) {
+  recipe::QuantizationScheme scheme = recipe::preset_scheme(preset);
+  if (scheme.weights->group_size == 128) scheme.weights->group_size = 32;
+  return quant::weight_format(scheme, at::kBFloat16);
+}
+
+BlockResult tune_on_gpu(const TinyBlock& block, const quant::WeightFormat& format, const TuneOptions& options,
+                        const CancelToken& cancel = {}, const std::function<void(const Iteration&)>& seen = {}) {
+  const device::Scope scope(gpu);
+  DeviceLayer layer(block);
+  const auto formats = test::all_linears(*layer.layer, format);
+  return tune_block(layer.view(), on(block.data, gpu), formats, options, cancel, seen, Logger());
+}
+
+BlockResult tune_on_cpu(const TinyBlock& block, const quant::WeightFormat& format, const TuneOptions& options) {
+  const auto layer = block.layer();
+  return tune_block(block.view(*layer), block.data, test::all_linears(*layer, format), options, {}, {}, Logger());
+}
+
+}  // namespace
+
+TEST_CASE("cuda loop: the first losses are within 2 % of the CPU's, those of tuned weights within 10 %", "[cuda]") {
+  if (no_gpu()) return;
+  // FP8 trains scales of inputs, which is not recorded.
+  const std::string preset =
+      GENERATE("W4A16", "W2A16", "W4A16_ASYM", "W8A8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4", "NVFP4", "NVFP4A16");
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  INFO(preset << ", " << type);
+  const TinyBlock block(type);
+  const BlockResult cpu = tune_on_cpu(block, format_of(preset), quick());
+  const BlockResult device = tune_on_gpu(block, format_of(preset), quick());
+  CHECK(device.rtn_loss == Approx(cpu.rtn_loss).epsilon(0.02));
+  CHECK(device.loss == Approx(cpu.loss).epsilon(0.1));  // a small block's path is sensitive to every last bit
+  CHECK(device.losses.front() == Approx(cpu.losses.front()).epsilon(0.02));
+  CHECK(device.losses.size() == cpu.losses.size());
+  CHECK(device.weights.front().codes.is_cpu());
+}
+
+TEST_CASE("cuda loop: accumulation, several options and searched scales", "[cuda]") {
+  if (no_gpu()) return;
+  TuneOptions options = quick();
+  const std::string what = GENERATE("accumulation", "last", "patience", "no minmax", "searched", "plain", "momentum");
+  INFO(what);
+  if (what == "accumulation") options.gradient_accumulate_steps = 2, options.batch_size = 3;
+  if (what == "last") options.not_use_best_mse = true;
+  if (what == "patience") options.dynamic_max_gap = 5;
+  if (what == "no minmax") options.enable_minmax_tuning = false;
+  if (what == "searched") options.search_scales = true;
+  if (what == "plain") options.fused = false;
+  if (what == "momentum") options.momentum = 0.9;
+  const TinyBlock block(at::kFloat);
+  const BlockResult cpu = tune_on_cpu(block, format_of("W2A16"), options);
+  const BlockResult device = tune_on_gpu(block, format_of("W2A16"), options);
+  CHECK(device.rtn_loss == Approx(cpu.rtn_loss).epsilon(0.02));
+  CHECK(device.loss == Approx(cpu.loss).epsilon(0.05));
+  if (what == "last") CHECK(device.best_iteration == options.iters - 1);
+  if (what == "patience") CHECK(device.losses.size() <= 50);
+}
+
+TEST_CASE("cuda loop: the same again", "[cuda]") {
+  if (no_gpu()) return;
+  const TinyBlock block(at::kBFloat16);
+  const BlockResult first = tune_on_gpu(block, format_of("W4A16"), quick());
+  const BlockResult second = tune_on_gpu(block, format_of("W4A16"), quick());
+  CHECK(first.losses == second.losses);
+  CHECK(test::same_codes(first, second));
+}
+
+TEST_CASE("cuda loop: every iteration is reported once and in order, and cancel ends the loop", "[cuda]") {
+  if (no_gpu()) return;
+  const TinyBlock block(at::kBFloat16);
+  std::vector<std::int64_t> seen;
+  tune_on_gpu(block, format_of("W4A16"), quick(20), {}, [&](const Iteration& it) { seen.push_back(it.index); });
+  REQUIRE(seen.size() == 20);
+  for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == static_cast<std::int64_t>(i));
+
+  CancelToken cancel;
+  seen.clear();
+  CHECK_THROWS_AS(tune_on_gpu(block, format_of("W4A16"), quick(1000), cancel,
+                              [&](const Iteration& it) {
+                                seen.push_back(it.index);
+                                if (it.index == 10) cancel.request();
+                              }),
+                  Error);
+  CHECK(seen.size() <= 16);
+  CHECK(tune_on_gpu(block, format_of("W4A16"), quick(5)).losses.size() == 5);  // nothing is left behind
+}
+
+TEST_CASE("cuda loop: what is not finite is said, or rounded to nearest", "[cuda]") {
+  if (no_gpu()) return;
+  TinyBlock block(at::kFloat);
+  block.data.target[3].fill_(std::numeric_limits<float>::infinity());
+  CHECK_THROWS_AS(tune_on_gpu(block, format_of("W4A16"), quick()), Error);
+  TuneOptions options = quick();
+  options.rtn_on_nan = true;
+  CHECK(tune_on_gpu(block, format_of("W4A16"), options).fell_back);
+}
+
+TEST_CASE("cuda loop: the current device and stream are left as they were", "[cuda]") {
+  if (no_gpu()) return;
+  const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+  const c10::Stream before = guard.getStream(gpu);
+  tune_on_gpu(TinyBlock(at::kBFloat16), format_of("W4A16"), quick(3));
+  CHECK(guard.getStream(gpu) == before);
+}
+
+TEST_CASE("cuda loop: loss and outliers are those of the CPU", "[cuda]") {
+  if (no_gpu()) return;
+  const device::Scope scope(gpu);
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  const at::Tensor prediction = at::randn({40, 96}).to(type), target = at::randn({40, 96}).to(type);
+  const std::vector<std::int64_t> lengths{10, 7, 0, 10};
+  for (const bool drops : {false, true}) {
+    std::optional<Outliers> few, few_there;
+    if (drops) {
+      few.emplace(prediction, target, lengths, 10, 0.01);
+      few_there.emplace(prediction.to(gpu), target.to(gpu), lengths, 10, 0.01);
+    }
+    at::Tensor gradient = at::empty_like(prediction), there = at::empty_like(prediction, at::device(gpu));
+    const double error = squared_error(prediction, target, lengths, 10, &gradient, 3.f, drops ? &*few : nullptr);
+    const double other =
+        squared_error(prediction.to(gpu), target.to(gpu), lengths, 10, &there, 3.f, drops ? &*few_there : nullptr);
+    CHECK(other == Approx(error).epsilon(1e-5));
+    CHECK(gradient.equal(there.cpu()));
+  }
+}
+
+}  // namespace autoround::tuner
