@@ -52,7 +52,7 @@ __device__ Scale nvfp4_scale(float global, float magnitude) {
   return {reciprocal(stored * reciprocal(global)), stored / global, stored, raw <= kE4m3.largest};
 }
 
-/// Clamps the factor in place: every lane that comes by would write the same.
+/// Clamps the factor in place.
 __device__ Scale scale_of(const FloatWeight& w, std::int64_t i) {
   const float factor = clamped(w.max_scale + i, w.largest_factor);
   const float magnitude = w.weight_max[i] * (factor * (w.searched ? w.searched[i] : 1.f));
@@ -62,9 +62,9 @@ __device__ Scale scale_of(const FloatWeight& w, std::int64_t i) {
 
 /// What a warp works on: one group of a row, or several short ones that fill a span together.
 struct Unit {
-  std::int64_t row, base;  // base: of the first element
-  std::int64_t scale;      // index of the first group into arrays of groups
-  int count, lane;         // columns
+  std::int64_t index, base;  // of the first group among all groups of all rows; of the first element
+  std::int64_t scale;        // index of the first group into arrays of scales
+  int count, lane;           // columns
   bool exists;
 };
 
@@ -75,10 +75,10 @@ __device__ Unit unit_of(const FloatWeight& w) {
   const std::uint32_t row = index / per_row, group = index % per_row * kGroups;
   Unit unit;
   unit.lane = threadIdx.x % kWarp;
-  unit.row = row;
-  unit.exists = unit.row < w.rows;
+  unit.index = row * w.groups + group;
+  unit.exists = row < w.rows;
   const std::int64_t first = group * w.group;
-  unit.base = unit.row * w.columns + first;
+  unit.base = row * w.columns + first;
   unit.scale = row / static_cast<std::uint32_t>(w.rows_at_once) * w.groups + group;
   unit.count = static_cast<int>(min(kGroups * w.group, w.columns - first));
   return unit;
@@ -95,21 +95,41 @@ __device__ int group_in_unit(int k, int lane) {
   return kGroups == 1 ? 0 : (k * kWarp + lane) / (kSpan / kGroups);
 }
 
-__device__ FloatCode code_of(const FloatWeight& w, const Scale& scale, float weight, float value) {
-  return float_code(w.grid, w.scaling == Scaling::nvfp4 ? weight * scale.divisor : weight / scale.divisor, value);
+/// What elements need of their scale.
+struct Divisor {
+  float divisor, scale;
+};
+
+__device__ Divisor divisor_of(const FloatWeight& w, std::int64_t i) { return {w.divisor[i], w.scale[i]}; }
+
+__device__ FloatCode code_of(const FloatWeight& w, const Divisor& by, float weight, float value) {
+  return float_code(w.grid, w.scaling == Scaling::nvfp4 ? weight * by.divisor : weight / by.divisor, value);
 }
 
-__device__ void store_stored(const FloatWeight& w, std::int64_t row, std::int64_t index, const Scale& scale,
-                             void* scales) {
-  if (row % w.rows_at_once != 0) return;
-  auto* const bytes = static_cast<std::uint8_t*>(scales);
+std::int64_t scales_of(const FloatWeight& w) { return (w.rows + w.rows_at_once - 1) / w.rows_at_once * w.groups; }
+
+/// A thread a scale: what all the threads of a group would have to compute else. `scales` gets them as they are stored,
+/// from a step where it is the best.
+__global__ void scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const Step now = step_of(plan);
+  if (now.stopped || i >= count) return;
+  const Scale found = scale_of(w, i);
+  w.divisor[i] = found.divisor;
+  w.scale[i] = found.scale;
+  if (!plan.scales || !now.is_best) return;
+  auto* const bytes = static_cast<std::uint8_t*>(plan.scales);
   if (w.scaling == Scaling::linear) {
-    store_scale(scales, index, w.scale_type, scale.stored);
+    store_scale(plan.scales, i, w.scale_type, found.stored);
   } else if (w.scaling == Scaling::nvfp4) {
-    bytes[index] = bits_of(kE4m3, float_code(kE4m3, scale.stored, 0.f));
+    bytes[i] = bits_of(kE4m3, float_code(kE4m3, found.stored, 0.f));
   } else {
-    bytes[index] = static_cast<std::uint8_t>(__float_as_uint(scale.stored) >> 23);
+    bytes[i] = static_cast<std::uint8_t>(__float_as_uint(found.stored) >> 23);
   }
+}
+
+void find_scales(const FloatWeight& w, const StepPlan& plan, cudaStream_t stream) {
+  scales_kernel<<<blocks_for(scales_of(w), kThreads), kThreads, 0, stream>>>(w, plan, scales_of(w));
 }
 
 template <class T, int kGroups>
@@ -118,15 +138,15 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(FloatWeight w, T* out
   if (!unit.exists) return;
   const T* weight = static_cast<const T*>(w.weight) + unit.base;
   const float* value = w.value ? w.value + unit.base : nullptr;
-  Scale scale{};
+  Divisor scale{};
   for (int first = 0; first < unit.count; first += kSpan) {
     const Span span(weight, value, static_cast<const T*>(nullptr), first + unit.lane, unit.count);
-    if (kGroups == 1 && first == 0) scale = scale_of(w, unit.scale);
+    if (kGroups == 1 && first == 0) scale = divisor_of(w, unit.scale);
 #pragma unroll
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int column = first + k * kWarp + unit.lane;
       if (column >= unit.count) break;
-      if (kGroups > 1) scale = scale_of(w, unit.scale + group_in_unit<kGroups>(k, unit.lane));
+      if (kGroups > 1) scale = divisor_of(w, unit.scale + group_in_unit<kGroups>(k, unit.lane));
       const float product = code_of(w, scale, span.weight[k], span.value[k]).value() * scale.scale;
       store(out + unit.base + column, w.round_to_bf16 ? round_to_bf16(product) : product);
     }
@@ -134,11 +154,10 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(FloatWeight w, T* out
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) encode_kernel(FloatWeight w, std::uint8_t* codes, void* scales) {
+__global__ void __launch_bounds__(kThreads) encode_kernel(FloatWeight w, std::uint8_t* codes) {
   const Unit unit = unit_of<1>(w);
   if (!unit.exists) return;
-  const Scale scale = scale_of(w, unit.scale);
-  if (unit.lane == 0) store_stored(w, unit.row, unit.scale, scale, scales);
+  const Divisor scale = divisor_of(w, unit.scale);
   const T* weight = static_cast<const T*>(w.weight);
   for (int column = unit.lane; column < unit.count; column += kWarp) {
     const std::int64_t i = unit.base + column;
@@ -153,10 +172,6 @@ __device__ float slope_of(const FloatWeight& w, const FloatCode& code) {
   if (w.scaling == Scaling::linear) return 1.f;
   if (w.scaling == Scaling::nvfp4 || code.magnitude < w.grid.least_normal) return code.magnitude > 0.f ? 1.f : 0.f;
   return code.rounded / code.magnitude;
-}
-
-__device__ void step_scale(const FloatWeight& w, std::int64_t i, const Scale& scale, float sum, float rate) {
-  if (scale.free && w.weight_max[i] != 0.f) w.max_scale[i] -= rate * sign_of(sum);
 }
 
 /// The sum over the lanes of a group, one after the other as the CPU adds them up.
@@ -178,13 +193,11 @@ __global__ void __launch_bounds__(kThreads) step_kernel(FloatWeight w, StepPlan 
   const T* gradient = static_cast<const T*>(plan.gradient) + unit.base;
   float* const value = w.value + unit.base;
   const bool first_lane = unit.lane % kLanes == 0;
-  Scale scale{};
+  Divisor scale{};
   float sum = 0.f;
-  const auto finish = [&](std::int64_t index) {
+  const auto finish = [&](int group) {
     const float total = sum_of_group<kLanes>(sum);
-    if (!first_lane) return;
-    if (w.rows_at_once == 1) return step_scale(w, index, scale, total, now.minmax_rate);
-    plan.sums[unit.row * w.groups + index % w.groups] = total;
+    if (first_lane) plan.sums[unit.index + group] = total;
   };
   for (int first = 0; first < unit.count; first += kSpan) {
     const Span span(weight, value, gradient, first + unit.lane, unit.count);
@@ -196,9 +209,8 @@ __global__ void __launch_bounds__(kThreads) step_kernel(FloatWeight w, StepPlan 
       // Lanes beyond the last group stay with it, since all take part in the sums.
       const int group = group_in_unit<kGroups>(k, inside ? unit.lane : 0);
       if (kGroups > 1 || (first == 0 && k == 0)) {
-        scale = scale_of(w, unit.scale + group);
+        scale = divisor_of(w, unit.scale + group);
         sum = 0.f;
-        if (now.is_best && first_lane && inside) store_stored(w, unit.row, unit.scale + group, scale, plan.scales);
       }
       const FloatCode code = code_of(w, scale, span.weight[k], span.value[k]);
       const float of_code = span.gradient[k] * scale.scale, of_value = of_code * slope_of(w, code);
@@ -207,22 +219,22 @@ __global__ void __launch_bounds__(kThreads) step_kernel(FloatWeight w, StepPlan 
         if (now.is_best) plan.codes[unit.base + column] = bits_of(w.grid, code);
         value[column] = stepped(span.value[k], of_value, now.value_rate);
       }
-      if (kGroups > 1 && plan.tune_scales) finish(unit.scale + group);
+      if (kGroups > 1 && plan.tune_scales) finish(group);
     }
   }
-  if (kGroups == 1 && plan.tune_scales) finish(unit.scale);
+  if (kGroups == 1 && plan.tune_scales) finish(0);
 }
 
-/// Scales that serve several rows: their sums in order, whatever ran when. A thread a scale.
-__global__ void step_rows_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+/// A thread a scale; one that serves several rows takes their sums in order, whatever ran when.
+__global__ void step_scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const Step now = step_of(plan);
   if (now.stopped || i >= count) return;
   const std::int64_t first = i / w.groups * w.rows_at_once, last = min(w.rows, first + w.rows_at_once);
   float sum = 0.f;
 #pragma unroll 16
   for (std::int64_t row = first; row < last; ++row) sum += plan.sums[row * w.groups + i % w.groups];
-  step_scale(w, i, scale_of(w, i), sum, now.minmax_rate);
+  if (scale_of(w, i).free && w.weight_max[i] != 0.f) w.max_scale[i] -= now.minmax_rate * sign_of(sum);
 }
 
 /// Groups that a warp takes at once: whole ones that fill a span, each with its own scales.
@@ -239,16 +251,17 @@ template <class T>
 void step_as(const FloatWeight& w, const StepPlan& plan, cudaStream_t stream) {
   const int groups = groups_at_once(w);
   auto* const kernel = groups == 8 ? step_kernel<T, 8> : groups == 4 ? step_kernel<T, 4> : step_kernel<T, 1>;
+  find_scales(w, plan, stream);
   kernel<<<blocks_of(w, groups), kThreads, 0, stream>>>(w, plan);
-  if (!plan.tune_scales || w.rows_at_once == 1) return;
-  const std::int64_t count = (w.rows + w.rows_at_once - 1) / w.rows_at_once * w.groups;
-  step_rows_kernel<<<blocks_for(count, kWarp), kWarp, 0, stream>>>(w, plan, count);
+  const std::int64_t count = scales_of(w);
+  if (plan.tune_scales) step_scales_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(w, plan, count);
 }
 
 template <class T>
 void forward_as(const FloatWeight& w, void* out, cudaStream_t stream) {
   const int groups = groups_at_once(w);
   auto* const kernel = groups == 8 ? forward_kernel<T, 8> : groups == 4 ? forward_kernel<T, 4> : forward_kernel<T, 1>;
+  find_scales(w, {}, stream);
   kernel<<<blocks_of(w, groups), kThreads, 0, stream>>>(w, static_cast<T*>(out));
 }
 
@@ -260,9 +273,12 @@ void forward(const FloatWeight& w, void* out, cudaStream_t stream) {
 }
 
 void encode(const FloatWeight& w, std::uint8_t* codes, void* scales, cudaStream_t stream) {
-  const unsigned blocks = blocks_for(w.rows * w.groups, kWarps);
+  StepPlan plan;
+  plan.is_best = true;
+  plan.scales = scales;
+  find_scales(w, plan, stream);
   auto* const kernel = w.element == Element::bf16 ? encode_kernel<Bf16> : encode_kernel<float>;
-  kernel<<<blocks, kThreads, 0, stream>>>(w, codes, scales);
+  kernel<<<blocks_of(w, 1), kThreads, 0, stream>>>(w, codes);
   check_launch("encode of floating-point numbers");
 }
 

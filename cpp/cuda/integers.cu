@@ -1,22 +1,19 @@
-// Weights of integers: a warp takes a group of a row. Twin of quant/row_kernels.hpp and quant/scale_kernels.hpp.
-#include "cuda/rounding.cuh"
+// Weights of integers: a warp takes a group of a row. Twin of quant/row_kernels.hpp.
+#include "cuda/integer_scales.cuh"
 
 namespace autoround::cuda {
 namespace {
 
 using device::Element;
-using device::IntegerWeight;
-using device::StepPlan;
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kWarps = kThreads / kWarp;
 constexpr float kNextToNothing = 1e-30f;  // quant::kNextToNothing
-constexpr float kLargestOfSearched = 2.f;
 
 /// What a warp works on: a group of a row.
 struct Unit {
-  std::int64_t row, base;  // base: of the first element
-  std::int64_t scale;      // index into arrays of groups
-  int count, lane;         // columns
+  std::int64_t index, base;  // among all groups of all rows; of the first element
+  std::int64_t scale;        // index into arrays of scales
+  int count, lane;           // columns
   bool exists;
 };
 
@@ -25,68 +22,23 @@ __device__ Unit unit_of(const IntegerWeight& w) {
   const std::uint32_t index = blockIdx.x * kWarps + threadIdx.x / kWarp, row = index / groups, group = index % groups;
   Unit unit;
   unit.lane = threadIdx.x % kWarp;
-  unit.row = row;
-  unit.exists = unit.row < w.rows;
+  unit.index = index;
+  unit.exists = row < w.rows;
   const std::int64_t first = group * w.group;
-  unit.base = unit.row * w.columns + first;
+  unit.base = row * w.columns + first;
   unit.scale = w.shared ? 0 : index;
   unit.count = static_cast<int>(min(w.group, w.columns - first));
   return unit;
 }
 
-struct Range {
-  float low, high;  // symmetric: magnitude of the negative side and of the positive side
-  float raw;        // scale before the threshold
-};
-
-__device__ Range range_of(const IntegerWeight& w, float low, float high) {
-  if (!w.symmetric) return {low, high, round_scale(w.scale_type, (high - low) / (w.levels - 1.f))};
-  const float negative = -low;
-  const float extreme = high < negative ? negative : -high;
-  return {negative, high, round_scale(w.scale_type, extreme / (w.levels * 0.5f))};
-}
-
-/// A symmetric scale keeps its sign; zero counts as positive.
-__device__ float away_from_zero(float raw, float threshold) {
-  if (raw < 0.f) return raw > -threshold ? -threshold : raw;
-  return raw < threshold ? threshold : raw;
-}
-__device__ float passed_by_threshold(float raw, float threshold, float gradient) {
-  if (raw < 0.f) return raw <= -threshold ? gradient : 0.f;
-  return raw >= threshold ? gradient : 0.f;
-}
-
-__device__ float searched_scale(const IntegerWeight& w, std::int64_t i, float max_scale) {
-  return round_scale(w.scale_type, w.searched[i] * clamp(max_scale, 0.f, kLargestOfSearched));
-}
-
-struct Scale {
-  float scale, zero;
-};
-
-/// Clamps the factors in place: every lane that comes by would write the same.
-__device__ Scale scale_of(const IntegerWeight& w, std::int64_t i) {
-  if (w.super_scale) return {w.super_scale[i], w.symmetric ? w.levels * 0.5f : 0.f};
-  if (w.searched) {
-    const float max_scale = clamped(w.max_scale + i, kLargestOfSearched);
-    return {away_from_zero(searched_scale(w, i, max_scale), w.threshold), w.levels * 0.5f};
-  }
-  const float min_scale = clamped(w.min_scale + i, 1.f), max_scale = clamped(w.max_scale + i, 1.f);
-  const Range range = range_of(w, w.weight_min[i] * min_scale, w.weight_max[i] * max_scale);
-  if (w.symmetric) return {away_from_zero(range.raw, w.threshold), w.levels * 0.5f};
-  const float positive = range.raw < w.threshold ? w.threshold : range.raw;
-  const float exact = clamp(-range.low / positive, 0.f, w.levels);
-  return {positive, clamp(round_even(exact), 0.f, w.levels - 1.f)};
-}
-
 /// Where the codes of a group lie relative to its zero point.
 struct Group {
-  float scale, zero, low, high, minimum, inverse;
+  float scale, low, high, minimum, inverse;
 };
 
 __device__ Group group_of(const IntegerWeight& w, std::int64_t i) {
-  const Scale found = scale_of(w, i);
-  Group group{found.scale, found.zero, 0.f - found.zero, w.levels - 1.f - found.zero, 0.f, 0.f};
+  const float zero = w.zero[i];
+  Group group{w.scale[i], 0.f - zero, w.levels - 1.f - zero, 0.f, 0.f};
   if (w.super_minimum) {
     group.minimum = w.super_minimum[i];
     group.inverse = fabsf(group.scale) >= kNextToNothing ? 1.f / group.scale : 0.f;
@@ -126,62 +78,17 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(IntegerWeight w, T* o
   }
 }
 
-__device__ void store_group(const IntegerWeight& w, const Unit& unit, const Group& group, void* scales,
-                            std::uint8_t* zeros) {
-  if (unit.lane != 0 || !scales || (w.shared && unit.row != 0)) return;
-  store_scale(scales, unit.scale, w.scale_type, group.scale);
-  if (zeros) zeros[unit.scale] = static_cast<std::uint8_t>(group.zero);
-}
-
 template <class T, bool kMinimum>
-__global__ void __launch_bounds__(kThreads)
-    encode_kernel(IntegerWeight w, std::uint8_t* codes, void* scales, std::uint8_t* zeros) {
+__global__ void __launch_bounds__(kThreads) encode_kernel(IntegerWeight w, std::uint8_t* codes) {
   const Unit unit = unit_of(w);
   if (!unit.exists) return;
   const Group group = group_of(w, unit.scale);
-  store_group(w, unit, group, scales, zeros);
   const T* weight = static_cast<const T*>(w.weight);
   for (int column = unit.lane; column < unit.count; column += kWarp) {
     const std::int64_t i = unit.base + column;
     const Code code = code_of<kMinimum>(group, load(weight + i), w.value ? w.value[i] : 0.f);
     codes[i] = static_cast<std::uint8_t>(clamp(code.rounded, group.low, group.high) - group.low);
   }
-}
-
-/// The gradient of a scale from its two sums; partial gradients of an fp16 scale are rounded as autograd rounds them.
-__device__ float gradient_of_scale(ScaleType type, const float* sums) {
-  const ScaleType own = type == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
-  return round_scale(own, round_scale(own, sums[0]) + round_scale(own, sums[1]));
-}
-
-/// The step of the factors of group `i`, from the sums of g q, -(g s) ((w / s) / s) and g s inside the clamp, and g s.
-__device__ void step_scales(const IntegerWeight& w, std::int64_t i, float scale, const float* sums, float rate) {
-  float of_scale = gradient_of_scale(w.scale_type, sums);
-  if (w.searched) {
-    const float max_scale = w.max_scale[i];
-    const float gradient = passed_by_threshold(searched_scale(w, i, max_scale), w.threshold, of_scale);
-    w.max_scale[i] = max_scale - rate * sign_of(gradient * w.searched[i]);
-    return;
-  }
-  const float weight_min = w.weight_min[i], weight_max = w.weight_max[i];
-  const float min_scale = w.min_scale[i], max_scale = w.max_scale[i];
-  const Range range = range_of(w, weight_min * clamp(min_scale, 0.f, 1.f), weight_max * clamp(max_scale, 0.f, 1.f));
-  float of_min, of_max;
-  if (w.symmetric) {
-    const float kept = passed_by_threshold(range.raw, w.threshold, of_scale);
-    const float whole = kept / (w.levels * 0.5f) * (range.high < range.low ? 1.f : -1.f);
-    const float share = range.low == range.high ? whole * 0.5f : whole;
-    of_max = range.high < range.low ? 0.f : share;
-    of_min = range.low < range.high ? -0.f : -share;
-  } else {
-    const ScaleType own = w.scale_type == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
-    const float of_zero = sums[2] - sums[3];
-    of_scale = round_scale(own, of_scale + round_scale(own, -of_zero * ((-range.low / scale) / scale)));
-    of_max = (range.raw >= w.threshold ? of_scale : 0.f) / (w.levels - 1.f);
-    of_min = -of_max - of_zero / scale;
-  }
-  w.min_scale[i] = min_scale - rate * sign_of(of_min * weight_min);
-  w.max_scale[i] = max_scale - rate * sign_of(of_max * weight_max);
 }
 
 /// @tparam kSums sums that the step of the scales needs; 0 in super groups, whose scales stay
@@ -201,10 +108,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(IntegerWeight w, StepPla
   float tail[kSums + 1] = {};  // of the columns that fill no block
   for (int first = 0; first < unit.count; first += kSpan) {
     const Span span(weight, value, gradient, first + unit.lane, unit.count);
-    if (first == 0) {
-      group = group_of(w, unit.scale);
-      if (now.is_best) store_group(w, unit, group, plan.scales, plan.zeros);
-    }
+    if (first == 0) group = group_of(w, unit.scale);
 #pragma unroll
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int block = first / kWarp + k, column = block * kWarp + unit.lane;
@@ -233,30 +137,14 @@ __global__ void __launch_bounds__(kThreads) step_kernel(IntegerWeight w, StepPla
       for (int i = 0; i < kSums; ++i) lanes[i].carry(first / kWarp + kSpanBlocks, power);
     }
   }
-  if (kSums == 0 || !plan.tune_scales) return;
-  float sums[4] = {};
+  if constexpr (kSums > 0) {
+    if (!plan.tune_scales) return;
 #pragma unroll
-  for (int i = 0; i < kSums; ++i)
-    sums[i] = sum_of_lanes(lanes[i].total(), tail[i], static_cast<int>(w.group % kWarp), unit.lane);
-  if (unit.lane != 0) return;
-  if (!w.shared) return step_scales(w, unit.scale, group.scale, sums, now.minmax_rate);
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) plan.sums[i * w.rows + unit.row] = sums[i];
-}
-
-/// One scale for the tensor: the sums of its rows in order, whatever ran when.
-__global__ void step_shared_kernel(IntegerWeight w, StepPlan plan, int kinds) {
-  const Step now = step_of(plan);
-  if (now.stopped) return;
-  float sums[4] = {};
-  for (int kind = 0; kind < kinds; ++kind) {
-    const float* rows = plan.sums + kind * w.rows;
-    float total = rows[0];
-#pragma unroll 16
-    for (std::int64_t row = 1; row < w.rows; ++row) total += rows[row];
-    sums[kind] = total;
+    for (int i = 0; i < kSums; ++i) {
+      const float sum = sum_of_lanes(lanes[i].total(), tail[i], static_cast<int>(w.group % kWarp), unit.lane);
+      if (unit.lane == 0) plan.sums[i * w.rows * w.groups + unit.index] = sum;
+    }
   }
-  step_scales(w, 0, scale_of(w, 0).scale, sums, now.minmax_rate);
 }
 
 template <class T>
@@ -265,21 +153,24 @@ void step_as(const IntegerWeight& w, const StepPlan& plan, cudaStream_t stream) 
   auto* kernel = deep ? step_kernel<T, 2, true> : step_kernel<T, 2, false>;
   if (!w.symmetric) kernel = deep ? step_kernel<T, 4, true> : step_kernel<T, 4, false>;
   if (w.super_minimum) kernel = step_kernel<T, 0, false>;
+  const std::int64_t count = scales_of(w);
+  const unsigned blocks = blocks_for(count, kThreads);
+  find_scales(w, plan, stream);
   kernel<<<blocks_for(w.rows * w.groups, kWarps), kThreads, 0, stream>>>(w, plan, level_power(w.group / kWarp));
-  if (w.shared && plan.tune_scales) step_shared_kernel<<<1, 1, 0, stream>>>(w, plan, w.symmetric ? 2 : 4);
+  if (plan.tune_scales) step_scales_kernel<<<blocks, kThreads, 0, stream>>>(w, plan, count);
 }
 
 template <class T>
 void forward_as(const IntegerWeight& w, void* out, cudaStream_t stream) {
   auto* const kernel = w.super_minimum ? forward_kernel<T, true> : forward_kernel<T, false>;
+  find_scales(w, {}, stream);
   kernel<<<blocks_for(w.rows * w.groups, kWarps), kThreads, 0, stream>>>(w, static_cast<T*>(out));
 }
 
 template <class T>
-void encode_as(const IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros, cudaStream_t stream) {
-  const unsigned blocks = blocks_for(w.rows * w.groups, kWarps);
+void encode_as(const IntegerWeight& w, std::uint8_t* codes, cudaStream_t stream) {
   auto* const kernel = w.super_minimum ? encode_kernel<T, true> : encode_kernel<T, false>;
-  kernel<<<blocks, kThreads, 0, stream>>>(w, codes, scales, zeros);
+  kernel<<<blocks_for(w.rows * w.groups, kWarps), kThreads, 0, stream>>>(w, codes);
 }
 
 }  // namespace
@@ -290,8 +181,12 @@ void forward(const IntegerWeight& w, void* out, cudaStream_t stream) {
 }
 
 void encode(const IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros, cudaStream_t stream) {
-  w.element == Element::bf16 ? encode_as<Bf16>(w, codes, scales, zeros, stream)
-                             : encode_as<float>(w, codes, scales, zeros, stream);
+  StepPlan plan;
+  plan.is_best = true;
+  plan.scales = scales;
+  plan.zeros = zeros;
+  find_scales(w, plan, stream);
+  w.element == Element::bf16 ? encode_as<Bf16>(w, codes, stream) : encode_as<float>(w, codes, stream);
   check_launch("encode of integers");
 }
 

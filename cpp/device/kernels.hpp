@@ -102,8 +102,8 @@ struct Gather {
 };
 
 /// Squared error of each row over the real tokens and, where `gradient` is not null, scale * 2 * difference, zero on
-/// padding. The sample of a row is row / length; with `indices` it is the one that `progress` and they say, and `target`
-/// has all samples.
+/// padding. The sample of a row is row / length; with `indices` it is the one that `progress` and they say, and
+/// `target` has all samples.
 struct Loss {
   Element element = Element::bf16;
   std::int64_t rows = 0, width = 0, length = 0;
@@ -148,7 +148,7 @@ struct StepPlan {
   std::uint8_t* codes = nullptr;   // [rows, columns]: those of the best
   void* scales = nullptr;          // as they are stored: ScaleType, e8m0 or e4m3
   std::uint8_t* zeros = nullptr;   // of asymmetric integers
-  float* sums = nullptr;           // scratch for what is added up over rows: [4, rows, groups]
+  float* sums = nullptr;           // scratch of tuned scales: [sums, rows, groups], of integers 2 or 4 sums, else 1
 };
 
 /// A weight of integers. Rows are contiguous. Arrays of groups are [rows, groups], or [1] when `shared`.
@@ -164,6 +164,7 @@ struct IntegerWeight {
   const float *weight_min = nullptr, *weight_max = nullptr;
   float *min_scale = nullptr, *max_scale = nullptr;
   const float *super_scale = nullptr, *super_minimum = nullptr;  // of super groups, which have none of the above
+  float *scale = nullptr, *zero = nullptr;  // scratch: scale and zero point of each group, computed once a call
 };
 
 /// The values of a floating-point format: quant::FloatGrid.
@@ -189,7 +190,8 @@ struct FloatWeight {
   const float* searched = nullptr;
   const float* weight_max = nullptr;
   float* max_scale = nullptr;
-  const float* global_scale = nullptr;  // [1], of NVFP4
+  const float* global_scale = nullptr;         // [1], of NVFP4
+  float *divisor = nullptr, *scale = nullptr;  // scratch: quant::FloatRow's, of each group, computed once a call
 };
 
 /// Rounds activations [rows, columns], each group by itself, or all with one scale.

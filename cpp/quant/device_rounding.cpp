@@ -32,7 +32,16 @@ device::Scaling scaling_of(Number number) {
 const float* read(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
 float* write(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
 
-device::IntegerWeight integers(const RoundingState& state) {
+/// Two numbers a scale, for as long as a call is queued.
+at::Tensor scratch_for(const RoundingState& state) {
+  const WeightFormat& format = state.format;
+  const std::int64_t rows = format.group == 0 ? 1 : state.weight.size(0);
+  const std::int64_t scales =
+      is_float(format.number) ? state.weight_max.numel() : rows * format.groups_per_row(state.weight.size(1));
+  return at::empty({2, scales}, state.weight.options().dtype(at::kFloat));
+}
+
+device::IntegerWeight integers(const RoundingState& state, const at::Tensor& scratch) {
   const WeightFormat& format = state.format;
   device::IntegerWeight w;
   w.element = element_of(state.weight);
@@ -55,10 +64,12 @@ device::IntegerWeight integers(const RoundingState& state) {
   w.max_scale = write(state.max_scale);
   w.super_scale = read(state.super.scale);
   w.super_minimum = read(state.super.minimum);
+  w.scale = write(scratch[0]);
+  w.zero = write(scratch[1]);
   return w;
 }
 
-device::FloatWeight floats(const RoundingState& state) {
+device::FloatWeight floats(const RoundingState& state, const at::Tensor& scratch) {
   const WeightFormat& format = state.format;
   device::FloatWeight w;
   w.element = element_of(state.weight);
@@ -79,6 +90,8 @@ device::FloatWeight floats(const RoundingState& state) {
   w.weight_max = read(state.weight_max);
   w.max_scale = write(state.max_scale);
   w.global_scale = read(state.global_scale);
+  w.divisor = write(scratch[0]);
+  w.scale = write(scratch[1]);
   return w;
 }
 
@@ -113,7 +126,6 @@ std::uint8_t* bytes(const at::Tensor& tensor) { return tensor.defined() ? tensor
 class Step final : public RowStep {
  public:
   Step(RoundingState& state, StepRates rates, bool is_best) : state_(state) {
-    const bool has_floats = is_float(state.format.number);
     plan_.value_rate = rates.value;
     plan_.minmax_rate = rates.minmax;
     plan_.is_best = is_best;
@@ -130,18 +142,19 @@ class Step final : public RowStep {
       plan_.scales = scales_memory(state, state.best_scales);
       plan_.zeros = bytes(state.best_zero_points);
     }
-    const bool adds_rows = state.format.group == 0 || state.format.block_rows > 0;
-    if (!plan_.tune_scales || !adds_rows) return;
-    const std::int64_t groups = has_floats ? state.weight_max.size(1) : 4;  // integers: one group, up to four sums
-    sums_ = at::empty({state.weight.size(0), groups}, state.weight.options().dtype(at::kFloat));
+    if (!plan_.tune_scales) return;
+    const std::int64_t sums = is_float(state.format.number) ? 1 : state.format.symmetric ? 2 : 4;
+    sums_ = at::empty({sums, state.weight.size(0), state.format.groups_per_row(state.weight.size(1))},
+                      state.weight.options().dtype(at::kFloat));
     plan_.sums = sums_.data_ptr<float>();
   }
 
   void rows(std::int64_t first, const at::Tensor& gradient) override {
     Expects(first == 0 && gradient.sizes() == state_.weight.sizes() && gradient.is_contiguous());
     plan_.gradient = gradient.const_data_ptr();
-    is_float(state_.format.number) ? kernels_of(state_).step(floats(state_), plan_)
-                                   : kernels_of(state_).step(integers(state_), plan_);
+    const at::Tensor scratch = scratch_for(state_);
+    is_float(state_.format.number) ? kernels_of(state_).step(floats(state_, scratch), plan_)
+                                   : kernels_of(state_).step(integers(state_, scratch), plan_);
   }
   void finish() override {}
 
@@ -155,8 +168,9 @@ class Step final : public RowStep {
 
 void forward(const RoundingState& state, at::Tensor& out) {
   Expects(state.weight.is_contiguous() && out.is_contiguous());
-  is_float(state.format.number) ? kernels_of(state).forward(floats(state), out.mutable_data_ptr())
-                                : kernels_of(state).forward(integers(state), out.mutable_data_ptr());
+  const at::Tensor scratch = scratch_for(state);
+  is_float(state.format.number) ? kernels_of(state).forward(floats(state, scratch), out.mutable_data_ptr())
+                                : kernels_of(state).forward(integers(state, scratch), out.mutable_data_ptr());
 }
 
 std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_best) {
@@ -167,9 +181,10 @@ QuantizedWeight quantize(const RoundingState& state) {
   Expects(state.weight.is_contiguous());
   QuantizedWeight result = empty_weight(state);
   void* const scales = scales_memory(state, result.scales);
+  const at::Tensor scratch = scratch_for(state);
   is_float(state.format.number)
-      ? kernels_of(state).encode(floats(state), bytes(result.codes), scales)
-      : kernels_of(state).encode(integers(state), bytes(result.codes), scales, bytes(result.zero_points));
+      ? kernels_of(state).encode(floats(state, scratch), bytes(result.codes), scales)
+      : kernels_of(state).encode(integers(state, scratch), bytes(result.codes), scales, bytes(result.zero_points));
   return result;
 }
 

@@ -39,8 +39,18 @@ bool same(const at::Tensor& cpu, const at::Tensor& device) {
   return device.defined() && cpu.equal(device.cpu().view(cpu.sizes()));
 }
 
+/// Makes the second of each pair of rows (dim 0) or columns (dim 1) the first, times `factor`. Gradients that are
+/// negatives of each other where weights are equal cancel in sums over a group, so that the sign of a sum depends on
+/// the order in which it was added up.
+at::Tensor paired(const at::Tensor& matrix, std::int64_t dim, double factor) {
+  const at::Tensor pairs = matrix.unflatten(dim, {-1, 2});
+  pairs.select(dim + 1, 1).copy_(pairs.select(dim + 1, 0) * factor);
+  return matrix;
+}
+
 /// Three steps with fresh gradients on both, the second of which is the best.
-void compare(RoundingState state) {
+/// @param cancels the dimension along which gradients cancel; -1: none
+void compare(RoundingState state, std::int64_t cancels = -1) {
   RoundingState twin = moved(state);
   for (int i = 0; i < 3; ++i) {
     at::Tensor out = at::empty_like(state.weight), other = at::empty_like(twin.weight);
@@ -48,6 +58,7 @@ void compare(RoundingState state) {
     qdq_forward(twin, other, /*fused=*/true);
     CHECK(same(out, other));
     at::Tensor gradient = random(state.weight.sizes(), 20 + static_cast<std::uint64_t>(i)).to(state.weight.dtype());
+    if (cancels >= 0) gradient = paired(gradient, cancels, -1.0);
     gradient.narrow(1, 0, 3).zero_();
     const StepRates rates{0.1f / static_cast<float>(i + 1), 0.05f / static_cast<float>(i + 1)};
     qdq_update(state, gradient, rates, /*is_best=*/i == 1, /*fused=*/true);
@@ -96,6 +107,17 @@ TEST_CASE("cuda quant: floating-point numbers are those of the CPU", "[cuda]") {
   INFO(preset << ", " << type);
   const WeightFormat format = weight_format(*recipe::preset_scheme(preset).weights, at::kBFloat16);
   compare(make_rounding_state(format, hard_weight(200, 1088, type), true, true));
+}
+
+TEST_CASE("cuda quant: sums are added up in the order of the CPU", "[cuda]") {
+  if (no_gpu()) return;
+  const device::Scope scope(gpu);
+  const std::string preset = GENERATE("W4A16", "W4A16_ASYM", "W8A8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4A16");
+  const std::int64_t dim = GENERATE(0, 1);
+  INFO(preset << " along " << dim);
+  const at::Tensor weight = paired(hard_weight(136, 2176, at::kFloat).clamp(-50.0, 50.0), dim, 1.0);
+  const WeightFormat format = weight_format(*recipe::preset_scheme(preset).weights, at::kHalf);
+  compare(make_rounding_state(format, weight, true, true), dim);
 }
 
 TEST_CASE("cuda quant: searched scales and super groups are those of the CPU", "[cuda]") {

@@ -290,7 +290,8 @@ AUTOROUND_TRY(autoround_options_set_device, autoround_options *options, const ch
 AUTOROUND_TRY(autoround_options_set_compute_dtype, autoround_options *options, const char *dtype);
 /* Overrides the recipe's seed. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_seed, autoround_options *options, uint64_t seed);
-/* 1 (default): same seed and thread count, same bytes. 0 allows faster operations that are not; today there are none. Since 0.1 */
+/* 1 (default): same seed and thread count, same bytes. 0 allows faster operations that are not; today there are none. On CUDA
+ * LibTorch's attention adds gradients up in any order, whatever is set here: last bits may differ. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_deterministic, autoround_options *options, int32_t on);
 /* A run on `device` ("cpu", "cuda", "cuda:1", ...; it need not be there) that is predicted to need more memory than `bytes` is refused by
  * initialize with INVALID_ARGUMENT, which says how much it would need. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */

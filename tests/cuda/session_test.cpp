@@ -1,0 +1,104 @@
+// Whole runs on a GPU: a checkpoint in, a folder out, its perplexity, and a layer of a host.
+#include "session/session.hpp"
+
+#include <ATen/ATen.h>
+
+#include "gpu.hpp"
+#include "session/layer.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "unit/session/toy.hpp"
+
+namespace autoround::session {
+namespace {
+
+recipe::Recipe recipe_of(const std::string& scheme) {
+  const std::string text = "[AutoRoundModifier]\nscheme = \"" + scheme +
+                           "\"\ntargets = [\"Linear\"]\nignore = [\"lm_head\"]\niters = 40\nbatch_size = 4\n"
+                           "nsamples = 12\nseqlen = 32\n";
+  return recipe::Recipe::parse(text, recipe::Syntax::toml);
+}
+
+/// Wide enough for groups of 128.
+toy_shape wide() {
+  toy_shape shape = toy_default();
+  shape.hidden = 128;
+  shape.intermediate = 256;
+  return shape;
+}
+
+std::shared_ptr<calibration::SampleSet> samples() {
+  auto set = std::make_shared<calibration::SampleSet>(32, Logger());
+  for (std::int64_t sample = 0; sample < 12; ++sample) {
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(sample == 5 ? 20 : 32));  // one is padded
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = (7 * sample + 13 * static_cast<std::int64_t>(i)) % 64;
+    set->add_tokens(ids);
+  }
+  return set;
+}
+
+Options options_for(const std::string& device, const std::string& output = "") {
+  Options options;
+  options.device = device;
+  options.compute_dtype = "bf16";
+  if (!output.empty()) options.outputs.push_back({output, "compressed-tensors"});
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("cuda session: a whole model, with losses within 2 % of the CPU's and the same perplexity", "[cuda]") {
+  if (no_gpu()) return;
+  const std::string scheme = GENERATE("W4A16", "W8A8", "NVFP4", "MXFP4A16");
+  INFO(scheme);
+  const test::ToyModel toy(wide());
+  const auto run = [&](const std::string& device) {
+    const std::string output = toy.folder / ("out-" + device);
+    const auto result = oneshot(toy.model, recipe_of(scheme), samples(), options_for(device, output));
+    return std::pair(result, Model::open(output, Logger()));
+  };
+  const auto [cpu, cpu_model] = run("cpu");
+  const auto [there, model] = run("cuda");
+  REQUIRE(there->blocks.size() == cpu->blocks.size());
+  for (std::size_t i = 0; i < cpu->blocks.size(); ++i) {
+    CHECK(there->blocks[i].rtn_loss == Approx(cpu->blocks[i].rtn_loss).epsilon(0.02));
+    CHECK(there->blocks[i].loss < there->blocks[i].rtn_loss);
+  }
+  const auto perplexity = [](const Model& measured, c10::Device device) {
+    return measured.perplexity(*samples(), at::kFloat, device, CancelToken(), {}).perplexity;
+  };
+  CHECK(perplexity(*model, gpu) == Approx(perplexity(*model, c10::Device(c10::kCPU))).epsilon(1e-4));
+  CHECK(perplexity(*model, gpu) == Approx(perplexity(*cpu_model, gpu)).epsilon(0.02));
+}
+
+TEST_CASE("cuda session: events give host memory, a limit is kept, and a plan knows the device", "[cuda]") {
+  if (no_gpu()) return;
+  const test::ToyModel toy(wide());
+  Options options = options_for("cuda:0");
+  options.event_mask = EventKind::block_inputs;
+  bool on_host = false;
+  options.on_event = [&](const Event& event) {
+    on_host = !event.inputs.empty() && event.inputs.front().is_cpu();
+    return true;
+  };
+  const auto result = oneshot(toy.model, recipe_of("W4A16"), samples(), options);
+  CHECK(on_host);
+  CHECK(result->tensors.front().codes.is_cpu());
+  options.memory_limit["cuda:0"] = 1000;
+  CHECK(test::error_of([&] { oneshot(toy.model, recipe_of("W4A16"), samples(), options); }).code() ==
+        Code::invalid_argument);
+  CHECK(plan(*toy.model, recipe_of("W4A16"), samples().get(), options).find("memory_bytes") != std::string::npos);
+}
+
+TEST_CASE("cuda session: a layer of a host", "[cuda]") {
+  if (no_gpu()) return;
+  const at::Tensor weight = at::randn({64, 128}), inputs = at::randn({8, 16, 128});
+  const auto loss_on = [&](const std::string& device) {
+    Layer layer("layer", weight, {}, Logger());
+    layer.add_inputs(inputs, {});
+    return layer.tune(recipe_of("W4A16"), options_for(device))->blocks.front().loss;
+  };
+  CHECK(loss_on("cuda") == Approx(loss_on("cpu")).epsilon(0.02));
+}
+
+}  // namespace autoround::session
