@@ -30,8 +30,9 @@ struct QuantLinearBackward final : torch::autograd::Node {
     if (wanted && is_last_to_hold_input()) {
       // The step leaves W' as it is, so that the gradient of the input can come last and take the input's place.
       states.apply_gradient(tuned, output_gradient, input, products);
-      products.input_gradient(input, output_gradient, tuned.projection->weight);
-      return {std::move(input)};
+      at::Tensor gradient = input.detach();
+      products.input_gradient(gradient, output_gradient, tuned.projection->weight);
+      return {std::move(gradient)};
     }
     at::Tensor input_gradient;
     if (wanted || unrounded.defined()) {
