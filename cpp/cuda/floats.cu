@@ -10,8 +10,6 @@ using device::FloatWeight;
 using device::Scaling;
 using device::StepPlan;
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-
 struct Scale {
   float divisor, scale;  // what weights are divided by, or with NVFP4 multiplied with; what codes are multiplied with
   float stored;          // in the dtype of stored scales, e8m0 as the power that it stands for
@@ -111,7 +109,7 @@ std::int64_t scales_of(const FloatWeight& w) { return (w.rows + w.rows_at_once -
 /// A thread a scale: what all the threads of a group would have to compute else. `scales` gets them as they are stored,
 /// from a step where it is the best.
 __global__ void scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const std::int64_t i = thread_index();
   const Step now = step_of(plan);
   if (now.stopped || i >= count) return;
   const Scale found = scale_of(w, i);
@@ -227,7 +225,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(FloatWeight w, StepPlan 
 
 /// A thread a scale; one that serves several rows takes their sums in order, whatever ran when.
 __global__ void step_scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const std::int64_t i = thread_index();
   const Step now = step_of(plan);
   if (now.stopped || i >= count) return;
   const std::int64_t first = i / w.groups * w.rows_at_once, last = min(w.rows, first + w.rows_at_once);

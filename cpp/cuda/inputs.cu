@@ -9,7 +9,6 @@ using device::Element;
 using device::InputRounding;
 using device::Scaling;
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 constexpr float kEpsilon = 1.1920928955078125e-7f;  // of fp32
 
 struct GroupScale {

@@ -9,7 +9,6 @@ namespace {
 using device::IntegerWeight;
 using device::StepPlan;
 
-constexpr int kThreads = 256;
 constexpr float kLargestOfSearched = 2.f;
 
 struct Range {
@@ -62,7 +61,7 @@ std::int64_t scales_of(const IntegerWeight& w) { return w.shared ? 1 : w.rows * 
 /// A thread a scale: what all the threads of a group would have to compute else. plan.scales and plan.zeros get them as
 /// they are stored, from a step where it is the best.
 __global__ void scales_kernel(IntegerWeight w, StepPlan plan, std::int64_t count) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const std::int64_t i = thread_index();
   const Step now = step_of(plan);
   if (now.stopped || i >= count) return;
   const Scale found = scale_of(w, i);
@@ -116,7 +115,7 @@ __device__ void step_scales(const IntegerWeight& w, std::int64_t i, float scale,
 /// A thread a scale. One for the tensor takes the sums of its rows in order, whatever ran when.
 __global__ void step_scales_kernel(IntegerWeight w, StepPlan plan, std::int64_t count) {
   const Step now = step_of(plan);
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const std::int64_t i = thread_index();
   if (now.stopped || i >= count) return;
   float sums[4] = {};
   for (int kind = 0; kind < (w.symmetric ? 2 : 4); ++kind) {

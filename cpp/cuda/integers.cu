@@ -6,7 +6,6 @@ namespace {
 
 using device::Element;
 
-constexpr int kWarps = kThreads / kWarp;
 constexpr float kNextToNothing = 1e-30f;  // quant::kNextToNothing
 
 /// What a warp works on: a group of a row.

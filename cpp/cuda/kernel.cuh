@@ -15,6 +15,7 @@ namespace autoround::cuda {
 using Bf16 = __nv_bfloat16;
 
 constexpr int kWarp = 32;
+constexpr int kThreads = 256, kWarps = kThreads / kWarp;  // of a block, where nothing asks for another number
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 __device__ inline float load(const float* from) { return *from; }
@@ -25,8 +26,12 @@ __device__ inline void store(Bf16* to, float value) { *to = __float2bfloat16_rn(
 __device__ inline float round_to_bf16(float value) { return __bfloat162float(__float2bfloat16_rn(value)); }
 __device__ inline float round_to_f16(float value) { return __half2float(__float2half_rn(value)); }
 
+/// Of this thread among those of all blocks of kThreads.
+__device__ inline std::int64_t thread_index() { return static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
+
 /// The sum over a warp, the same in every lane.
-__device__ inline float warp_sum(float value) {
+template <class T>
+__device__ inline T warp_sum(T value) {
   for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
   return value;
 }

@@ -7,8 +7,6 @@ namespace {
 using device::Element;
 using device::Progress;
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-
 __device__ std::int64_t sample_of(const Progress* progress, const std::int64_t* indices, std::int64_t step_samples,
                                   std::int64_t place) {
   return indices[progress->iteration * step_samples + place];
@@ -20,9 +18,8 @@ __global__ void gather_kernel(device::Gather a) {
   const std::int64_t from = sample_of(a.progress, a.indices, a.step_samples, a.first + sample);
   const auto* in = static_cast<const Word*>(a.stream) + from * words;
   auto* out = static_cast<Word*>(a.out) + sample * words;
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < words; i += stride)
-    out[i] = in[i];
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  for (std::int64_t i = thread_index(); i < words; i += stride) out[i] = in[i];
 }
 
 /// A warp takes a row.
@@ -48,7 +45,7 @@ __global__ void __launch_bounds__(kThreads) loss_kernel(device::Loss a) {
     }
     sum += part;
   }
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+  sum = warp_sum(sum);
   if (lane == 0) a.errors[row] = sum;
 }
 

@@ -145,6 +145,7 @@ bool has_cuda() noexcept {
 }
 
 Scope::Scope(c10::Device device) {
+  require(device);
   if (!device.is_cpu()) stream_.emplace(own_stream(device));
 }
 

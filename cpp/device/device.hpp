@@ -1,8 +1,8 @@
 // The processor that a run computes on: the CPU, or a CUDA device, whose libraries are loaded when it is first named.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
-#include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
 
 #include <optional>
@@ -26,10 +26,16 @@ const Kernels& kernels(c10::Device device);
 /// Whether require(cuda) would succeed. Loads what it needs to find out.
 bool has_cuda() noexcept;
 
+/// Of bf16 or fp32, which is all that kernels compute with.
+inline Element element_of(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
+}
+
 /// While it lives, this thread computes on `device`, on a stream of our own; what was current before comes back with
 /// its end. Nothing happens for the CPU.
 class Scope {
  public:
+  /// @throws Error as require()
   explicit Scope(c10::Device device);
 
  private:

@@ -32,10 +32,6 @@ bool fits(const at::Tensor& weight, const at::Tensor& x) {
 
 const device::Kernels& kernels_for(const at::Tensor& x) { return device::kernels(x.device()); }
 
-device::Element element_of(const at::Tensor& x) {
-  return x.scalar_type() == at::kBFloat16 ? device::Element::bf16 : device::Element::f32;
-}
-
 const void* data(const at::Tensor& x) { return x.defined() ? x.const_data_ptr() : nullptr; }
 
 std::int64_t rows_of(const at::Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel() / x.size(-1); }
@@ -44,7 +40,7 @@ std::int64_t rows_of(const at::Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel
 void normalize(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps, const at::Tensor& h,
                const at::Tensor& y) {
   device::RmsNorm a;
-  a.element = element_of(x);
+  a.element = device::element_of(x);
   a.wide_weight = weight.scalar_type() != x.scalar_type();
   a.rows = rows_of(x);
   a.width = x.size(-1);
@@ -63,7 +59,7 @@ at::Tensor rms_norm_gradient(AutogradContext* ctx, const at::Tensor& grad_y, con
   const at::Tensor dense_y = grad_y.contiguous(), dense_h = grad_h.defined() ? grad_h.contiguous() : at::Tensor();
   at::Tensor grad_x = at::empty_like(h);
   device::RmsNormBackward a;
-  a.element = element_of(h);
+  a.element = device::element_of(h);
   a.wide_weight = weight.scalar_type() != h.scalar_type();
   a.rows = rows_of(h);
   a.width = h.size(-1);
@@ -133,7 +129,7 @@ struct GatedFunction : Function<GatedFunction> {
     sizes.back() /= 2;
     at::Tensor y = at::empty(sizes, gate_up.options());
     device::GatedActivation a;
-    a.element = element_of(gate_up);
+    a.element = device::element_of(gate_up);
     a.gate = gate_of(activation);
     a.rows = rows_of(y);
     a.width = sizes.back();
@@ -152,7 +148,7 @@ struct GatedFunction : Function<GatedFunction> {
     // What a product made is looked at here for the last time: its gradient takes its place.
     at::Tensor grad = gate_up.is_leaf() ? at::empty_like(gate_up) : gate_up.detach();
     device::GatedActivationBackward a;
-    a.element = element_of(gate_up);
+    a.element = device::element_of(gate_up);
     a.gate = gate_of(static_cast<Activation>(ctx->saved_data["activation"].toInt()));
     a.rows = rows_of(grad_y);
     a.width = grad_y.size(-1);
@@ -174,7 +170,7 @@ c10::intrusive_ptr<HeadsPlan> make_plan(const AttentionInput& input) {
   const AttentionSpec& spec = *input.spec;
   auto plan = c10::make_intrusive<HeadsPlan>();
   device::Heads& a = plan->constants;
-  a.element = element_of(input.qkv);
+  a.element = device::element_of(input.qkv);
   a.tokens = input.qkv.size(0);
   a.length = a.tokens / input.batch;
   a.heads = spec.heads;

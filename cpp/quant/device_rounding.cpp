@@ -10,10 +10,6 @@
 namespace autoround::quant::on_device {
 namespace {
 
-device::Element element_of(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 ? device::Element::bf16 : device::Element::f32;
-}
-
 device::ScaleType scale_type_of(at::ScalarType type) {
   if (type == at::kHalf) return device::ScaleType::f16;
   return type == at::kBFloat16 ? device::ScaleType::bf16 : device::ScaleType::f32;
@@ -44,7 +40,7 @@ at::Tensor scratch_for(const RoundingState& state) {
 device::IntegerWeight integers(const RoundingState& state, const at::Tensor& scratch) {
   const WeightFormat& format = state.format;
   device::IntegerWeight w;
-  w.element = element_of(state.weight);
+  w.element = device::element_of(state.weight);
   w.rows = state.weight.size(0);
   w.columns = state.weight.size(1);
   w.group = format.columns_per_group(w.columns);
@@ -72,7 +68,7 @@ device::IntegerWeight integers(const RoundingState& state, const at::Tensor& scr
 device::FloatWeight floats(const RoundingState& state, const at::Tensor& scratch) {
   const WeightFormat& format = state.format;
   device::FloatWeight w;
-  w.element = element_of(state.weight);
+  w.element = device::element_of(state.weight);
   w.grid = grid_of_device(format.number);
   w.scaling = scaling_of(format.number);
   w.rows = state.weight.size(0);
@@ -192,7 +188,7 @@ at::Tensor round_inputs(const InputFormat& format, const InputScales& scales, co
   at::Tensor out = at::empty_like(x);
   if (x.numel() == 0) return out;
   device::InputRounding a;
-  a.element = element_of(x);
+  a.element = device::element_of(x);
   a.integer = format.number == Number::integer;
   if (!a.integer) {
     a.grid = grid_of_device(format.number);

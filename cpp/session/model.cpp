@@ -42,7 +42,6 @@ model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::Scal
   if (data.size() == 0) fail(Code::invalid_argument, "data", "there are no windows of text to measure");
   const auto ids = at::from_blob(const_cast<std::int64_t*>(data.ids().data()),
                                  {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
-  device::require(device);
   const device::Scope scope(device);
   const auto inner = model::make_ops(device, /*fused=*/true);
   const quant::InputQuantizers inputs = exporter::open_inputs(*checkpoint_);

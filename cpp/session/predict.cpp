@@ -29,18 +29,27 @@ std::int64_t experts_width(const model::ExpertsSpec& experts, std::int64_t hidde
          4 * experts.router.experts;
 }
 
-/// Activations of one micro-batch that are alive together at the end of a forward pass with gradients.
-std::int64_t activation_width(const model::DecoderSpec& spec) {
+/// How often each part of a layer is alive at the end of a forward pass with gradients.
+struct Copies {
+  std::int64_t qkv, heads, hidden, intermediate;
+};
+/// qkv and its gradient, attention output, residuals and norms, gate|up with its gradient, the gated product twice and
+/// once more packed for the gradient of the weights.
+constexpr Copies on_cpu{2, 2, 6, 7};
+/// The heads of qkv, attention output, the sum, both norms and the gradient, gate|up and the gated product, whose
+/// gradients take their place.
+constexpr Copies on_device{1, 1, 4, 3};
+
+/// Activations of one micro-batch that are alive together, of the layer that has most of them.
+std::int64_t activation_width(const model::DecoderSpec& spec, const Copies& copies) {
   std::int64_t widest = 0;
   for (const model::LayerSpec& layer : spec.layers) {
     const auto& attention = layer.attention;
     const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
     const std::int64_t heads = attention.heads * attention.head_dim;
     const std::int64_t feed =
-        layer.experts ? experts_width(*layer.experts, spec.hidden_size) : 7 * layer.mlp.intermediate;
-    // qkv and its gradient, attention output, residuals and norms (6 H), gate|up with its gradient, gated product twice
-    // and once more packed for the gradient of the weights
-    widest = std::max(widest, 2 * qkv + 2 * heads + 6 * spec.hidden_size + feed);
+        layer.experts ? experts_width(*layer.experts, spec.hidden_size) : copies.intermediate * layer.mlp.intermediate;
+    widest = std::max(widest, copies.qkv * qkv + copies.heads * heads + copies.hidden * spec.hidden_size + feed);
   }
   return widest;
 }
@@ -60,23 +69,6 @@ std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
   return std::min(shape.samples, recipe.batch_size) * shape.length;
 }
 
-/// What FusedOps keep for the backward pass and what plain operations do, on a device without the copies that the CPU
-/// packs for its products.
-std::int64_t device_activation_width(const model::DecoderSpec& spec) {
-  std::int64_t widest = 0;
-  for (const model::LayerSpec& layer : spec.layers) {
-    const auto& attention = layer.attention;
-    const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
-    const std::int64_t heads = attention.heads * attention.head_dim;
-    // heads and what attention makes of them, the sum, both norms and the gradient, gate|up and the gated product,
-    // whose gradients take their place
-    const std::int64_t feed =
-        layer.experts ? experts_width(*layer.experts, spec.hidden_size) : 3 * layer.mlp.intermediate;
-    widest = std::max(widest, qkv + heads + 4 * spec.hidden_size + feed);
-  }
-  return widest;
-}
-
 /// On a device: weights with their rounded twins, V and the best codes, the gradient of the largest projection, both
 /// streams, and of a minibatch what the backward pass needs, or of all samples the output.
 std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
@@ -84,7 +76,8 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
   const std::int64_t bytes = shape.element_bytes, stream = shape.samples * shape.length * spec.hidden_size * bytes;
   const std::int64_t kept = recipe.enable_torch_compile ? 1 : 4;
   const std::int64_t activations =
-      tunes(recipe, shape) ? batch_tokens(recipe, shape) * layers * device_activation_width(spec) * bytes * kept : 0;
+      tunes(recipe, shape) ? batch_tokens(recipe, shape) * layers * activation_width(spec, on_device) * bytes * kept
+                           : 0;
   const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + bytes / 2 : 1);
   constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
   return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
@@ -162,7 +155,7 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   const std::int64_t untuned = 2 * fused_experts(spec) * shape.element_bytes;
   const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
   if (!shape.device.is_cpu()) return device_memory(spec, recipe, shape, layers);
-  return total_memory(recipe, shape, streams + layers * untuned, layers * activation_width(spec));
+  return total_memory(recipe, shape, streams + layers * untuned, layers * activation_width(spec, on_cpu));
 }
 
 std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,

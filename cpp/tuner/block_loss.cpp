@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "device/device.hpp"
+#include "tuner/device_loss.hpp"
 
 namespace autoround::tuner {
 namespace {
@@ -80,21 +80,10 @@ double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::spa
 
 double sum_on_device(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
                      std::int64_t length, at::Tensor* gradient, float scale) {
-  const at::Tensor real =
-      at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong).to(prediction.device());
+  const at::Tensor real = lengths_on(prediction.device(), lengths);
   const at::Tensor errors = at::empty({prediction.size(0)}, prediction.options().dtype(at::kDouble));
-  device::Loss loss;
-  loss.element = prediction.scalar_type() == at::kBFloat16 ? device::Element::bf16 : device::Element::f32;
-  loss.rows = prediction.size(0);
-  loss.width = prediction.size(1);
-  loss.length = length;
-  loss.lengths = real.const_data_ptr<std::int64_t>();
-  loss.scale = scale;
-  loss.prediction = prediction.const_data_ptr();
-  loss.target = target.const_data_ptr();
-  loss.gradient = gradient != nullptr ? gradient->mutable_data_ptr() : nullptr;
-  loss.errors = errors.mutable_data_ptr<double>();
-  device::kernels(prediction.device()).loss(loss);
+  device::kernels(prediction.device())
+      .loss(device_loss(prediction, target, real, length, gradient, scale, errors.mutable_data_ptr<double>()));
   return errors.sum().item<double>();
 }
 

@@ -9,6 +9,8 @@
 #include <gsl/assert>
 #include <mutex>
 
+#include "tuner/device_loss.hpp"
+
 namespace autoround::tuner {
 
 Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
@@ -45,9 +47,7 @@ Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::
     for (std::size_t key = 0; key < finite_keys; ++key) counts[key] += own[key];
   });
 
-  std::int64_t real = 0;
-  for (const std::int64_t tokens : lengths) real += tokens * width;
-  std::int64_t left = find_least(counts.data(), real, share);
+  std::int64_t left = find_least(counts.data(), lengths, width, share);
 
   ties_.assign(static_cast<std::size_t>(rows), 0);
   at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
@@ -61,8 +61,11 @@ Outliers::Outliers(const at::Tensor& prediction, const at::Tensor& target, gsl::
   }
 }
 
-/// Sets least_ from how often each key occurs among `real` elements; how many with that key are outliers.
-std::int64_t Outliers::find_least(const std::int64_t* counts, std::int64_t real, double share) {
+/// Sets least_ from how often each key occurs among the elements of real tokens; how many with that key are outliers.
+std::int64_t Outliers::find_least(const std::int64_t* counts, gsl::span<const std::int64_t> lengths, std::int64_t width,
+                                  double share) {
+  std::int64_t real = 0;
+  for (const std::int64_t tokens : lengths) real += tokens * width;
   std::int64_t left = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(real) * share));
   while (least_ > 0 && left > 0) {
     const std::int64_t here = counts[--least_];
@@ -76,8 +79,7 @@ void Outliers::find_on_device(const at::Tensor& prediction, const at::Tensor& ta
                               gsl::span<const std::int64_t> lengths, std::int64_t length, double share) {
   const at::NoGradGuard no_grad;
   const auto samples = static_cast<std::int64_t>(lengths.size());
-  const at::Tensor real_tokens = at::tensor(at::IntArrayRef(lengths.data(), lengths.size()), at::kLong)
-                                     .to(prediction.device())
+  const at::Tensor real_tokens = lengths_on(prediction.device(), lengths)
                                      .unsqueeze(1)
                                      .gt(at::arange(length, prediction.options().dtype(at::kLong)))
                                      .view({samples * length, 1});
@@ -89,9 +91,7 @@ void Outliers::find_on_device(const at::Tensor& prediction, const at::Tensor& ta
                               .to(at::kLong)
                               .masked_fill(real_tokens.logical_not(), static_cast<std::int64_t>(finite_keys));
   const at::Tensor counts = at::bincount(keys.view(-1), {}, static_cast<std::int64_t>(finite_keys) + 1).cpu();
-  std::int64_t real = 0;
-  for (const std::int64_t tokens : lengths) real += tokens * prediction.size(1);
-  const std::int64_t left = find_least(counts.const_data_ptr<std::int64_t>(), real, share);
+  const std::int64_t left = find_least(counts.const_data_ptr<std::int64_t>(), lengths, prediction.size(1), share);
   const auto least = static_cast<std::int64_t>(least_), none = static_cast<std::int64_t>(finite_keys);
   const at::Tensor ties = keys.eq(least).view(-1);
   const at::Tensor first_ties = ties.logical_and(ties.cumsum(0).le(left)).view(keys.sizes());

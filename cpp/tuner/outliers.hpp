@@ -48,7 +48,8 @@ class Outliers {
  private:
   void find_on_device(const at::Tensor& prediction, const at::Tensor& target, gsl::span<const std::int64_t> lengths,
                       std::int64_t length, double share);
-  std::int64_t find_least(const std::int64_t* counts, std::int64_t real, double share);
+  std::int64_t find_least(const std::int64_t* counts, gsl::span<const std::int64_t> lengths, std::int64_t width,
+                          double share);
 
   std::size_t least_ = finite_keys;  // key of the smallest outliers
   std::vector<std::int64_t> ties_;   // of each row, how many with that key are outliers

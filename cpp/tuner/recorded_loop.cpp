@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/device.hpp"
+#include "tuner/device_loss.hpp"
 #include "tuner/quant_ops.hpp"
 #include "tuner/sampler.hpp"
 
@@ -52,7 +53,7 @@ class Loop {
     progress_ = at::empty({sizeof start}, at::kByte);
     std::memcpy(progress_.mutable_data_ptr(), &start, sizeof start);
     progress_ = progress_.to(like.device());
-    lengths_ = at::tensor(at::IntArrayRef(data.lengths), at::kLong).to(like.device());
+    lengths_ = lengths_on(like.device(), data.lengths);
     errors_ = at::empty({shape_.samples * data.length}, like.dtype(at::kDouble));
     decide_.progress = progress();
     decide_.errors = errors_.const_data_ptr<double>();
@@ -116,21 +117,12 @@ class Loop {
   at::Tensor gradient_of_loss(const at::Tensor& output, std::int64_t first) {
     // The last look at the output: its gradient takes its place.
     at::Tensor gradient = output.detach();
-    device::Loss a;
-    a.element = gradient.scalar_type() == at::kBFloat16 ? device::Element::bf16 : device::Element::f32;
-    a.rows = gradient.size(0);
-    a.width = gradient.size(1);
-    a.length = data_.length;
-    a.lengths = lengths_.const_data_ptr<std::int64_t>();
+    double* const errors = errors_.data_ptr<double>() + first * data_.length;
+    device::Loss a = device_loss(gradient, data_.target, lengths_, data_.length, &gradient, shape_.loss_scale, errors);
     a.progress = progress();
     a.indices = indices();
     a.step_samples = shape_.samples;
     a.first = first;
-    a.scale = shape_.loss_scale;
-    a.prediction = gradient.const_data_ptr();
-    a.target = data_.target.const_data_ptr();
-    a.gradient = gradient.mutable_data_ptr();
-    a.errors = errors_.data_ptr<double>() + first * data_.length;
     kernels_.loss(a);
     return gradient;
   }

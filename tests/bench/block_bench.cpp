@@ -165,7 +165,6 @@ double median(std::vector<double> values) {
 void run(const Arguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   const c10::Device device = device::parse(arguments.device);
-  device::require(device);
   const device::Scope scope(device);
   const auto checkpoint = checkpoint::Checkpoint::open(arguments.model, Logger());
   const model::CausalLm lm(model::read_spec(checkpoint->config()),

@@ -10,7 +10,7 @@ is a process of its own; they take turns, every other time in reverse order:
 - libautoround: block_bench at the higher iteration count, the median interval between iterations.
 - eager, compiled: auto-round 0.15.1 with enable_torch_compile off and on. One process tunes two layers with the higher
   count. In the second layer it reads the clock, the device idle, after the lower and after the higher count of iterations:
-  the same slope without the start of another process. Compiling, first allocations and the fixed costs of a layer fall
+  the slope between the two, without the start of another process. Compiling, first allocations and the fixed costs of a layer fall
   outside. The ids go in as {"input_ids", "attention_mask": None}: the blocks are then called as for a text (causal, no
   mask), while bare tensors make auto-round build a mask, which rules out the fast attention.
 - products: the matrix products of one layer in a CUDA graph, median of its replays: forward, gradient of the weights,

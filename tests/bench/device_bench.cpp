@@ -38,7 +38,6 @@ void print(const char* what, const char* pass, double bytes, double seconds, dou
 }
 
 void run(std::int64_t rows, std::int64_t columns) {
-  device::require(gpu);
   const device::Scope scope(gpu);
   const at::NoGradGuard no_grad;
   const auto count = static_cast<double>(rows * columns);
