@@ -127,14 +127,23 @@ struct ProductKernels {
 };
 
 struct Kernels {
-  const char* name;  // "avx512_bf16", "avx512", "avx2" or "portable"
+  const char* name;  // "amx_bf16", "avx512_bf16", "avx512", "avx2" or "portable"
   const RowKernels *bf16, *fp32;
   const AttentionKernels* attention;  // for Bf16; null where the CPU has no bf16 products
-  const ProductKernels* products;     // likewise
+  const ProductKernels* products;     // likewise, and null where LibTorch's own are faster
 };
 
-/// The table for this CPU. The environment variable ATEN_CPU_CAPABILITY (default, avx2, avx512), which LibTorch reads
-/// too, lowers the choice; it never raises it above what the CPU has.
+/// What matters here of the instructions that this CPU and its operating system offer.
+struct CpuFeatures {
+  bool avx2 = false, avx512 = false, avx512_bf16 = false, amx_bf16 = false;
+};
+CpuFeatures cpu_features();
+
+/// The fastest table that runs with `features`. `limit` is "default", "avx2" or "avx512", or anything else for none; it
+/// never raises the choice above what the features allow.
+const Kernels& kernels_for(const CpuFeatures& features, const char* limit);
+
+/// The table for this CPU, limited by the environment variable ATEN_CPU_CAPABILITY, which LibTorch reads too.
 const Kernels& select_kernels();
 
 }  // namespace autoround::model::kernels

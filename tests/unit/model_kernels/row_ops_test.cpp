@@ -32,16 +32,36 @@ at::Tensor grad_of(const at::Tensor& y, const at::Tensor& x, const at::Tensor& g
 
 }  // namespace
 
-TEST_CASE("kernels: the table follows ATEN_CPU_CAPABILITY", "[dispatch]") {
-  const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
-  const std::string limit = variable == nullptr ? "" : variable, name = kernels::select_kernels().name;
-  CAPTURE(limit, name);
-  if (limit == "default") CHECK(name == "portable");
-  if (limit == "avx2") CHECK((name == "avx2" || name == "portable"));
-  CHECK((kernels::select_kernels().attention != nullptr) == (name == "avx512_bf16"));
+TEST_CASE("kernels: the table is the fastest that CPU and limit allow", "[dispatch]") {
+  const auto name = [](const kernels::CpuFeatures& features, const char* limit) {
+    return std::string(kernels::kernels_for(features, limit).name);
+  };
+  CHECK(name({}, "") == "portable");
 #if defined(__x86_64__)
-  if (limit.empty() && __builtin_cpu_supports("avx512bf16")) CHECK(name == "avx512_bf16");
-  if (limit.empty() && __builtin_cpu_supports("avx2")) CHECK(name != "portable");
+  const kernels::CpuFeatures avx2{true}, avx512{true, true}, bf16{true, true, true}, amx{true, true, true, true};
+  CHECK(name(avx2, "") == "avx2");
+  CHECK(name(avx512, "") == "avx512");
+  CHECK(name(bf16, "") == "avx512_bf16");
+  CHECK(name(amx, "") == "amx_bf16");
+  CHECK(name(amx, "avx512") == "amx_bf16");  // as LibTorch understands it: its products are not limited by this
+  CHECK(name(amx, "avx2") == "avx2");
+  CHECK(name(amx, "default") == "portable");
+  CHECK(name(avx2, "avx512") == "avx2");
+  CHECK(kernels::kernels_for(bf16, "").products != nullptr);
+  CHECK(kernels::kernels_for(amx, "").products == nullptr);
+  CHECK(kernels::kernels_for(amx, "").attention == kernels::kernels_for(bf16, "").attention);
+#endif
+}
+
+TEST_CASE("kernels: the table in use is that of this CPU and ATEN_CPU_CAPABILITY", "[dispatch]") {
+  const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
+  const std::string limit = variable == nullptr ? "" : variable;
+  CAPTURE(limit);
+  CHECK(&kernels::select_kernels() == &kernels::kernels_for(kernels::cpu_features(), limit.c_str()));
+#if defined(__x86_64__)
+  CHECK(kernels::cpu_features().avx512_bf16 >= kernels::cpu_features().amx_bf16);
+  if (__builtin_cpu_supports("avx512bf16")) CHECK(kernels::cpu_features().avx512_bf16);
+  if (!kernels::cpu_features().amx_bf16) WARN("this CPU has no AMX: products by tile registers were not run");
 #endif
 }
 
