@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <gsl/assert>
+#include <utility>
 
 #include "base/error.hpp"
 #include "model/buffer_pool.hpp"
@@ -140,6 +141,7 @@ void RoundingStates::finish_calibration() {
 
 void RoundingStates::write_weights() {
   for (auto& tuned : projections_) {
+    if (std::exchange(tuned.weight_is_current, true)) continue;
     for (auto& part : tuned.parts) {
       at::Tensor rows = tuned.projection->weight.narrow(0, part.row, part.rows);
       quant::qdq_forward(part.state, rows, fused_);
@@ -150,6 +152,7 @@ void RoundingStates::write_weights() {
 void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& weights) {
   auto weight = weights.begin();
   for (auto& tuned : projections_) {
+    tuned.weight_is_current = false;
     if (tuned.input) tuned.input->use(weight->input);
     for (const auto& part : tuned.parts) {
       Expects(weight != weights.end() && weight->name == part.name);
@@ -185,9 +188,11 @@ void RoundingStates::finish_step() {
       ProjectionStep step(tuned, pass_.is_best, fused_);
       step.rows(0, tuned.gradient_sum.to(tuned.projection->weight.scalar_type()));
       step.finish();
-    } else if (!tuned.stepped && pass_.is_best) {
+      tuned.stepped = true;
+    } else if (!tuned.stepped && pass_.is_best && !std::exchange(tuned.best_is_current, true)) {
       keep_best(tuned);
     }
+    if (tuned.stepped) tuned.weight_is_current = tuned.best_is_current = false;
     tuned.has_gradient = tuned.stepped = false;
   }
 }

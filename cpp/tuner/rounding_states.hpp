@@ -36,6 +36,8 @@ struct TunedProjection {
   at::Tensor gradient_sum;  // fp32, like the weight; undefined unless gradients are accumulated
   // Since the step began. An expert that no token went to has no gradient, in some passes or in all.
   bool has_gradient = false, stepped = false;
+  // An expert that no token goes to for a while is left alone: W' and the best codes are still those of its parameters.
+  bool weight_is_current = false, best_is_current = false;
   std::optional<TunedInput> input;  // unset: not quantized
 };
 
