@@ -29,6 +29,8 @@ class InputFile {
   std::int64_t modified() const noexcept { return modified_; }  // when it was opened; nanoseconds since 1970
   /// Fills `out` from `offset`. @throws Error io: short read (the file shrank) or a read error.
   void read(std::uint64_t offset, gsl::span<std::byte> out) const;
+  /// Asks the system to have these bytes in its cache soon. Returns at once and may do nothing.
+  void will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept;
 
  private:
   InputFile(std::string path, Descriptor descriptor);

@@ -68,6 +68,10 @@ void InputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
   }
 }
 
+void InputFile::will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+  ::posix_fadvise(descriptor_.get(), static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+}
+
 std::string read_text_file(const InputFile& file, std::uint64_t limit) {
   if (file.size() > limit) {
     fail(Code::parse, file.path(),

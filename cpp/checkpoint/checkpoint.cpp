@@ -218,4 +218,13 @@ void Checkpoint::read(std::string_view name, std::uint64_t offset, gsl::span<std
   impl_->files[place.shard].read(place.begin + offset, out);
 }
 
+void Checkpoint::will_need(std::string_view prefix) const noexcept {
+  for (std::size_t i = 0; i < impl_->tensors.size(); ++i) {
+    const TensorInfo& tensor = impl_->tensors[i];
+    if (tensor.name.compare(0, prefix.size(), prefix) != 0) continue;
+    const Impl::Place& place = impl_->places[i];
+    impl_->files[place.shard].will_need(place.begin, tensor.byte_size());
+  }
+}
+
 }  // namespace autoround::checkpoint

@@ -44,6 +44,9 @@ class Checkpoint {
   /// invalid_argument
   void read(std::string_view name, std::uint64_t offset, gsl::span<std::byte> out) const;
 
+  /// Asks the system to read the tensors whose names begin with `prefix` into its cache. Returns at once.
+  void will_need(std::string_view prefix) const noexcept;
+
   /// Names of the files that an output folder must carry along unchanged (tokenizer, generation config, code ...).
   const std::vector<std::string>& companion_files() const noexcept;
 

@@ -80,6 +80,8 @@ class CheckpointWeights : public WeightSource {
     return out;
   }
 
+  void will_need(const std::string& prefix) const override { checkpoint_->will_need(prefix); }
+
  private:
   const TensorInfo& find(const std::string& name) const {
     const TensorInfo* tensor = checkpoint_->find(name);
@@ -129,6 +131,7 @@ class DeviceWeights : public WeightSource {
   at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const override {
     return host_->load_rows(name, ids, dtype);
   }
+  void will_need(const std::string& prefix) const override { host_->will_need(prefix); }
 
  private:
   std::shared_ptr<WeightSource> host_;
@@ -180,6 +183,8 @@ std::shared_ptr<WeightSource> on_device(std::shared_ptr<WeightSource> weights, a
   if (device == weights->device()) return weights;
   return std::make_shared<DeviceWeights>(std::move(weights), device);
 }
+
+void WeightSource::will_need(const std::string&) const {}
 
 at::Tensor WeightSource::memory(at::IntArrayRef shape, at::ScalarType dtype) const {
   return at::empty(shape, at::device(device()).dtype(dtype));

@@ -28,6 +28,9 @@ class WeightSource {
   /// In host memory, wherever the others go. Neighbouring ids are one read, so sorted ids are read fastest.
   /// @throws Error as load; invalid_argument: no such row
   virtual at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const = 0;
+  /// A hint that the tensors whose names begin with `prefix` are loaded next: they are read into the system's cache
+  /// meanwhile, where there are files to read.
+  virtual void will_need(const std::string& prefix) const;
 
   /// Uninitialised memory that load_into can fill.
   at::Tensor memory(at::IntArrayRef shape, at::ScalarType dtype) const;

@@ -1,10 +1,13 @@
 #include "session/outputs.hpp"
 
+#include <ATen/core/grad_mode.h>
+
 #include <algorithm>
 #include <set>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "model/compute_threads.hpp"
 
 namespace autoround::session {
 namespace {
@@ -126,23 +129,39 @@ std::optional<Outputs::KeptBlock> Outputs::kept(std::size_t block) const {
   return kept;
 }
 
-void Outputs::write(const quant::QuantizedWeight& weight) {
-  for (Target& target : targets_) target.written.push_back({weight.name, target.exporter->write(weight)});
+void Outputs::write(quant::QuantizedWeight weight) {
+  in_background([weight = std::move(weight)](Target& target) {
+    target.written.push_back({weight.name, target.exporter->write(weight)});
+  });
 }
 
 void Outputs::write_cache(const quant::CacheScales& cache) {
-  for (Target& target : targets_) target.written.push_back({cache.attention, target.exporter->write_cache(cache)});
+  in_background(
+      [cache](Target& target) { target.written.push_back({cache.attention, target.exporter->write_cache(cache)}); });
 }
 
 void Outputs::finish_block(const BlockStats& stats) {
-  for (Target& target : targets_) {
+  in_background([stats, resume = resume_](Target& target) {
     target.exporter->sync();
     target.journal->append({stats, std::exchange(target.written, {})});
-    if (resume_) target.staging->keep(true);
-  }
+    if (resume) target.staging->keep(true);
+  });
 }
 
+/// Runs `step` on every target, on the writer's thread.
+void Outputs::in_background(std::function<void(Target&)> step) {
+  if (empty()) return;
+  writer_.run([this, step = std::move(step)] {
+    model::compute_alone();  // the other threads are those of the block that is tuned meanwhile
+    const at::NoGradGuard no_grad;
+    for (Target& target : targets_) step(target);
+  });
+}
+
+void Outputs::settle() { writer_.wait(); }
+
 void Outputs::finish() {
+  settle();
   for (Target& target : targets_) target.exporter->finish();
   for (Target& target : targets_) {
     target.journal->remove();
@@ -156,7 +175,11 @@ void Outputs::finish() {
   }
 }
 
-void Outputs::log_kept(const Logger& log) const {
+void Outputs::log_kept(const Logger& log) {
+  try {
+    settle();
+  } catch (const std::exception&) {  // what ended the run was already thrown, or this is its cause
+  }
   for (const Target& target : targets_)
     if (target.staging && target.staging->keeps())
       log.info(target.staging->path() + ": kept with " + std::to_string(target.journal->blocks().size()) +

@@ -2,11 +2,13 @@
 // not at all; what was finished by then may be left to a later run. docs/resume.md
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/background.hpp"
 #include "base/file.hpp"
 #include "exporter/exporter.hpp"
 #include "session/journal.hpp"
@@ -34,14 +36,18 @@ class Outputs {
   /// What an earlier run made of a block; nullopt: it is to be tuned. @throws Error io
   std::optional<KeptBlock> kept(std::size_t block) const;
 
-  void write(const quant::QuantizedWeight& weight);
+  // Packed and written by a thread of its own, while the caller goes on. Errors of earlier calls come out of later
+  // ones.
+  void write(quant::QuantizedWeight weight);
   void write_cache(const quant::CacheScales& cache);
-  /// What was written since the last call is that of the next block. When this returns it, and the fact, are on disk.
-  /// @throws Error io
+  /// What was written since the last call is that of the next block. @throws Error io
   void finish_block(const BlockStats& stats);
+
+  /// When this returns the blocks that were finished, and the fact, are on disk. @throws Error io
+  void settle();
   void finish();  // makes every folder visible
   /// Says what a run that does not finish leaves behind.
-  void log_kept(const Logger& log) const;
+  void log_kept(const Logger& log);
 
  private:
   struct Target {
@@ -52,6 +58,7 @@ class Outputs {
     std::vector<FinishedModule> written;  // of the block that is being tuned
   };
   void open_staging(const Fingerprint& fingerprint, bool resume, const Logger& log);
+  void in_background(std::function<void(Target&)> step);
   std::size_t undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log) const;
 
   const exporter::ExportPlan* plan_ = nullptr;  // after begin
@@ -59,6 +66,7 @@ class Outputs {
   std::uint64_t disk_bytes_ = 0;
   bool resume_ = false;
   std::size_t kept_ = 0;  // blocks of an earlier run
+  Background writer_;     // uses what is above, and ends first
 };
 
 }  // namespace autoround::session

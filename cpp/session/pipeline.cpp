@@ -34,6 +34,8 @@ std::optional<std::size_t> SequentialPipeline::advance() {
     stream_ = tuner::run_block(alone, stream_, length, batch_, *ops_, cancel_);
     hooks_.fire(modifier::HookPoint::post_forward, layer.name(), stream_);
   }
+  for (std::size_t i = next_; i < std::min(next_ + nblocks_, model_.spec().layers.size()); ++i)
+    model_.weights().will_need(model_.spec().layer_name(i) + ".");  // read while this block is tuned
   return first;
 }
 

@@ -128,7 +128,7 @@ void Session::Impl::on_weight(quant::QuantizedWeight&& weight) {
   if (outputs->empty())
     result->tensors.push_back(std::move(weight));
   else
-    outputs->write(weight);
+    outputs->write(std::move(weight));
 }
 
 void Session::Impl::initialize() {
@@ -181,6 +181,7 @@ std::optional<std::size_t> Session::Impl::next_block() {
   if (!first) return first;
   const auto layers = pipeline->subgraph(model->modules()).layers;
   reached.emplace(Reached{*first, layers.size(), tuner::DecoderBlock(layers).name()});
+  outputs->settle();  // a block begins when those before it are on disk
   emit(EventKind::block_begin, reached->index(), reached->name, 0.0);
   if (uses_data() && (options.event_mask & EventKind::block_inputs)) {
     const auto stream = modifier->captured_input(*first);
@@ -231,6 +232,7 @@ BlockStats Session::Impl::restore_block(const modifier::Subgraph& subgraph, cons
 void Session::Impl::end() {
   modifier->on_end(*run);
   pipeline.reset();
+  outputs->settle();
 }
 
 Session::Session(std::shared_ptr<const Model> model, recipe::Recipe recipe,
