@@ -88,7 +88,6 @@ def load_bf16(folder: Path) -> transformers.PreTrainedModel:
 # What auto-round calls the presets of compressed-tensors.
 AUTO_ROUND_PRESETS = {
     "W8A8": {"scheme": "INT8_W8A8"},
-    "W8A16": {"scheme": "W8A16", "group_size": -1},
     "FP8_DYNAMIC": {"scheme": "FP8_STATIC", "group_size": -1, "act_dynamic": True, "act_group_size": -1},
     "NVFP4A16": {"scheme": "NVFP4", "act_bits": 16},
     "MXFP4A16": {"scheme": "MXFP4", "act_bits": 16},
@@ -139,8 +138,9 @@ def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
     if arguments.preset:
         scheme = {"scheme": arguments.preset}
     else:
-        weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric,
-                                   strategy="group", group_size=arguments.group_size)
+        by_row = arguments.group_size == -1
+        grouping = {"strategy": "channel"} if by_row else {"strategy": "group", "group_size": arguments.group_size}
+        weights = QuantizationArgs(num_bits=arguments.bits, type="int", symmetric=not arguments.asymmetric, **grouping)
         scheme = {"config_groups": {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}}
     modifier = AutoRoundModifier(
         **scheme, ignore=["lm_head"],

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Perplexity, time and memory of this library beside its peers, on one model, in one run.
 
-    python tests/bench/quality.py --model DIR --calibration FILE --text FILE [--schemes w4g64sym,w4g32asym,W8A8,NVFP4A16]
+    python tests/bench/quality.py --model DIR --calibration FILE --text FILE [--schemes w4g64sym,w4g32asym,w8rowsym,W8A8,NVFP4A16]
 
 Everybody quantizes the same bf16 checkpoint with the same windows of calibration tokens, batch, iterations and threads,
 on the CPU, and leaves lm_head alone. Everybody is a process of its own, timed from start to exit: imports, loading and
@@ -30,7 +30,7 @@ class Scheme:
 
     name: str
     bits: int = 0
-    group_size: int = 0
+    group_size: int = 0  # -1: one scale a row
     symmetric: bool = True
     preset: str = ""
 
@@ -111,12 +111,12 @@ def parse() -> argparse.Namespace:
 def schemes(text: str) -> list[Scheme]:
     found = []
     for name in text.split(","):
-        if match := re.fullmatch(r"w(\d)g(\d+)(a?sym)", name):
-            found.append(Scheme(name, int(match[1]), int(match[2]), match[3] == "sym"))
+        if match := re.fullmatch(r"w(\d)(?:g(\d+)|row)(a?sym)", name):
+            found.append(Scheme(name, int(match[1]), int(match[2] or -1), match[3] == "sym"))
         elif re.fullmatch(r"[A-Z0-9_]+", name):
             found.append(Scheme(name, preset=name))
         else:
-            raise argparse.ArgumentTypeError(f"{name!r} is neither a scheme such as w4g64sym or w4g32asym nor a preset such as W8A8")
+            raise argparse.ArgumentTypeError(f"{name!r} is neither a scheme such as w4g64sym, w4g32asym or w8rowsym nor a preset such as W8A8")
     return found
 
 
