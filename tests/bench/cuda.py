@@ -164,7 +164,7 @@ def ours(arguments, shape, folder):
     found = last_line([
         arguments.bench, "--device", arguments.device, "--model", folder, "--ids", os.path.join(folder, "ids"),
         "--samples", 2 * arguments.batch, "--length", arguments.length, "--batch", arguments.batch, "--layers", LAYERS,
-        "--iters", iterations(arguments, shape)[1], "--bits", 4, "--group", SHAPES[shape].get("group", 128)])
+        "--iters", iterations(arguments, shape)[1], "--bits", 4, "--group-size", SHAPES[shape].get("group", 128)])
     return {"seconds": found["iteration"], "peak": found["device_peak_bytes"], "last": found}
 
 
