@@ -7,8 +7,9 @@ import os
 import resource
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +27,26 @@ class Finished:
     peak_bytes: int  # largest resident set
 
 
-def run(command: Sequence[str | int | Path], threads: int) -> Finished:
-    """Runs the command on the CPU, offline, with that many threads. Raises ChildError when it fails."""
+def run(command: Sequence[str | int | Path], threads: int | None, *, cuda: bool = False,
+        extra: Mapping[str, str] | None = None, timeout: float | None = None) -> Finished:
+    """Runs the command offline, with that many threads (None: as many as it likes), `extra` in its environment, and
+    unless `cuda` without a GPU. Raises ChildError when it fails or takes more than `timeout` seconds."""
     words = [str(word) for word in command]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.perf_counter()
-        process = subprocess.Popen(words, stdout=out, stderr=err, env=environment(threads))
+        variables = {**environment(threads, cuda), **(extra or {})}
+        process = subprocess.Popen(words, stdout=out, stderr=err, env=variables)
+        watch = threading.Timer(timeout, process.kill) if timeout else None
+        if watch:
+            watch.start()
         _, status, usage = os.wait4(process.pid, 0)
+        if watch:
+            watch.cancel()
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            raise ChildError(f"{' '.join(words)}: exit status {process.returncode}\n{tail(err)}")
+            late = f" after {seconds:.0f} s, the limit" if timeout and seconds >= timeout else ""
+            raise ChildError(f"{' '.join(words)}: exit status {process.returncode}{late}\n{tail(err)}")
         out.seek(0)
         return Finished(out.read(), seconds, checked_peak(usage.ru_maxrss * 1024))
 
@@ -49,17 +59,18 @@ def checked_peak(peak: int) -> int:
     return peak
 
 
-def environment(threads: int) -> dict[str, str]:
-    count = str(threads)
-    return {
+def environment(threads: int | None, cuda: bool = False) -> dict[str, str]:
+    variables = {
         **os.environ,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
         "TOKENIZERS_PARALLELISM": "false",
-        "CUDA_VISIBLE_DEVICES": "",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
     }
+    if threads is not None:
+        variables |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    if not cuda:
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    return variables
 
 
 def tail(file, characters: int = 4000) -> str:

@@ -19,6 +19,8 @@ os.environ["TQDM_DISABLE"] = "1"  # read while the libraries are imported
 import torch
 import transformers
 
+import schemes
+
 
 def main() -> None:
     arguments = parse()
@@ -47,10 +49,7 @@ def parse() -> argparse.Namespace:
         quantize = command(name, job)
         quantize.add_argument("--windows", type=Path, required=True)
         quantize.add_argument("--output", type=Path, required=True)
-        quantize.add_argument("--bits", type=int)
-        quantize.add_argument("--group-size", type=int)
-        quantize.add_argument("--preset", help="of compressed-tensors, instead of bits and group size")
-        quantize.add_argument("--asymmetric", action="store_true")
+        schemes.add_switches(quantize)
         quantize.add_argument("--iters", type=int, required=True)
         quantize.add_argument("--batch", type=int, required=True)
         if job is quantize_with_auto_round:
@@ -62,17 +61,21 @@ def parse() -> argparse.Namespace:
 
 
 def cut_windows(arguments: argparse.Namespace) -> dict:
-    """Consecutive windows of a text that is tokenized once, without special tokens; one {"input_ids": [...]} a line."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
-    text = arguments.text.read_bytes().decode("utf-8")  # line ends as they are
-    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    wanted = arguments.count * arguments.length
-    if len(ids) < wanted:
-        raise SystemExit(f"{arguments.text}: {len(ids)} tokens found, {wanted} wanted")
+    """One {"input_ids": [...]} a line."""
     with arguments.output.open("w", encoding="utf-8") as file:
-        for start in range(0, wanted, arguments.length):
-            file.write(json.dumps({"input_ids": ids[start : start + arguments.length]}) + "\n")
+        for window in token_windows(arguments.model, arguments.text, arguments.length, arguments.count):
+            file.write(json.dumps({"input_ids": window}) + "\n")
     return {"windows": arguments.count, "length": arguments.length}
+
+
+def token_windows(model: Path, text: Path, length: int, count: int) -> list[list[int]]:
+    """Consecutive windows of a text that is tokenized once, without special tokens."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    words = text.read_bytes().decode("utf-8")  # line ends as they are
+    ids = tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"]
+    if len(ids) < count * length:
+        raise SystemExit(f"{text}: {len(ids)} tokens found, {count * length} wanted")
+    return [ids[start : start + length] for start in range(0, count * length, length)]
 
 
 def read_windows(path: Path) -> torch.Tensor:

@@ -9,7 +9,6 @@ writing included. One judge measures all results: transformers in fp32. Needs au
 """
 import argparse
 import json
-import re
 import statistics
 import sys
 import tempfile
@@ -18,21 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import child
+from schemes import Scheme, schemes
 
 FULL, NEAREST, OURS, AUTO_ROUND, LLM_COMPRESSOR = (
     "full precision", "round to nearest", "libautoround", "auto-round", "llm-compressor")
 TOLERANCE = 1.01  # our perplexity over that of the better peer, at most
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """Integer weights, or a preset of compressed-tensors as it is."""
-
-    name: str
-    bits: int = 0
-    group_size: int = 0  # -1: one scale a row
-    symmetric: bool = True
-    preset: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,18 +97,6 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def schemes(text: str) -> list[Scheme]:
-    found = []
-    for name in text.split(","):
-        if match := re.fullmatch(r"w(\d)(?:g(\d+)|row)(a?sym)", name):
-            found.append(Scheme(name, int(match[1]), int(match[2] or -1), match[3] == "sym"))
-        elif re.fullmatch(r"[A-Z0-9_]+", name):
-            found.append(Scheme(name, preset=name))
-        else:
-            raise argparse.ArgumentTypeError(f"{name!r} is neither a scheme such as w4g64sym, w4g32asym or w8rowsym nor a preset such as W8A8")
-    return found
-
-
 def integers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
@@ -183,10 +160,8 @@ class Bench:
         job = self.arguments
         command = self.job(contestant, job.model) + [
             "--windows", self.calibration, "--output", output, "--batch", job.batch, "--iters", job.iters]
-        command += ["--preset", scheme.preset] if scheme.preset else ["--bits", scheme.bits, "--group-size", scheme.group_size]
-        if seed is not None:
-            command += ["--seed", seed]
-        return command if scheme.symmetric else command + ["--asymmetric"]
+        command += scheme.switches()
+        return command if seed is None else command + ["--seed", seed]
 
     def cut(self, text: Path, length: int, count: int) -> Path:
         windows = self.scratch / f"{length}x{count}-{text.stem}.jsonl"
