@@ -1,5 +1,5 @@
-// Times the tuning of the first layers of a model on given token ids; prints one JSON object. iteration.py and cuda.py
-// run it beside auto-round; alone it serves to profile a change:
+// Times the tuning of the first layers of a model on given token ids; prints one JSON object. speed.py runs it beside
+// auto-round; alone it serves to profile a change:
 //   block_bench --model DIR --ids FILE [--samples 32] [--length 256] [--batch 8] [--layers 2] [--iters 20] [--low 0]
 //               [--threads 2] [--bits 4] [--group-size 64] [--asymmetric] [--preset NAME] [--device cpu] [--plain]
 //               [--profile]
