@@ -48,7 +48,7 @@ device::IntegerWeight integers(const RoundingState& state, const at::Tensor& scr
   w.shared = format.group == 0;
   w.symmetric = format.symmetric;
   w.round_to_bf16 = !format.has_super_groups() && format.scale_type == at::kBFloat16;
-  w.scale_type = scale_type_of(format.scale_type);
+  w.scale_type = scale_type_of(state.scale_type);
   w.levels = static_cast<float>(format.levels());
   w.threshold = format.smallest_scale();
   w.weight = state.weight.const_data_ptr();
@@ -109,7 +109,7 @@ QuantizedWeight empty_weight(const RoundingState& state) {
     return result;
   }
   const auto shape = format.scales_shape(state.weight.size(0), state.weight.size(1));
-  result.scales = empty(shape, format.scale_type);
+  result.scales = empty(shape, is_float(format.number) ? format.scale_type : state.scale_type);
   if (!is_float(format.number) && !format.symmetric) result.zero_points = empty(shape, at::kByte);
   return result;
 }

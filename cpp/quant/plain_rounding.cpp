@@ -8,7 +8,7 @@ namespace {
 at::Tensor round_to(const at::Tensor& value, at::ScalarType dtype) { return value.to(dtype).to(at::kFloat); }
 
 struct Scales {
-  at::Tensor scale;  // fp32 [out, G], values of format.scale_type
+  at::Tensor scale;  // fp32 [out, G], values of RoundingState::scale_type
   at::Tensor zero;   // fp32 [out, G], integers
 };
 
@@ -21,12 +21,12 @@ struct GroupRange {
 GroupRange group_range(const RoundingState& state) {
   const WeightFormat& format = state.format;
   if (state.searched_scale.defined())
-    return {{}, {}, round_to(state.searched_scale * state.max_scale, format.scale_type)};
+    return {{}, {}, round_to(state.searched_scale * state.max_scale, state.scale_type)};
   const at::Tensor low = state.weight_min * state.min_scale, high = state.weight_max * state.max_scale;
-  if (!format.symmetric) return {low, high, round_to((high - low) / (format.levels() - 1), format.scale_type)};
+  if (!format.symmetric) return {low, high, round_to((high - low) / (format.levels() - 1), state.scale_type)};
   const at::Tensor negative = -low;
   const at::Tensor extreme = at::where(high < negative, negative, -high);
-  return {negative, high, round_to(extreme / (format.levels() / 2), format.scale_type)};
+  return {negative, high, round_to(extreme / (format.levels() / 2), state.scale_type)};
 }
 
 /// Clamps min_scale and max_scale in place.
@@ -88,7 +88,7 @@ void step_scales(const RoundingState& state, const Groups& groups, const at::Ten
                  const at::Tensor& of_value, float rate) {
   const WeightFormat& format = state.format;
   const auto partial = [&](const at::Tensor& value) {
-    return format.scale_type == at::kHalf ? round_to(value, at::kHalf) : value;
+    return state.scale_type == at::kHalf ? round_to(value, at::kHalf) : value;
   };
   const GroupRange range = group_range(state);
   const at::Tensor scale = groups.scale.squeeze(-1), none = at::zeros_like(scale);

@@ -42,16 +42,21 @@ double largest_scale(at::ScalarType type) {
   return type == at::kHalf ? 65504. : 3.3895e38;  // bf16 and fp32 share the exponent; the smaller of the two
 }
 
+/// The scale that the widest group needs.
+double widest_scale(const WeightFormat& format, const Range& range) {
+  const at::Tensor low = range.low.to(at::kDouble), high = range.high.to(at::kDouble);
+  const double steps = is_float(format.number) ? e4m3.largest : static_cast<double>(format.levels() / 2);
+  const at::Tensor scale =
+      format.symmetric ? at::maximum(-low, high) / steps : (high - low) / static_cast<double>(format.levels() - 1);
+  return scale.max().item<double>();
+}
+
 void check_ranges(const WeightFormat& format, const Range& range) {
   if (!at::isfinite(range.low).all().item<bool>() || !at::isfinite(range.high).all().item<bool>()) {
     fail(Code::numeric, "weight", "The weight holds a NaN or an infinity; only finite values can be quantized.");
   }
   if (is_float(format.number) && format.number != Number::fp8) return;  // their scales reach as far as bf16
-  const at::Tensor low = range.low.to(at::kDouble), high = range.high.to(at::kDouble);
-  const double steps = is_float(format.number) ? e4m3.largest : static_cast<double>(format.levels() / 2);
-  const at::Tensor scale =
-      format.symmetric ? at::maximum(-low, high) / steps : (high - low) / static_cast<double>(format.levels() - 1);
-  const double largest = scale.max().item<double>();
+  const double largest = widest_scale(format, range);
   if (largest > largest_scale(format.scale_type)) {
     fail(Code::numeric, "weight",
          "A group needs the scale " + std::to_string(largest) + ", which " + at::toString(format.scale_type) +
@@ -75,6 +80,28 @@ void check_rows_like_weight(const RoundingState& state, std::int64_t first, cons
 
 at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
   return model::lasting_tensor(weight.sizes(), dtype, weight.device());
+}
+
+/// In which scales are tuned: RoundingState::scale_type.
+at::ScalarType tuned_scale_type(const WeightFormat& format, const Range& range) {
+  if (format.scale_type != at::kBFloat16 || is_float(format.number) || format.has_super_groups())
+    return format.scale_type;
+  return widest_scale(format, range) <= largest_scale(at::kHalf) ? at::kHalf : at::kFloat;
+}
+
+/// Codes and scales at the current parameters.
+QuantizedWeight current_weight(const RoundingState& state) {
+  if (!state.weight.is_cpu()) return on_device::quantize(state);
+  if (is_float(state.format.number)) return floats::quantize(state, kernels());
+  if (state.format.has_super_groups()) return supers::quantize(state, kernels());
+  return fused::quantize(state, kernels());
+}
+
+/// Codes with the scales as they are written; on a device they are kept as they were used.
+QuantizedWeight as_stored(QuantizedWeight weight) {
+  const WeightFormat& format = weight.format;
+  if (!is_float(format.number) && !format.has_super_groups()) weight.scales = weight.scales.to(format.scale_type);
+  return weight;
 }
 
 /// On a device plain operations can take over for integers only, as here.
@@ -101,6 +128,7 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
   const Range range = group_ranges(format, state.weight);
   check_ranges(format, range);
+  state.scale_type = trainable && tune_minmax ? tuned_scale_type(format, range) : format.scale_type;
   if (format.has_super_groups()) {
     state.super = state.nearest_super = search_super_scales(format, state.weight, {}, kernels());
     return state;
@@ -120,6 +148,7 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
 RoundingState untuned(const RoundingState& state, bool searched) {
   RoundingState result;
   result.format = state.format;
+  result.scale_type = state.format.scale_type;
   result.weight = state.weight;
   result.tune_minmax = state.tune_minmax;
   result.weight_min = state.weight_min;
@@ -193,16 +222,13 @@ void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, b
 }
 
 QuantizedWeight quantize(const RoundingState& state, const std::string& name) {
-  QuantizedWeight weight = !state.weight.is_cpu()            ? on_device::quantize(state)
-                           : is_float(state.format.number)   ? floats::quantize(state, kernels())
-                           : state.format.has_super_groups() ? supers::quantize(state, kernels())
-                                                             : fused::quantize(state, kernels());
+  QuantizedWeight weight = as_stored(current_weight(state));
   weight.name = name;
   return weight;
 }
 
 void keep_best(RoundingState& state) {
-  const QuantizedWeight current = quantize(state, "");
+  const QuantizedWeight current = current_weight(state);
   state.best_codes = current.codes;
   state.best_scales = current.scales;
   state.best_zero_points = current.zero_points;
@@ -212,7 +238,7 @@ QuantizedWeight best(const RoundingState& state, const std::string& name) {
   if (!state.best_codes.defined()) fail(Code::invalid_state, name, "No iteration of this layer has been the best yet.");
   QuantizedWeight weight{
       name, state.format, state.best_codes, state.best_scales, state.best_zero_points, state.global_scale};
-  if (!state.format.has_super_groups()) return weight;
+  if (!state.format.has_super_groups()) return as_stored(std::move(weight));
   weight.scales = state.super.scales;
   weight.super = state.super.parts;
   return weight;

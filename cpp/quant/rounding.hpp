@@ -22,6 +22,10 @@ namespace autoround::quant {
 /// the tensor the arrays of scales and ranges are [1, 1] here and [1] where they are kept (best_*).
 struct RoundingState {
   WeightFormat format;
+  // To which scales are rounded before they are used: format.scale_type but for integers whose range is tuned for bf16.
+  // Its steps of up to 0.8 % are too coarse to tune with: those are fp16, as in auto-round, or fp32 where they are too
+  // large for that, and rounded when they are written.
+  at::ScalarType scale_type = at::kHalf;
   at::Tensor weight;  // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
   at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0
   at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, largest_factor] in place by every forward
@@ -37,7 +41,7 @@ struct RoundingState {
   SuperScales super, nearest_super;
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
   at::Tensor best_codes;        // uint8 [out, in]
-  at::Tensor best_scales;       // format.scale_type [out, G]
+  at::Tensor best_scales;       // [out, G], format.scale_type, on a device scale_type
   at::Tensor best_zero_points;  // uint8 [out, G], undefined when symmetric
   bool tune_minmax = true;
   double momentum = 0.0;                                  // how much of the gradients of earlier steps is kept
@@ -84,13 +88,13 @@ class RowStep {
 };
 
 /// W' = qdq(W; V, min_scale, max_scale), written to `out` [out, in] (dtype of weight, may be rows of a larger tensor).
-/// Where scales are bf16, W' is rounded to bf16 values even when held in fp32: that is what loaders compute.
+/// Where scales are stored as bf16, W' is rounded to bf16 values even when held in fp32: that is what loaders compute.
 void qdq_forward(RoundingState& state, at::Tensor& out, bool fused);
 /// One signed step from dW' (dtype of weight). When `is_best` the codes and scales of *this* iteration's forward (the
 /// parameters before the step) are kept as best_*. sign(0) = 0, sign(NaN) = 0.
 ///
 /// Gradients of min_scale and max_scale follow autograd's chain. For fp16 scales that includes its rounding of each
-/// partial gradient to fp16; for bf16 scales the chain stays fp32, since bf16 would leave mostly cancellation error.
+/// partial gradient to fp16; for others the chain is fp32.
 /// Both implementations and all instruction sets take identical steps, except that with one scale for the tensor the
 /// sums behind these two gradients run in another order in `plain`, so near-zero ones may differ in sign.
 class SignedStep {

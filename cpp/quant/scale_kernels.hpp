@@ -101,7 +101,7 @@ void searched_scales(const ScaleRule& rule, const Ranges& ranges, float* scale, 
 }
 
 /// The gradient of a scale from its two sums. Partial gradients of an fp16 scale are rounded to fp16 as autograd rounds
-/// them; those of a bf16 scale stay fp32, where autograd would lose most of their bits to cancellation.
+/// them, those of others are fp32.
 Float gradient_of_scale(ScaleType type, const GradientSums& sums, std::int64_t i, std::int64_t count) {
   const ScaleType own = type == ScaleType::f16 ? ScaleType::f16 : ScaleType::f32;
   const auto partial = [&](Float value) { return round_scale(own, value); };

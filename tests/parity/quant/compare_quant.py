@@ -156,13 +156,14 @@ def compare(case, paths, counts):
                 continue  # one sum over the tensor: plain adds in the order of at::sum, the kernels row by row
             check(same_bits(results[key], first[key]), f"{name}: {key} of {path} and {paths[0]}")
 
-    # What a loader computes from the integers is what was tuned.
+    # What a loader computes from the integers is what was tuned, but for scales that were rounded to be written.
     scale = first["scales"].reshape(-1, 1)
     if case["scale_dtype"] == torch.bfloat16:
         codes = (first["codes"].int() - levels // 2).to(torch.int8).reshape(scale.numel(), -1)
         zeros = (first["zeros"].int() - levels // 2).to(torch.int8).reshape(-1, 1)
         loaded = _dequantize(codes, scale, zeros).reshape(shape)
-        check(same_bits(loaded, first["output"]), f"{name}: W' and what compressed-tensors loads")
+        near = (loaded.float() - first["output"].float()).abs() <= first["output"].float().abs() / 64
+        check(bool(near.all()), f"{name}: W' and what compressed-tensors loads")
         return  # auto-round has no reference for this dtype: it would divide in bf16
 
     output, scales, zero, after = reference(case)

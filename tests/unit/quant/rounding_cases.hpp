@@ -66,4 +66,9 @@ inline bool same_bits(const at::Tensor& a, const at::Tensor& b) {
          at::equal(a.contiguous().view(at::kByte), b.contiguous().view(at::kByte));
 }
 
+/// W' before and after its bf16 scale was rounded to be written: half a step, and half a step of W' itself.
+inline bool nearly_same(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && at::allclose(a, b, /*rtol=*/0.01, /*atol=*/0);
+}
+
 }  // namespace autoround::quant::test

@@ -146,9 +146,30 @@ TEST_CASE("rounding: the best codes give the output of the forward pass they wer
         qdq_forward(state, later, true);
         qdq_update(state, normal({8, 192}, 6).to(dtype), {0.2f, 0.1f}, false, true);
         CHECK_FALSE(same_bits(output, later));
-        CHECK(same_bits(dequantize(best(state, "layer"), dtype), output));
+        const at::Tensor written = dequantize(best(state, "layer"), dtype);
+        CHECK((scale_type == at::kBFloat16 ? nearly_same(written, output) : same_bits(written, output)));
       }
     }
+  }
+}
+
+TEST_CASE("rounding: scales that are written as bf16 are tuned in steps finer than its own", "[quant]") {
+  const at::Tensor weight = normal({4, 128}, 3).to(at::kBFloat16);
+  const auto tuned_in = [&](const WeightFormat& made, bool tune_minmax, bool trainable) {
+    return make_rounding_state(made, weight, tune_minmax, trainable).scale_type;
+  };
+  for (const bool symmetric : {true, false}) {
+    const WeightFormat bf16 = format(4, symmetric, 64, at::kBFloat16);
+    CHECK(tuned_in(bf16, true, true) == at::kHalf);
+    CHECK(make_rounding_state(bf16, weight * 1e6, true, true).scale_type == at::kFloat);  // beyond fp16
+    CHECK(tuned_in(bf16, false, true) == at::kBFloat16);  // V alone is tuned, for the scale that is written
+    CHECK(tuned_in(bf16, true, false) == at::kBFloat16);
+    CHECK(tuned_in(format(4, symmetric, 64, at::kHalf), true, true) == at::kHalf);
+    RoundingState state = make_rounding_state(bf16, weight, true, true);
+    CHECK(untuned(state, false).scale_type == at::kBFloat16);
+    CHECK(quantize(state, "layer").scales.scalar_type() == at::kBFloat16);
+    keep_best(state);
+    CHECK(best(state, "layer").scales.scalar_type() == at::kBFloat16);
   }
 }
 
