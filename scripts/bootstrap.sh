@@ -7,8 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '== %s\n' "$*"; }
 
-packages=(g++ g++-aarch64-linux-gnu dpkg-dev cmake ninja-build ccache pkg-config make python3-venv libmsgsl-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
-          nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libpcre2-dev libxxhash-dev catch2)
+packages=(g++ g++-aarch64-linux-gnu dpkg-dev cmake ninja-build ccache pkg-config make python3-venv libmsgsl-dev libtomlplusplus-dev
+          libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libpcre2-dev libxxhash-dev catch2)
 command -v cargo >/dev/null || packages+=(rustc-web cargo-web)
 command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
 command -v mvn >/dev/null || packages+=(maven)

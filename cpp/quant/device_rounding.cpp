@@ -109,7 +109,7 @@ QuantizedWeight empty_weight(const RoundingState& state) {
     return result;
   }
   const auto shape = format.scales_shape(state.weight.size(0), state.weight.size(1));
-  result.scales = empty(shape, is_float(format.number) ? format.scale_type : state.scale_type);
+  result.scales = empty(shape, state.scale_type);
   if (!is_float(format.number) && !format.symmetric) result.zero_points = empty(shape, at::kByte);
   return result;
 }

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "model/kernels/kernels.hpp"
+
 namespace autoround::quant {
 
 namespace portable {
@@ -18,12 +20,9 @@ extern const Kernels table;
 
 const Kernels* find_kernels(std::string_view name) {
 #if defined(__x86_64__)
-  if (name == "avx512") {
-    const bool runs = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return runs ? &avx512::table : nullptr;
-  }
-  if (name == "avx2") return __builtin_cpu_supports("avx2") ? &avx2::table : nullptr;
+  const auto features = model::kernels::cpu_features();
+  if (name == "avx512") return features.avx512 ? &avx512::table : nullptr;
+  if (name == "avx2") return features.avx2 ? &avx2::table : nullptr;
 #endif
   return name == "portable" ? &portable::table : nullptr;
 }

@@ -42,26 +42,23 @@ double largest_scale(at::ScalarType type) {
   return type == at::kHalf ? 65504. : 3.3895e38;  // bf16 and fp32 share the exponent; the smaller of the two
 }
 
-/// The scale that the widest group needs.
-double widest_scale(const WeightFormat& format, const Range& range) {
+/// -> the scale that the widest group needs; of numbers whose scales reach as far as any weight 0.
+double check_ranges(const WeightFormat& format, const Range& range) {
+  if (!at::isfinite(range.low).all().item<bool>() || !at::isfinite(range.high).all().item<bool>()) {
+    fail(Code::numeric, "weight", "The weight holds a NaN or an infinity; only finite values can be quantized.");
+  }
+  if (is_float(format.number) && format.number != Number::fp8) return 0.0;  // their scales reach as far as bf16
   const at::Tensor low = range.low.to(at::kDouble), high = range.high.to(at::kDouble);
   const double steps = is_float(format.number) ? e4m3.largest : static_cast<double>(format.levels() / 2);
   const at::Tensor scale =
       format.symmetric ? at::maximum(-low, high) / steps : (high - low) / static_cast<double>(format.levels() - 1);
-  return scale.max().item<double>();
-}
-
-void check_ranges(const WeightFormat& format, const Range& range) {
-  if (!at::isfinite(range.low).all().item<bool>() || !at::isfinite(range.high).all().item<bool>()) {
-    fail(Code::numeric, "weight", "The weight holds a NaN or an infinity; only finite values can be quantized.");
-  }
-  if (is_float(format.number) && format.number != Number::fp8) return;  // their scales reach as far as bf16
-  const double largest = widest_scale(format, range);
+  const double largest = scale.max().item<double>();
   if (largest > largest_scale(format.scale_type)) {
     fail(Code::numeric, "weight",
          "A group needs the scale " + std::to_string(largest) + ", which " + at::toString(format.scale_type) +
              " cannot hold; set scale_dtype to float32 or leave this module unquantized.");
   }
+  return largest;
 }
 
 void check_like_weight(const RoundingState& state, const at::Tensor& tensor, const char* what) {
@@ -82,11 +79,11 @@ at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
   return model::lasting_tensor(weight.sizes(), dtype, weight.device());
 }
 
-/// In which scales are tuned: RoundingState::scale_type.
-at::ScalarType tuned_scale_type(const WeightFormat& format, const Range& range) {
+/// In which scales are tuned, the largest of them `widest`: RoundingState::scale_type.
+at::ScalarType tuned_scale_type(const WeightFormat& format, double widest) {
   if (format.scale_type != at::kBFloat16 || is_float(format.number) || format.has_super_groups())
     return format.scale_type;
-  return widest_scale(format, range) <= largest_scale(at::kHalf) ? at::kHalf : at::kFloat;
+  return widest <= largest_scale(at::kHalf) ? at::kHalf : at::kFloat;
 }
 
 /// Codes and scales at the current parameters.
@@ -127,8 +124,8 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   state.tune_minmax = tune_minmax;
   if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
   const Range range = group_ranges(format, state.weight);
-  check_ranges(format, range);
-  state.scale_type = trainable && tune_minmax ? tuned_scale_type(format, range) : format.scale_type;
+  const double widest = check_ranges(format, range);
+  state.scale_type = trainable && tune_minmax ? tuned_scale_type(format, widest) : format.scale_type;
   if (format.has_super_groups()) {
     state.super = state.nearest_super = search_super_scales(format, state.weight, {}, kernels());
     return state;

@@ -141,10 +141,10 @@ void Outputs::write_cache(const quant::CacheScales& cache) {
 }
 
 void Outputs::finish_block(const BlockStats& stats) {
-  in_background([stats, resume = resume_](Target& target) {
+  in_background([this, stats](Target& target) {
     target.exporter->sync();
     target.journal->append({stats, std::exchange(target.written, {})});
-    if (resume) target.staging->keep(true);
+    if (resume_) target.staging->keep(true);
   });
 }
 

@@ -45,7 +45,7 @@ const Kernels& kernels_for([[maybe_unused]] const CpuFeatures& features, [[maybe
 }
 
 const Kernels& select_kernels() {
-  static const Kernels& chosen = [&]() -> const Kernels& {
+  static const Kernels& chosen = []() -> const Kernels& {
     const char* limit = std::getenv("ATEN_CPU_CAPABILITY");
     return kernels_for(cpu_features(), limit == nullptr ? "" : limit);
   }();
