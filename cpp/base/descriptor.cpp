@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <limits>
 #include <system_error>
 
 namespace autoround {
@@ -21,6 +22,16 @@ Descriptor open_descriptor(const std::string& path, int flags, mode_t mode) {
   } while (!descriptor.valid() && errno == EINTR);
   if (!descriptor.valid() || descriptor.get() > STDERR_FILENO) return descriptor;
   return Descriptor(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+int reserve_space(int fd, std::uint64_t bytes) noexcept {
+  if (bytes == 0) return 0;
+  if (bytes > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) return EFBIG;
+  int error = 0;
+  do {
+    error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  } while (error == EINTR);
+  return error;
 }
 
 void fail_errno(const std::string& path, const std::string& action, int error) {

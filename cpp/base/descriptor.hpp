@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -34,6 +35,10 @@ class Descriptor {
 /// open(2) with O_CLOEXEC, never as descriptor 0, 1 or 2: a host may have closed those, and whoever prints to them
 /// would write into our file. Invalid with errno set on failure.
 Descriptor open_descriptor(const std::string& path, int flags, mode_t mode = 0);
+
+/// Makes a file at least `bytes` long, with blocks on disk that read back as zeros: a byte that nobody wrote can never
+/// be old disk or memory contents. @return 0 or an errno
+int reserve_space(int fd, std::uint64_t bytes) noexcept;
 
 /// "cannot ACTION: No space left on device". ENOENT and ENOTDIR become not_found, ENOMEM out_of_memory, the rest io.
 [[noreturn]] void fail_errno(const std::string& path, const std::string& action, int error);

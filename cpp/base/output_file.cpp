@@ -14,17 +14,6 @@ namespace {
 constexpr std::size_t copy_chunk = std::size_t{1} << 20;
 constexpr std::uint64_t largest_file = std::numeric_limits<off_t>::max();
 
-// Reserved blocks read back as zeros, so a byte that nobody wrote can never be old disk or memory contents.
-int reserve_space(int fd, std::uint64_t bytes) {
-  if (bytes == 0) return 0;
-  if (bytes > largest_file) return EFBIG;
-  int error = 0;
-  do {
-    error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
-  } while (error == EINTR);
-  return error;
-}
-
 }  // namespace
 
 OutputFile OutputFile::create(const std::string& path, std::uint64_t reserve) {

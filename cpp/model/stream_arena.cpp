@@ -1,0 +1,72 @@
+#include "model/stream_arena.hpp"
+
+#include <ATen/ops/from_blob.h>
+
+#include <deque>
+#include <mutex>
+#include <utility>
+
+#include "base/scratch_memory.hpp"
+#include "model/buffer_pool.hpp"
+
+namespace autoround::model {
+
+/// Tensors may be given back by any thread: a host can hold one that an event showed.
+class StreamArena::Files {
+ public:
+  explicit Files(std::string directory) : directory_(std::move(directory)) {}
+
+  struct File {
+    ScratchMemory memory;
+    bool taken = false;
+  };
+
+  void reserve(std::size_t streams, std::size_t bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    while (files_.size() < streams) files_.push_back({ScratchMemory(directory_, bytes)});
+  }
+  File& take(std::size_t bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    File* best = nullptr;
+    for (File& file : files_) {
+      const bool fits = !file.taken && file.memory.size() >= bytes;
+      if (fits && (best == nullptr || file.memory.size() < best->memory.size())) best = &file;
+    }
+    if (best == nullptr) best = &files_.emplace_back(File{ScratchMemory(directory_, bytes)});
+    best->taken = true;
+    return *best;
+  }
+  void give_back(File& file) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    file.memory.evict(file.memory.data(), file.memory.size());
+    file.taken = false;
+  }
+  void evict(const void* first, std::size_t bytes) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const File& file : files_)
+      if (file.memory.contains(first)) file.memory.evict(first, bytes);
+  }
+
+ private:
+  std::string directory_;
+  std::mutex mutex_;
+  std::deque<File> files_;  // stay where they are
+};
+
+StreamArena::StreamArena(std::string directory, std::size_t streams, std::size_t bytes)
+    : files_(std::make_shared<Files>(std::move(directory))) {
+  files_->reserve(streams, bytes);
+}
+
+at::Tensor StreamArena::take(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) const {
+  if (!files_ || !device.is_cpu()) return lasting_tensor(sizes, dtype, device);
+  const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
+  Files::File& file = files_->take(bytes);
+  return at::from_blob(file.memory.data(), sizes, [files = files_, &file](void*) { files->give_back(file); }, dtype);
+}
+
+void StreamArena::rest(const at::Tensor& rows) const noexcept {
+  if (files_ && rows.defined()) files_->evict(rows.const_data_ptr(), rows.nbytes());
+}
+
+}  // namespace autoround::model
