@@ -37,17 +37,28 @@ at::Tensor BufferPool::take(at::IntArrayRef sizes, const at::TensorOptions& opti
   if (!options.device().is_cpu()) return at::empty(sizes, options);
   const at::ScalarType dtype = c10::typeMetaToScalarType(options.dtype());
   const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
-  const c10::Storage* best = nullptr;
-  for (const auto& storage : storages_) {
+  ++takes_;
+  Buffer* best = nullptr;
+  for (Buffer& buffer : buffers_) {
     // Close sizes only: an iteration asks for the same few sizes, or about the same, again and again.
-    const bool fits = storage.nbytes() >= bytes && storage.nbytes() - bytes <= bytes / 4;
-    if (fits && storage.use_count() == 1 && (best == nullptr || storage.nbytes() < best->nbytes())) best = &storage;
+    const std::size_t size = buffer.storage.nbytes();
+    const bool fits = size >= bytes && size - bytes <= bytes / 4;
+    if (fits && buffer.is_free() && (best == nullptr || size < best->storage.nbytes())) best = &buffer;
   }
   if (best == nullptr) {
-    storages_.push_back(mapped_tensor({static_cast<std::int64_t>(rounded_up(bytes))}, at::kByte).storage());
-    best = &storages_.back();
+    drop_stale();
+    buffers_.push_back({mapped_tensor({static_cast<std::int64_t>(rounded_up(bytes))}, at::kByte).storage()});
+    best = &buffers_.back();
   }
-  return at::empty({0}, dtype).set_(*best, 0, sizes);
+  best->last_taken = takes_;
+  return at::empty({0}, dtype).set_(best->storage, 0, sizes);
+}
+
+/// Of sizes that do not come again, as what goes to an expert in one iteration and not in the next. An iteration takes
+/// each of its buffers once or a few times.
+void BufferPool::drop_stale() {
+  const auto patience = static_cast<std::int64_t>(4 * buffers_.size());
+  std::erase_if(buffers_, [&](const Buffer& b) { return b.is_free() && takes_ - b.last_taken > patience; });
 }
 
 }  // namespace autoround::model

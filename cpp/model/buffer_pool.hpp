@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -26,9 +27,18 @@ class BufferPool : public torch::CustomClassHolder {
   /// An uninitialised contiguous tensor. Its memory comes back by itself when the last tensor over it is gone.
   at::Tensor take(at::IntArrayRef sizes, const at::TensorOptions& options);
   at::Tensor take_like(const at::Tensor& x) { return take(x.sizes(), x.options()); }
+  std::size_t size() const noexcept { return buffers_.size(); }
 
  private:
-  std::vector<c10::Storage> storages_;
+  struct Buffer {
+    c10::Storage storage;
+    std::int64_t last_taken = 0;
+    bool is_free() const { return storage.use_count() == 1; }
+  };
+  void drop_stale();
+
+  std::vector<Buffer> buffers_;
+  std::int64_t takes_ = 0;
 };
 
 }  // namespace autoround::model

@@ -39,4 +39,17 @@ TEST_CASE("buffer pool: sizes that vary a little share memory, and never less th
   CHECK(pool.take({0, 16}, at::kFloat).numel() == 0);
 }
 
+TEST_CASE("buffer pool: what is not asked for again goes back to the system", "[model]") {
+  BufferPool pool;
+  const auto held = pool.take({500}, at::kByte);
+  std::size_t most = 0;
+  for (std::int64_t i = 1; i <= 1000; ++i) {
+    pool.take({1000 * i}, at::kFloat);  // never again
+    most = std::max(most, pool.size());
+    pool.take({64}, at::kFloat);  // always
+  }
+  CHECK(most < 50);
+  CHECK(held.numel() == 500);
+}
+
 }  // namespace autoround::model
