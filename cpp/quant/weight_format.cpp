@@ -176,6 +176,28 @@ at::Tensor values_of_super_groups(const QuantizedWeight& weight) {
   return format.symmetric ? values : values.sub_(of_columns(weight.super.minima, weight.super.minimum_factors));
 }
 
+/// Dequantized together: what they are computed from takes several times their memory. Whole blocks of scales.
+std::int64_t rows_at_once(const QuantizedWeight& weight) {
+  constexpr std::int64_t values = std::int64_t{1} << 20;
+  if (weight.format.has_super_groups()) return weight.codes.size(0);
+  const std::int64_t step = std::max<std::int64_t>(weight.format.block_rows, 1);
+  return std::max<std::int64_t>(values / weight.codes.size(1) / step, 1) * step;
+}
+
+QuantizedWeight rows_of(const QuantizedWeight& weight, std::int64_t first, std::int64_t count) {
+  if (count == weight.codes.size(0)) return weight;
+  const std::int64_t step = std::max<std::int64_t>(weight.format.block_rows, 1);
+  const auto of_rows = [&](const at::Tensor& groups) {
+    const bool shared = !groups.defined() || weight.format.group == 0;
+    return shared ? groups : groups.narrow(0, first / step, (count + step - 1) / step);
+  };
+  QuantizedWeight rows = weight;
+  rows.codes = weight.codes.narrow(0, first, count);
+  rows.scales = of_rows(weight.scales);
+  rows.zero_points = of_rows(weight.zero_points);
+  return rows;
+}
+
 }  // namespace
 
 at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype) {
@@ -199,6 +221,14 @@ at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype) {
   at::Tensor result = values.mul_(scales);
   if (computes_bf16(format)) result = result.to(at::kBFloat16);
   return result.to(dtype);
+}
+
+void dequantize_into(const QuantizedWeight& weight, at::Tensor out) {
+  const std::int64_t rows = out.size(0), slice = rows_at_once(weight);
+  for (std::int64_t first = 0; first < rows; first += slice) {
+    const std::int64_t count = std::min(slice, rows - first);
+    out.narrow(0, first, count).copy_(dequantize(rows_of(weight, first, count), out.scalar_type()));
+  }
 }
 
 }  // namespace autoround::quant

@@ -73,5 +73,7 @@ bool computes_bf16(const WeightFormat& format);
 /// (code - zero) * scale in fp32, rounded to bf16 when loaders do, then to `dtype`: what a loader computes when `dtype`
 /// is the dtype of the scales, and what qdq_forward computes when it is that of the weight.
 at::Tensor dequantize(const QuantizedWeight& weight, at::ScalarType dtype);
+/// The same into a matrix that is there, some rows at a time.
+void dequantize_into(const QuantizedWeight& weight, at::Tensor out);
 
 }  // namespace autoround::quant
