@@ -38,11 +38,7 @@ std::vector<Projection*> DecoderLayer::projections() {
 at::Tensor DecoderLayer::input_norm(const at::Tensor& x, Ops& ops) const { return attention_norms_.input(x, ops); }
 
 at::Tensor DecoderLayer::forward(const at::Tensor& x, std::int64_t batch, const RopeTable* rope, Ops& ops) const {
-  return forward_normed(x, input_norm(x, ops), batch, rope, ops);
-}
-
-at::Tensor DecoderLayer::forward_normed(const at::Tensor& x, const at::Tensor& normed, std::int64_t batch,
-                                        const RopeTable* rope, Ops& ops) const {
+  const at::Tensor normed = input_norm(x, ops);
   const auto scaled = [&](const at::Tensor& branch) {
     return spec_.residual_multiplier == 1.0 ? branch : branch * spec_.residual_multiplier;
   };

@@ -30,11 +30,8 @@ class DecoderLayer {
 
   /// x: [B*S, H] -> [B*S, H]. `rope` is the table for at least S positions, null when the layer has no rope.
   at::Tensor forward(const at::Tensor& x, std::int64_t batch, const RopeTable* rope, Ops& ops) const;
-  /// The same after the input norm, which needs no gradient and can be computed once per sample:
-  /// forward(x) == forward_normed(x, input_norm(x)). Where a family has none, the input norm is x.
+  /// What forward() gives to attention. Where a family has no input norm, it is x.
   at::Tensor input_norm(const at::Tensor& x, Ops& ops) const;
-  at::Tensor forward_normed(const at::Tensor& x, const at::Tensor& normed, std::int64_t batch, const RopeTable* rope,
-                            Ops& ops) const;
 
  private:
   /// Norms of one branch: of what goes in, of what comes out, and of the residual stream once that was added.

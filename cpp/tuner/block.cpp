@@ -20,15 +20,9 @@ std::vector<model::Projection*> DecoderBlock::projections() const {
   return all;
 }
 
-at::Tensor DecoderBlock::prepare(const at::Tensor& x, model::Ops& ops) const {
-  return steps_.front().layer->input_norm(x, ops);
-}
-
-at::Tensor DecoderBlock::forward(const at::Tensor& x, const at::Tensor& prepared, std::int64_t samples,
-                                 model::Ops& ops) const {
-  at::Tensor stream = steps_.front().layer->forward_normed(x, prepared, samples, steps_.front().rope, ops);
-  for (std::size_t i = 1; i < steps_.size(); ++i)
-    stream = steps_[i].layer->forward(stream, samples, steps_[i].rope, ops);
+at::Tensor DecoderBlock::forward(const at::Tensor& x, std::int64_t samples, model::Ops& ops) const {
+  at::Tensor stream = x;
+  for (const Step& step : steps_) stream = step.layer->forward(stream, samples, step.rope, ops);
   return stream;
 }
 

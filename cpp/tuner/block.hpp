@@ -20,11 +20,8 @@ class Block {
   virtual const std::string& name() const noexcept = 0;
   /// In forward order. Their weights may be replaced.
   virtual std::vector<model::Projection*> projections() const = 0;
-  /// What of the forward pass needs no gradient and is computed once a sample; x itself when there is nothing.
-  virtual at::Tensor prepare(const at::Tensor& x, model::Ops& ops) const = 0;
-  /// x [samples * length, in], prepared = prepare(x) -> [samples * length, out]
-  virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& prepared, std::int64_t samples,
-                             model::Ops& ops) const = 0;
+  /// x [samples * length, in] -> [samples * length, out]
+  virtual at::Tensor forward(const at::Tensor& x, std::int64_t samples, model::Ops& ops) const = 0;
 };
 
 /// Decoder layers that follow one another.
@@ -40,9 +37,7 @@ class DecoderBlock final : public Block {
 
   const std::string& name() const noexcept override { return name_; }  // "model.layers.3", "model.layers.3-4"
   std::vector<model::Projection*> projections() const override;
-  at::Tensor prepare(const at::Tensor& x, model::Ops& ops) const override;
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& prepared, std::int64_t samples,
-                     model::Ops& ops) const override;
+  at::Tensor forward(const at::Tensor& x, std::int64_t samples, model::Ops& ops) const override;
 
  private:
   std::vector<Step> steps_;
@@ -56,9 +51,8 @@ class LinearBlock final : public Block {
 
   const std::string& name() const noexcept override { return projection_.parts.front().name; }
   std::vector<model::Projection*> projections() const override { return {&projection_}; }
-  at::Tensor prepare(const at::Tensor& x, model::Ops&) const override { return x; }
-  at::Tensor forward(const at::Tensor&, const at::Tensor& prepared, std::int64_t, model::Ops& ops) const override {
-    return ops.linear(projection_, prepared);
+  at::Tensor forward(const at::Tensor& x, std::int64_t, model::Ops& ops) const override {
+    return ops.linear(projection_, x);
   }
 
  private:

@@ -6,11 +6,11 @@
 #include <chrono>
 #include <cmath>
 #include <gsl/assert>
+#include <gsl/span>
 #include <numeric>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "model/buffer_pool.hpp"
 #include "quant/input_ops.hpp"
 #include "tuner/block_loss.hpp"
 #include "tuner/cache_observer.hpp"
@@ -40,11 +40,21 @@ void check(const BlockData& data) {
   Expects(data.input.size(0) == static_cast<std::int64_t>(data.lengths.size()) * data.length);
 }
 
-/// Mean squared error of a whole stream on its real tokens.
-double mean_error(const at::Tensor& output, const BlockData& data) {
-  const auto tokens = std::accumulate(data.lengths.begin(), data.lengths.end(), std::int64_t{0});
-  const auto elements = std::max<std::int64_t>(tokens, 1) * output.size(1);
-  return squared_error(output, data.target, data.lengths, data.length) / static_cast<double>(elements);
+/// Mean squared error of a whole stream on its real tokens, `batch` samples at a time.
+double mean_error(const at::Tensor& output, const BlockData& data, std::int64_t batch) {
+  const gsl::span<const std::int64_t> lengths(data.lengths);
+  const auto samples = static_cast<std::int64_t>(lengths.size());
+  double sum = 0.0;
+  for (std::int64_t first = 0; first < samples; first += batch) {
+    const std::int64_t count = std::min(batch, samples - first);
+    const auto rows = [&](const at::Tensor& x) { return x.narrow(0, first * data.length, count * data.length); };
+    const at::Tensor made = rows(output), wanted = rows(data.target);
+    sum += squared_error(made, wanted, lengths.subspan(first, count), data.length);
+    data.streams.rest(made);
+    data.streams.rest(wanted);
+  }
+  const auto tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  return sum / static_cast<double>(std::max<std::int64_t>(tokens, 1) * output.size(1));
 }
 
 /// Weights to choose from, with what the block makes of them.
@@ -71,20 +81,23 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   const at::NoGradGuard no_grad;  // only the forward passes of the loop record
   const auto chosen_ops = model::make_ops(data.input.device(), options.fused);
   model::Ops& ops = *chosen_ops;
+  const auto run = [&](model::Ops& with) {
+    return run_block(block, data.input, data.length, options.pass_samples(), with, cancel, data.streams);
+  };
 
   RoundingStates states(block.projections(), formats, options);
   states.search_scales(data.importance, options);
   if (states.needs_calibration()) {
     CalibrationOps observing(states, ops);
-    run_block(block, data.input, data.length, options.batch_size, observing, cancel);
+    run(observing);
     states.finish_calibration();
   }
   QuantOps quantized(states, ops);
   ExpertCount counted(data, quantized);
   const auto evaluate = [&](std::vector<quant::QuantizedWeight> weights) {
     states.write_weights(weights);
-    at::Tensor output = run_block(block, data.input, data.length, options.batch_size, counted, cancel);
-    const double loss = mean_error(output, data);
+    at::Tensor output = run(counted);
+    const double loss = mean_error(output, data, options.pass_samples());
     return Candidate{std::move(weights), std::move(output), loss};
   };
   BlockResult result;
@@ -111,14 +124,18 @@ BlockResult tune_block(const Block& block, const BlockData& data,
     };
     bool keep = false;
     if (options.iters > 0) {
-      const Optimization run = optimize(block, states, data, options, result.rtn_loss, ops, cancel, on_iteration);
-      result.losses = run.losses;
-      if (run.diverged) {
-        give_up(divergence(run, result.rtn_loss));
+      const Optimization tuned = [&] {
+        // Of its own: what they keep from one iteration to the next is gone before all samples are run again.
+        const auto loop_ops = model::make_ops(data.input.device(), options.fused);
+        return optimize(block, states, data, options, result.rtn_loss, *loop_ops, cancel, on_iteration);
+      }();
+      result.losses = tuned.losses;
+      if (tuned.diverged) {
+        give_up(divergence(tuned, result.rtn_loss));
       } else {
         keep = keeps(states.best(), "tuned weights have");
       }
-      if (keep) result.best_iteration = run.best_iteration;
+      if (keep) result.best_iteration = tuned.best_iteration;
     }
     if (!keep && !result.fell_back && states.searched()) keep = keeps(states.rounded(), "searched scales have");
     if (!keep) chosen = evaluate(states.nearest());
@@ -126,7 +143,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
 
   if (options.observe_cache) {  // what was evaluated last was kept
     CacheObserver observer(data, quantized);
-    run_block(block, data.input, data.length, options.batch_size, observer, cancel);
+    run(observer);
     result.cache = observer.ranges();
   }
   for (quant::QuantizedWeight& weight : chosen.weights) result.weights.push_back(quant::to_host(std::move(weight)));
@@ -148,14 +165,13 @@ at::Tensor rerun_block(const Block& block, const BlockData& data, const std::vec
       const auto weight =
           std::find_if(weights.begin(), weights.end(), [&](const auto& w) { return w.name == part.name; });
       if (weight == weights.end()) continue;
-      projection->weight.narrow(0, part.row, part.rows)
-          .copy_(quant::dequantize(*weight, projection->weight.scalar_type()));
+      quant::dequantize_into(*weight, projection->weight.narrow(0, part.row, part.rows));
       if (weight->format.input) inputs.emplace(part.name, quant::InputQuantizer(*weight->format.input, weight->input));
     }
   }
   const auto ops = model::make_ops(data.input.device(), options.fused);
   quant::InputOps quantized(inputs, *ops);
-  return run_block(block, data.input, data.length, options.batch_size, quantized, cancel);
+  return run_block(block, data.input, data.length, options.pass_samples(), quantized, cancel, data.streams);
 }
 
 std::vector<quant::QuantizedWeight> round_block(const Block& block,
@@ -181,7 +197,7 @@ std::vector<quant::QuantizedWeight> round_block(const Block& block,
 }
 
 at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t length, std::int64_t batch,
-                     model::Ops& ops, const CancelToken& cancel) {
+                     model::Ops& ops, const CancelToken& cancel, const model::StreamArena& streams) {
   const at::NoGradGuard no_grad;
   at::Tensor output;
   const std::int64_t rows = input.size(0), chunk = batch * length;
@@ -189,10 +205,12 @@ at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t l
     cancel.throw_if_requested();
     const auto count = std::min(chunk, rows - row);
     const at::Tensor x = input.narrow(0, row, count);
-    const at::Tensor y = block.forward(x, block.prepare(x, ops), count / length, ops);
-    // Mapped: lives until the next block is done.
-    if (!output.defined()) output = model::lasting_tensor({rows, y.size(1)}, y.scalar_type(), y.device());
-    output.narrow(0, row, count).copy_(y);
+    const at::Tensor y = block.forward(x, count / length, ops);
+    if (!output.defined()) output = streams.take({rows, y.size(1)}, y.scalar_type(), y.device());
+    at::Tensor kept = output.narrow(0, row, count);
+    kept.copy_(y);
+    streams.rest(x);
+    streams.rest(kept);
   }
   return output;
 }

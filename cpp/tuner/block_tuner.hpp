@@ -3,6 +3,7 @@
 // Source: AutoRound (arXiv 2309.05516), numerics of auto-round 0.15.1 as written down in docs/algorithm.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -12,6 +13,7 @@
 #include "base/cancel.hpp"
 #include "base/log.hpp"
 #include "model/ops.hpp"
+#include "model/stream_arena.hpp"
 #include "quant/cache_format.hpp"
 #include "quant/rounding.hpp"
 #include "tuner/block.hpp"
@@ -23,9 +25,10 @@ struct TuneOptions {
   std::int64_t iters = 200;  // 0: round-to-nearest
   std::int64_t batch_size = 8;
   std::int64_t gradient_accumulate_steps = 1;
-  double lr = 0.0;         // 0: 1/iters (2/iters from 1000 iterations on for layers of at most 3 bits)
-  double minmax_lr = 0.0;  // 0: as lr
-  double momentum = 0.0;   // of the signed steps; not 0: they are taken by plain operations
+  std::int64_t micro_batch = 0;  // samples of a pass where a batch takes too much memory; 0: a batch
+  double lr = 0.0;               // 0: 1/iters (2/iters from 1000 iterations on for layers of at most 3 bits)
+  double minmax_lr = 0.0;        // 0: as lr
+  double momentum = 0.0;         // of the signed steps; not 0: they are taken by plain operations
   std::int64_t dynamic_max_gap = -1;
   bool enable_minmax_tuning = true;
   bool not_use_best_mse = false;
@@ -34,6 +37,11 @@ struct TuneOptions {
   bool rtn_on_nan = false;  // a NaN or exploding loss: false = NUMERIC error, true = round-to-nearest and `fell_back`
   bool observe_cache = false;  // find out what the block's attention puts into the cache
   std::uint64_t seed = 42;
+
+  /// Samples of a pass. A step sees the same samples and has the same loss whatever they are: only the order in which
+  /// its gradient is summed differs.
+  std::int64_t pass_samples() const { return micro_batch > 0 ? std::min(micro_batch, batch_size) : batch_size; }
+  std::int64_t step_samples() const { return batch_size * gradient_accumulate_steps; }
 };
 
 /// Both streams of one block, in compute dtype, sample-major.
@@ -43,6 +51,7 @@ struct BlockData {
   std::vector<std::int64_t> lengths;  // real tokens of each sample; the rest is padding, which no loss counts
   std::int64_t length = 0;            // tokens of a sample with padding
   Importance importance = {};         // what searched scales are weighed with; empty: all channels count alike
+  model::StreamArena streams = {};    // where streams of this shape are made
 };
 
 struct Iteration {
@@ -83,8 +92,8 @@ std::vector<quant::QuantizedWeight> round_block(const Block& block,
                                                 const std::map<std::string, quant::WeightFormat>& formats);
 
 /// Runs a block over all samples in chunks of `batch` samples, without gradients.
-/// @param input [samples * length, in] -> [samples * length, out]
+/// @param input [samples * length, in] -> [samples * length, out], out of `streams`
 at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t length, std::int64_t batch,
-                     model::Ops& ops, const CancelToken& cancel);
+                     model::Ops& ops, const CancelToken& cancel, const model::StreamArena& streams = {});
 
 }  // namespace autoround::tuner

@@ -82,6 +82,11 @@ bool searches_scales(const std::string& linear, const quant::WeightFormat& forma
   return !(format.number == quant::Number::integer && format.bits >= 8) && !is_routed_expert(linear);
 }
 
+bool drops_outliers(const std::string& linear, const quant::WeightFormat& format, const TuneOptions& options) {
+  const bool few_bits = format.bits < 4 || (format.input && format.input->bits <= 4);
+  return few_bits && !format.has_super_groups() && searches_scales(linear, format, options);
+}
+
 Importance measure_importance(const Block& block, const BlockData& data,
                               const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options,
                               const CancelToken& cancel) {
@@ -100,12 +105,13 @@ Importance measure_importance(const Block& block, const BlockData& data,
   }
   if (!any) return {};
   const auto samples = static_cast<std::int64_t>(data.lengths.size());
-  for (std::int64_t first = 0; first < samples; first += options.batch_size) {
+  for (std::int64_t first = 0; first < samples; first += options.pass_samples()) {
     cancel.throw_if_requested();
-    const std::int64_t count = std::min(options.batch_size, samples - first);
+    const std::int64_t count = std::min(options.pass_samples(), samples - first);
     measuring.begin(first);
     const at::Tensor x = data.input.narrow(0, first * data.length, count * data.length);
-    block.forward(x, block.prepare(x, measuring), count, measuring);
+    block.forward(x, count, measuring);
+    data.streams.rest(x);
   }
   return measuring.take();
 }

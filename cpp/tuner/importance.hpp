@@ -29,6 +29,10 @@ using Importance = std::map<std::string, at::Tensor>;
 /// to do.
 bool searches_scales(const std::string& linear, const quant::WeightFormat& format, const TuneOptions& options);
 
+/// Whether the largest differences are left out of the loss of a block with this linear: with searched scales and few
+/// bits they are so large that they would drown the rest. They are found pass by pass: smaller passes find others.
+bool drops_outliers(const std::string& linear, const quant::WeightFormat& format, const TuneOptions& options);
+
 /// Runs the block, which still has its original weights, over `data.input`, which is the full-precision stream. Empty
 /// when no scale of the block is searched. Linears whose weights and inputs have 4-bit integers are left out when they
 /// are tuned, as auto-round leaves them out: all their channels count alike.

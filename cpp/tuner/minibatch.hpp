@@ -12,25 +12,24 @@
 namespace autoround::tuner {
 
 struct Minibatch {
-  at::Tensor input, prepared, target;  // [samples * length, width]
-  std::vector<std::int64_t> lengths;   // real tokens of each sample
+  at::Tensor input, target;           // [samples * length, width]
+  std::vector<std::int64_t> lengths;  // real tokens of each sample
   std::int64_t samples() const { return static_cast<std::int64_t>(lengths.size()); }
 };
 
 class MinibatchReader {
  public:
-  /// @param prepared what the block prepares of data.input; may be data.input itself
   /// @param capacity samples of the largest minibatch
-  MinibatchReader(const BlockData& data, const at::Tensor& prepared, std::int64_t capacity);
+  MinibatchReader(const BlockData& data, std::int64_t capacity);
   /// The samples at `indices`, in that order. Valid until the next call.
   Minibatch read(gsl::span<const std::int64_t> indices);
 
  private:
-  at::Tensor gather(const at::Tensor& stream, at::Tensor& buffer, const at::Tensor& indices) const;
+  at::Tensor gather(const at::Tensor& stream, at::Tensor& buffer, gsl::span<const std::int64_t> indices,
+                    const at::Tensor& places) const;
 
   const BlockData& data_;
-  at::Tensor prepared_;
-  at::Tensor input_buffer_, prepared_buffer_, target_buffer_;
+  at::Tensor input_buffer_, target_buffer_;
 };
 
 }  // namespace autoround::tuner

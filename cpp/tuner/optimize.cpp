@@ -68,8 +68,8 @@ double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch)
 StepShape step_shape(const BlockData& data, const TuneOptions& options) {
   const auto samples = static_cast<std::int64_t>(data.lengths.size());
   StepShape shape;
-  shape.samples = std::min(samples, options.batch_size * options.gradient_accumulate_steps);
-  shape.micro_samples = std::min(shape.samples, options.batch_size);
+  shape.samples = std::min(samples, options.step_samples());
+  shape.micro_samples = std::min(shape.samples, options.pass_samples());
   // Every gradient is that of the mean over all elements of a step. auto-round takes the sum when it accumulates: the
   // same signs, from numbers that can leave the range of fp16 where scales are tuned.
   constexpr double gradient_scale = 1000.0;  // auto-round's; keeps gradients of small losses away from the subnormals
@@ -87,7 +87,7 @@ Optimization optimize(const Block& block, RoundingStates& states, const BlockDat
   const auto micro_samples = static_cast<std::size_t>(shape.micro_samples);
 
   IndexSampler sampler(static_cast<std::int64_t>(data.lengths.size()), shape.samples, options.seed);
-  MinibatchReader reader(data, block.prepare(data.input, ops), shape.micro_samples);
+  MinibatchReader reader(data, shape.micro_samples);
   QuantOps quant_ops(states, ops);
   model::BufferPool gradients;
   BestIteration best(options);
@@ -96,7 +96,7 @@ Optimization optimize(const Block& block, RoundingStates& states, const BlockDat
   const auto forward = [&](gsl::span<const std::int64_t> indices) {
     const Minibatch batch = reader.read(indices);
     const at::AutoGradMode record(true);
-    at::Tensor output = block.forward(batch.input, batch.prepared, batch.samples(), quant_ops);
+    at::Tensor output = block.forward(batch.input, batch.samples(), quant_ops);
     at::Tensor gradient = gradients.take_like(output);
     std::optional<Outliers> outliers;
     if (states.drops_outliers()) outliers.emplace(output, batch.target, batch.lengths, data.length, outlier_share);

@@ -92,10 +92,8 @@ class Loop {
   /// Holds on to nothing that the backward pass does not need: memory is at its peak there.
   at::Tensor forward(std::int64_t first, std::int64_t count) {
     const at::Tensor input = gather(first, count);
-    // Cheaper here, each time again, than kept for all samples: it takes the memory of a stream.
-    const at::Tensor prepared = block_.prepare(input, quant_ops_);
     const at::AutoGradMode record(true);
-    return block_.forward(input, prepared, count, quant_ops_);
+    return block_.forward(input, count, quant_ops_);
   }
 
   /// Samples of the stream from place `first` of this step on.

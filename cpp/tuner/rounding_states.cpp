@@ -1,7 +1,5 @@
 #include "tuner/rounding_states.hpp"
 
-#include <ATen/ops/zeros_like.h>
-
 #include <algorithm>
 #include <gsl/assert>
 #include <utility>
@@ -80,7 +78,8 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
     quant::share_global_scale(states);
     projection->weight = model::lasting_tensor(original.sizes(), original.scalar_type(), original.device());
     projection->weight.copy_(original);  // rows that are not quantized stay as they are
-    if (options.gradient_accumulate_steps > 1) tuned.gradient_sum = at::zeros_like(original, at::kFloat);
+    if (options.step_samples() > options.pass_samples())
+      tuned.gradient_sum = model::lasting_tensor(original.sizes(), at::kFloat, original.device());
     projections_.push_back(std::move(tuned));
   }
 }
@@ -99,18 +98,9 @@ void RoundingStates::search_scales(const Importance& importance, const TuneOptio
       const auto found = importance.find(part.name);
       quant::search_scales(part.state, found == importance.end() ? at::Tensor() : found->second);
       searched_ = true;
+      drops_outliers_ = drops_outliers_ || tuner::drops_outliers(part.name, part.state.format, options);
     }
   }
-}
-
-bool RoundingStates::drops_outliers() const noexcept {
-  const auto has_few_bits = [](const TunedPart& part) {
-    const quant::WeightFormat& format = part.state.format;
-    return part.state.searched_scale.defined() && (format.bits < 4 || (format.input && format.input->bits <= 4));
-  };
-  return std::any_of(projections_.begin(), projections_.end(), [&](const TunedProjection& tuned) {
-    return std::any_of(tuned.parts.begin(), tuned.parts.end(), has_few_bits);
-  });
 }
 
 bool RoundingStates::needs_calibration() const noexcept {
@@ -156,8 +146,7 @@ void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& we
     if (tuned.input) tuned.input->use(weight->input);
     for (const auto& part : tuned.parts) {
       Expects(weight != weights.end() && weight->name == part.name);
-      at::Tensor& projected = tuned.projection->weight;
-      projected.narrow(0, part.row, part.rows).copy_(quant::dequantize(*weight++, projected.scalar_type()));
+      quant::dequantize_into(*weight++, tuned.projection->weight.narrow(0, part.row, part.rows));
     }
   }
 }
@@ -205,7 +194,7 @@ void RoundingStates::advance() {
 
 bool RoundingStates::can_record() const noexcept {
   // Which experts a step reaches is known only to the host, and trained scales of inputs are there.
-  return fused_ && !drops_outliers() &&
+  return fused_ && !drops_outliers_ &&
          std::none_of(projections_.begin(), projections_.end(), [](const TunedProjection& tuned) {
            return !tuned.projection->expert_role.empty() || (tuned.input && tuned.input->trains());
          });

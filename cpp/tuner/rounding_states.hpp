@@ -64,9 +64,8 @@ class RoundingStates {
   /// Searches the scales of all linears that `options` search: tuning starts there.
   void search_scales(const Importance& importance, const TuneOptions& options);
   bool searched() const noexcept { return searched_; }
-  /// Whether the largest differences are left out of the loss: with searched scales and few bits they are so large that
-  /// they would drown the rest.
-  bool drops_outliers() const noexcept;
+  /// Of any linear whose scales were searched.
+  bool drops_outliers() const noexcept { return drops_outliers_; }
 
   /// Whether inputs need to be seen before anything is rounded: `observe` those of every linear, then finish.
   bool needs_calibration() const noexcept;
@@ -105,7 +104,7 @@ class RoundingStates {
  private:
   std::vector<quant::QuantizedWeight> round(bool searched) const;
 
-  bool fused_, searched_ = false;
+  bool fused_, searched_ = false, drops_outliers_ = false;
   BackwardPass pass_;
   std::vector<at::Tensor> rate_tables_;  // that recorded steps read
   std::vector<TunedProjection> projections_;

@@ -197,12 +197,10 @@ class ProfiledBlock final : public tuner::Block {
 
   const std::string& name() const noexcept override { return inner_.name(); }
   std::vector<model::Projection*> projections() const override { return inner_.projections(); }
-  at::Tensor prepare(const at::Tensor& x, model::Ops& ops) const override { return inner_.prepare(x, ops); }
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& prepared, std::int64_t samples,
-                     model::Ops& ops) const override {
+  at::Tensor forward(const at::Tensor& x, std::int64_t samples, model::Ops& ops) const override {
     profile_.phase("forward");
     ProfiledOps profiled(profile_, ops);
-    at::Tensor output = inner_.forward(x, prepared, samples, profiled);
+    at::Tensor output = inner_.forward(x, samples, profiled);
     profile_.phase("loss");
     return output;
   }

@@ -69,11 +69,10 @@ TEST_CASE("block: one step moves every weight of a row of layers, fused as by pl
     model::AtenOps plain_ops;
     model::FusedOps fused_ops;
     QuantOps ops(states, fused ? fused_ops : plain_ops);
-    const at::Tensor prepared = chain.prepare(data.input, ops);
     at::Tensor output;
     {
       const at::AutoGradMode record(true);
-      output = chain.forward(data.input, prepared, static_cast<std::int64_t>(data.lengths.size()), ops);
+      output = chain.forward(data.input, static_cast<std::int64_t>(data.lengths.size()), ops);
     }
     at::Tensor gradient = at::empty_like(output);
     squared_error(output, data.target, data.lengths, data.length, &gradient);

@@ -17,9 +17,8 @@ using test::int_format;
 using test::TinyBlock;
 
 at::Tensor forward(const Block& block, const BlockData& data, model::Ops& ops) {
-  const auto prepared = block.prepare(data.input, ops);
   const at::AutoGradMode record(true);
-  return block.forward(data.input, prepared, static_cast<std::int64_t>(data.lengths.size()), ops);
+  return block.forward(data.input, static_cast<std::int64_t>(data.lengths.size()), ops);
 }
 
 double backward(const BlockData& data, const at::Tensor& output) {
@@ -158,9 +157,8 @@ TEST_CASE("quant ops: gradients of micro-batches add up to that of the whole", "
     const auto input = block.data.input.narrow(0, first, rows), target = block.data.target.narrow(0, first, rows);
     at::Tensor output;
     {
-      const auto normed = layer->input_norm(input, ops);
       const at::AutoGradMode record(true);
-      output = layer->forward_normed(input, normed, samples, &block.rope, ops);
+      output = layer->forward(input, samples, &block.rope, ops);
     }
     at::Tensor gradient = at::empty_like(output);
     squared_error(output, target, std::vector<std::int64_t>(6, block.data.length), block.data.length, &gradient);
