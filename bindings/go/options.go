@@ -16,7 +16,7 @@ type Options struct {
 	ComputeDtype string       // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
 	Seed         *uint64      // overrides the recipe's
 	Resume       bool         // a run that is killed or stopped leaves its finished blocks beside the outputs, and goes on after them
-	MemoryLimit  int64        // bytes on the device; a run predicted to need more is refused. 0: none
+	MemoryLimit  int64        // bytes on the device that a run stays below, or it is refused with the smallest that it can. 0: none
 	OnEvent      func(Event)  // called on the goroutine that made the call, during it. A panic stops the run and goes on after it
 	Events       EventKind    // what OnEvent is told of; 0: all but BlockInputs
 	Logger       *slog.Logger // gets the lines of the library's log, on the same goroutine; nil: silence

@@ -32,6 +32,8 @@ struct Run {
   std::function<void(quant::QuantizedWeight&&)> on_weight;  // a linear is finished
   std::function<void(const quant::CacheScales&)> on_cache;  // the cache of a decoder layer is
   std::function<void(const tuner::Iteration&)> on_iteration;
+  std::int64_t micro_batch = 0;     // samples of a pass
+  model::StreamArena streams = {};  // where those of all samples are
 };
 
 /// The part of the model that the data has just run through.

@@ -5,11 +5,12 @@
 
 namespace autoround::modifier {
 
-tuner::TuneOptions tune_options(const recipe::Recipe& recipe) {
+tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro_batch) {
   tuner::TuneOptions options;
   options.iters = recipe.iters;
   options.batch_size = recipe.batch_size;
   options.gradient_accumulate_steps = recipe.gradient_accumulate_steps;
+  options.micro_batch = micro_batch;
   options.lr = recipe.lr.value_or(0.0);
   options.minmax_lr = recipe.minmax_lr.value_or(0.0);
   options.momentum = recipe.momentum;

@@ -6,7 +6,8 @@
 
 namespace autoround::modifier {
 
-tuner::TuneOptions tune_options(const recipe::Recipe& recipe);
+/// @param micro_batch samples of a pass
+tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro_batch);
 
 /// @throws Error unsupported: `enable_alg_ext` where the scheme of `linear` has no scales that can be searched,
 /// `momentum` where its steps cannot have any.

@@ -67,7 +67,7 @@ Difference differing_line(const std::string& field, const std::string& then, con
 }  // namespace
 
 Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
-                        std::size_t samples, const Options& options) {
+                        std::size_t samples, const Options& options, std::int64_t micro_batch) {
   return {
       {"library", version_string},
       {"libtorch", TORCH_VERSION},
@@ -78,6 +78,7 @@ Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const 
       {"threads", std::to_string(at::get_num_threads())},
       {"formats", formats_text(options)},
       {"scales", c10::toString(scale_type(model.weight_type(), recipe, options))},
+      {"micro_batch", std::to_string(micro_batch)},
       {"recipe", recipe.dump(recipe::Syntax::toml)},
       {"config.json", hash_of(model.checkpoint().config().json().dump())},
       {"weights", weights_text(model.checkpoint())},

@@ -17,9 +17,9 @@ namespace autoround::session {
 /// Names and values for people. A value may have several lines, one a part: a key of the recipe, a file.
 using Fingerprint = std::vector<std::pair<std::string, std::string>>;
 
-/// @throws Error io
+/// @param micro_batch samples of a pass: the order of sums @throws Error io
 Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
-                        std::size_t samples, const Options& options);
+                        std::size_t samples, const Options& options, std::int64_t micro_batch);
 
 struct Difference {
   std::string field, then, now;  // of several lines the first that differs; "" when one side has no such line

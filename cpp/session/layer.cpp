@@ -9,7 +9,6 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "device/device.hpp"
-#include "model/buffer_pool.hpp"
 #include "model/weight_source.hpp"
 #include "modifier/tune_options.hpp"
 #include "recipe/matching.hpp"
@@ -125,51 +124,69 @@ void Layer::check_run(const recipe::Recipe& recipe, const quant::WeightFormat& f
   if (samples_.empty() && format.input && format.input->needs_calibration())
     fail(Code::invalid_argument, name_,
          concat({"the input of `", name_, "` has a static scale, which only inputs can give"}));
+}
+
+RunShape Layer::shape(const Options& options) const {
   RunShape shape;
   shape.device = compute_device(options);
   shape.samples = sample_count();
   shape.length = longest_sample();
   shape.element_bytes = static_cast<std::int64_t>(c10::elementSize(compute_type(options)));
   shape.tuned_weights = shape.tuned_weights_total = weight_.numel();
-  check_memory_limit(options, predict_layer_memory(out(), in(), recipe, shape));
+  shape.resident = resident_bytes();
+  return shape;
+}
+
+MemoryPlan Layer::memory(const recipe::Recipe& recipe, const std::map<std::string, quant::WeightFormat>& formats,
+                         const Options& options) const {
+  const RunShape shape = this->shape(options);
+  return plan_memory(recipe, shape, formats, options,
+                     [&](const MemoryMode& mode) { return predict_layer_memory(out(), in(), recipe, shape, mode); });
 }
 
 /// One stream of all samples, the shorter ones padded. What came in one call and in the right type is used as it is.
-at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type) const {
+at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type, const model::StreamArena& streams) const {
   const at::Tensor& first = samples_.front().*part;
   if (samples_.size() == 1 && first.scalar_type() == type) return first;
   const std::int64_t length = longest_sample(), width = first.size(1);
-  at::Tensor all = model::mapped_tensor({sample_count() * length, width}, type);
+  at::Tensor all = streams.take({sample_count() * length, width}, type, at::kCPU);
   std::int64_t row = 0;
   for (const Samples& samples : samples_) {
-    const at::Tensor rows = all.narrow(0, row, samples.count * length).view({samples.count, length, width});
+    const at::Tensor given = all.narrow(0, row, samples.count * length);
+    const at::Tensor rows = given.view({samples.count, length, width});
     rows.narrow(1, 0, samples.tokens).copy_((samples.*part).view({samples.count, samples.tokens, width}));
+    rows.narrow(1, samples.tokens, length - samples.tokens).zero_();
+    streams.rest(given);
     row += samples.count * length;
   }
   return all;
 }
 
 tuner::BlockData Layer::data(const tuner::Block& block, const std::map<std::string, quant::WeightFormat>& formats,
-                             const tuner::TuneOptions& tuning, at::ScalarType compute, at::Device device,
-                             const CancelToken& cancel) const {
+                             const tuner::TuneOptions& tuning, model::StreamArena streams,
+                             const Options& options) const {
+  const at::ScalarType compute = compute_type(options);
+  const at::Device device = compute_device(options);
   tuner::BlockData data;
+  data.streams = std::move(streams);
   data.length = longest_sample();
   for (const Samples& samples : samples_)
     data.lengths.insert(data.lengths.end(), static_cast<std::size_t>(samples.count), samples.tokens);
-  data.input = stream(&Samples::inputs, compute).to(device);
+  data.input = stream(&Samples::inputs, compute, data.streams).to(device);
   if (samples_.front().targets.defined()) {
-    data.target = stream(&Samples::targets, compute).to(device);
+    data.target = stream(&Samples::targets, compute, data.streams).to(device);
   } else {
     const auto ops = model::make_ops(data.input.device(), tuning.fused);
-    data.target = tuner::run_block(block, data.input, data.length, tuning.batch_size, *ops, cancel);
+    data.target =
+        tuner::run_block(block, data.input, data.length, tuning.pass_samples(), *ops, *options.cancel, data.streams);
   }
-  data.importance = tuner::measure_importance(block, data, formats, tuning, cancel);
+  data.importance = tuner::measure_importance(block, data, formats, tuning, *options.cancel);
   return data;
 }
 
 /// Tuned, or without inputs rounded to nearest.
 tuner::BlockResult Layer::quantize(const std::map<std::string, quant::WeightFormat>& formats,
-                                   const recipe::Recipe& recipe, const Options& options,
+                                   const recipe::Recipe& recipe, const MemoryPlan& memory, const Options& options,
                                    const std::function<void(const tuner::Iteration&)>& on_iteration) const {
   const at::ScalarType compute = compute_type(options);
   model::Projection projection;
@@ -184,8 +201,10 @@ tuner::BlockResult Layer::quantize(const std::map<std::string, quant::WeightForm
     rounded.rtn_loss = rounded.loss = no_loss;
     return rounded;
   }
-  const tuner::TuneOptions tuning = modifier::tune_options(recipe);
-  return tuner::tune_block(block, data(block, formats, tuning, compute, device, *options.cancel), formats, tuning,
+  const tuner::TuneOptions tuning = modifier::tune_options(recipe, memory.mode.micro_batch);
+  const auto widest = static_cast<std::uint64_t>(sample_count() * longest_sample() * std::max(in(), out()));
+  model::StreamArena streams = make_streams(memory, options, widest * c10::elementSize(compute), log_);
+  return tuner::tune_block(block, data(block, formats, tuning, std::move(streams), options), formats, tuning,
                            *options.cancel, on_iteration, log_);
 }
 
@@ -217,6 +236,9 @@ std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options
   const std::map<std::string, quant::WeightFormat> formats = {{name_, quant::weight_format(scheme, scales)}};
   modifier::check_tuning(recipe, name_, scheme, formats.at(name_));
   check_run(recipe, formats.at(name_), options);
+  auto result = std::make_shared<Result>();
+  result->memory = memory(recipe, formats, options);
+  check_memory(result->memory);
 
   const auto progress = [&](const char* stage, double fraction) {
     emit(options, {.kind = EventKind::progress, .fraction = fraction, .name = stage, .loss = no_loss});
@@ -226,12 +248,11 @@ std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options
   };
   progress("start", 0.0);
   tell(EventKind::block_begin, 0.0, -1, no_loss);
-  tuner::BlockResult tuned = quantize(formats, recipe, options, [&](const tuner::Iteration& it) {
+  tuner::BlockResult tuned = quantize(formats, recipe, result->memory, options, [&](const tuner::Iteration& it) {
     tell(EventKind::iteration, static_cast<double>(it.index + 1) / static_cast<double>(recipe.iters), it.index,
          it.loss);
   });
 
-  auto result = std::make_shared<Result>();
   result->layers.push_back(
       {name_, recipe::describe(scheme), "", weight_.sizes().vec(), bits_per_weight(tuned.weights.front())});
   result->tensors = std::move(tuned.weights);

@@ -13,6 +13,7 @@
 
 #include "base/log.hpp"
 #include "recipe/recipe.hpp"
+#include "session/memory_plan.hpp"
 #include "session/options.hpp"
 #include "session/report.hpp"
 #include "session/result.hpp"
@@ -49,12 +50,14 @@ class Layer {
   std::int64_t longest_sample() const noexcept;
   at::Tensor rows(const at::Tensor& given, std::int64_t width, const char* what) const;
   void check_run(const recipe::Recipe& recipe, const quant::WeightFormat& format, const Options& options) const;
-  at::Tensor stream(at::Tensor Samples::*part, at::ScalarType type) const;
+  RunShape shape(const Options& options) const;
+  MemoryPlan memory(const recipe::Recipe& recipe, const std::map<std::string, quant::WeightFormat>& formats,
+                    const Options& options) const;
+  at::Tensor stream(at::Tensor Samples::*part, at::ScalarType type, const model::StreamArena& streams) const;
   tuner::BlockData data(const tuner::Block& block, const std::map<std::string, quant::WeightFormat>& formats,
-                        const tuner::TuneOptions& tuning, at::ScalarType compute, at::Device device,
-                        const CancelToken& cancel) const;
+                        const tuner::TuneOptions& tuning, model::StreamArena streams, const Options& options) const;
   tuner::BlockResult quantize(const std::map<std::string, quant::WeightFormat>& formats, const recipe::Recipe& recipe,
-                              const Options& options,
+                              const MemoryPlan& memory, const Options& options,
                               const std::function<void(const tuner::Iteration&)>& on_iteration) const;
   RunFacts facts() const;
 

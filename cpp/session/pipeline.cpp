@@ -9,14 +9,29 @@ namespace autoround::session {
 
 SequentialPipeline::SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch,
                                        std::int64_t nblocks, bool fused, const modifier::HookRegistry& hooks,
-                                       const CancelToken& cancel)
+                                       const CancelToken& cancel, model::StreamArena streams)
     : model_(model),
       ids_(std::move(ids)),
       batch_(batch),
       nblocks_(static_cast<std::size_t>(nblocks)),
       ops_(model::make_ops(model.weights().device(), fused)),
       hooks_(hooks),
-      cancel_(cancel) {}
+      cancel_(cancel),
+      streams_(std::move(streams)) {}
+
+/// The stream into the first layer.
+at::Tensor SequentialPipeline::embed() const {
+  at::Tensor stream;
+  const std::int64_t samples = ids_.size(0), length = ids_.size(1);
+  for (std::int64_t first = 0; first < samples; first += batch_) {
+    const at::Tensor rows = model_.embed(ids_.narrow(0, first, std::min(batch_, samples - first)));
+    if (!stream.defined()) stream = streams_.take({samples * length, rows.size(1)}, rows.scalar_type(), rows.device());
+    at::Tensor kept = stream.narrow(0, first * length, rows.size(0));
+    kept.copy_(rows);
+    streams_.rest(kept);
+  }
+  return stream;
+}
 
 std::optional<std::size_t> SequentialPipeline::advance() {
   const std::size_t first = next_, end = std::min(first + nblocks_, model_.spec().layers.size());
@@ -26,12 +41,12 @@ std::optional<std::size_t> SequentialPipeline::advance() {
     cancel_.throw_if_requested();
     layers_.push_back(model_.load_layer(next_));
     if (!ids_.defined()) continue;
-    if (next_ == 0) stream_ = model_.embed(ids_);
+    if (next_ == 0) stream_ = embed();
     model::DecoderLayer& layer = *layers_.back();
     const std::int64_t length = ids_.size(1);
     hooks_.fire(modifier::HookPoint::pre_forward, layer.name(), stream_);
     const tuner::DecoderBlock alone(layer, model_.rope(next_, length));
-    stream_ = tuner::run_block(alone, stream_, length, batch_, *ops_, cancel_);
+    stream_ = tuner::run_block(alone, stream_, length, batch_, *ops_, cancel_, streams_);
     hooks_.fire(modifier::HookPoint::post_forward, layer.name(), stream_);
   }
   for (std::size_t i = next_; i < std::min(next_ + nblocks_, model_.spec().layers.size()); ++i)

@@ -8,6 +8,7 @@
 
 #include "base/cancel.hpp"
 #include "model/causal_lm.hpp"
+#include "model/stream_arena.hpp"
 #include "modifier/modifier.hpp"
 
 namespace autoround::session {
@@ -15,9 +16,10 @@ namespace autoround::session {
 class SequentialPipeline {
  public:
   /// @param ids int64 [samples, length]; undefined: layers are loaded but nothing runs through them.
+  /// @param batch samples of a pass
   /// @param nblocks decoder layers of a block; the last may have fewer
   SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, std::int64_t nblocks, bool fused,
-                     const modifier::HookRegistry& hooks, const CancelToken& cancel);
+                     const modifier::HookRegistry& hooks, const CancelToken& cancel, model::StreamArena streams = {});
 
   /// Advances to the next block: loads its layers, runs the stream through them. Its first layer; nullopt after the
   /// last.
@@ -28,6 +30,8 @@ class SequentialPipeline {
   std::size_t position() const noexcept { return next_; }  // layers reached so far
 
  private:
+  at::Tensor embed() const;
+
   const model::CausalLm& model_;
   at::Tensor ids_, stream_;
   std::int64_t batch_;
@@ -35,6 +39,7 @@ class SequentialPipeline {
   std::unique_ptr<model::Ops> ops_;
   const modifier::HookRegistry& hooks_;
   const CancelToken& cancel_;
+  model::StreamArena streams_;
   std::vector<std::unique_ptr<model::DecoderLayer>> layers_;
   std::size_t next_ = 0;
 };

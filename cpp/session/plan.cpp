@@ -4,6 +4,7 @@
 #include "device/device.hpp"
 #include "exporter/exporter.hpp"
 #include "modifier/cache_formats.hpp"
+#include "session/memory_plan.hpp"
 #include "session/predict.hpp"
 #include "session/run_types.hpp"
 #include "session/session.hpp"
@@ -33,14 +34,18 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   export_plan.caches = modifier::cache_formats(recipe, model.spec(), scales);
   const auto exporter = exporter::make_exporter(format);
   exporter->check(export_plan);
-  const RunShape shape = run_shape(assignment, recipe, data, compute_type(options), compute_device(options));
+  const RunShape shape = run_shape(assignment, recipe, data, options);
   const device::Scope scope(shape.device);
+  const MemoryPlan memory = plan_memory(recipe, shape, export_plan.formats, options, [&](const MemoryMode& mode) {
+    return predict_memory(model.spec(), recipe, shape, mode);
+  });
 
   Json out = {{"architecture", model.spec().architecture},
               {"parameters", model.parameter_count()},
               {"bytes", model.checkpoint().byte_size()},
               {"format", format},
-              {"memory_bytes", predict_memory(model.spec(), recipe, shape)},
+              {"memory_bytes", memory.bytes},
+              {"memory", memory_json(memory)},
               {"disk_bytes", exporter->disk_bytes(export_plan)},
               {"seconds", predict_seconds(model.spec(), recipe, shape)}};
   if (!options.outputs.empty()) out["disk_free_bytes"] = free_disk_bytes(options.outputs.front().directory);

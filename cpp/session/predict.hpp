@@ -7,6 +7,7 @@
 #include "calibration/sample_set.hpp"
 #include "model/causal_lm.hpp"
 #include "recipe/matching.hpp"
+#include "session/options.hpp"
 
 namespace autoround::session {
 
@@ -16,18 +17,35 @@ struct RunShape {
   std::int64_t tuned_weights = 0;        // of the largest block, which is `nblocks` decoder layers
   std::int64_t tuned_weights_total = 0;  // of all blocks
   at::Device device = at::kCPU;          // where the run computes
+  std::int64_t other_weights = 0;        // of the block's linears that are not tuned
+  std::int64_t lone_weights = 0;         // of the largest linear outside the blocks that is rounded
+  std::uint64_t resident = 0;            // bytes that the process holds already
+  std::uint64_t kept = 0;                // bytes of results that stay in memory until the end
 };
 
 /// @param data null: the samples that the recipe asks for
 RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& recipe,
-                   const calibration::SampleSet* data, at::ScalarType compute_type, at::Device device);
+                   const calibration::SampleSet* data, const Options& options);
+/// Bytes of the process that are in memory and in use; 0 when the system does not tell.
+std::uint64_t resident_bytes();
+
+/// Ways to run that differ in memory, and in results at most by the order of sums.
+struct MemoryMode {
+  std::int64_t micro_batch = 0;  // samples of a pass
+  bool streams_in_files = false;
+  bool operator==(const MemoryMode&) const = default;
+};
 
 /// High-water mark in bytes: of the process, what it holds now plus what the run keeps alive together at its peak; on a
-/// device, of its memory, what the run keeps there.
-std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
+/// device, of its memory, what the run keeps there whatever the mode.
+std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
+                             const MemoryMode& mode);
 /// The same for one linear layer [out, in] of a host, all of whose weights are tuned.
 std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,
-                                   const RunShape& shape);
+                                   const RunShape& shape, const MemoryMode& mode);
+/// Bytes of one stream of all samples.
+std::uint64_t stream_bytes(const RunShape& shape, std::int64_t width);
+
 /// Wall-clock seconds of the run.
 double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
 

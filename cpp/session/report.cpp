@@ -105,6 +105,7 @@ std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, con
       {"seconds", clock.seconds()},
       {"resumed_blocks", result.resumed_blocks},
       {"peak_memory_bytes", peak_memory_bytes()},
+      {"memory", memory_json(result.memory)},
       {"warnings", result.warnings},
       {"recipe", recipe.dump(recipe::Syntax::toml)},
       {"blocks", std::move(blocks)},

@@ -8,6 +8,7 @@
 
 #include "quant/weight_format.hpp"
 #include "session/block_stats.hpp"
+#include "session/memory_plan.hpp"
 
 namespace autoround::session {
 
@@ -25,6 +26,7 @@ struct Result {
   std::vector<std::string> warnings;
   std::size_t resumed_blocks = 0;  // the first ones, which an earlier run tuned; their seconds are of that run
   bool wrote_outputs = false;
+  MemoryPlan memory;
   std::string report_json;
 
   std::string report_html() const;  // one self-contained page made from report_json

@@ -14,16 +14,6 @@ at::Device compute_device(const Options& options) {
   return device;
 }
 
-void check_memory_limit(const Options& options, std::uint64_t predicted) {
-  const auto limit = options.memory_limit.find(options.device);
-  if (limit == options.memory_limit.end() || limit->second == 0) return;
-  const auto allowed = static_cast<std::uint64_t>(limit->second);
-  if (predicted > allowed)
-    fail(Code::invalid_argument, "memory_limit",
-         concat({"the run is predicted to need ", format_bytes(predicted), ", the limit is ", format_bytes(allowed),
-                 "; fewer or shorter samples or a smaller batch need less"}));
-}
-
 at::ScalarType compute_type(const Options& options) {
   if (options.compute_dtype == "bf16") return at::kBFloat16;
   if (options.compute_dtype == "fp32") return at::kFloat;

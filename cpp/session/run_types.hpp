@@ -1,4 +1,4 @@
-// What a run computes with: its device, how much memory, in which types weights and activations are computed and scales
+// What a run computes with: its device, in which types weights and activations are computed and scales
 // are stored.
 #pragma once
 
@@ -13,8 +13,6 @@ namespace autoround::session {
 
 /// The device of the run, ready for use. @throws Error as device::parse and device::require
 at::Device compute_device(const Options& options);
-/// @param predicted bytes that the run will need @throws Error invalid_argument: more than the host allows
-void check_memory_limit(const Options& options, std::uint64_t predicted);
 /// The host's choice, or what the device multiplies in hardware.
 at::ScalarType compute_type(const Options& options);
 /// The first output's format; without an output, the default one: what it would store decides how tensors are tuned.

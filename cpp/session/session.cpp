@@ -14,6 +14,7 @@
 #include "session/data.hpp"
 #include "session/events.hpp"
 #include "session/fingerprint.hpp"
+#include "session/memory_plan.hpp"
 #include "session/outputs.hpp"
 #include "session/pipeline.hpp"
 #include "session/predict.hpp"
@@ -53,6 +54,7 @@ struct Session::Impl {
       if (outputs) outputs->log_kept(model->log());
       outputs.reset();
       pipeline.reset();
+      if (run) run->streams = {};
       throw;
     }
   }
@@ -104,6 +106,7 @@ struct Session::Impl {
   std::unique_ptr<modifier::AutoRoundModifier> modifier;
   std::optional<model::CausalLm> lm;
   std::optional<modifier::Run> run;
+  RunShape shape;
   std::optional<exporter::ExportPlan> plan;
   std::optional<Outputs> outputs;
   std::optional<SequentialPipeline> pipeline;
@@ -157,22 +160,28 @@ void Session::Impl::initialize() {
   if (!modifier->caches().empty() && options.outputs.empty())
     fail(Code::invalid_argument, "kv_cache_scheme",
          "scales of the cache are only written to a folder: set an output directory");
-  check_memory_limit(options, predict_memory(model->spec(), recipe,
-                                             run_shape(modifier->assignment(), recipe, data.get(), lm->dtype(),
-                                                       compute_device(options))));
+  shape = run_shape(modifier->assignment(), recipe, data.get(), options);
+  MemoryPlan& memory = result->memory;
+  memory = plan_memory(recipe, shape, modifier->formats(), options,
+                       [&](const MemoryMode& mode) { return predict_memory(model->spec(), recipe, shape, mode); });
+  check_memory(memory);
+  run->micro_batch = memory.mode.micro_batch;
   plan.emplace(export_plan());
   outputs.emplace(options.outputs, *plan);
   result->layers = layer_stats(modifier->assignment());
   result->wrote_outputs = !outputs->empty();
   if (uses_data()) log_data(*data, samples(), recipe, model->log());
+  log_memory(result->memory, recipe, model->log());
 }
 
 void Session::Impl::start() {
   modifier->on_start(*run);
   if (!outputs->empty())
-    outputs->begin(*plan, fingerprint(*model, recipe, data.get(), samples(), options), options.resume, model->log());
-  pipeline.emplace(*lm, token_ids(), recipe.batch_size, recipe.nblocks, recipe.enable_torch_compile, hooks,
-                   *options.cancel);
+    outputs->begin(*plan, fingerprint(*model, recipe, data.get(), samples(), options, run->micro_batch), options.resume,
+                   model->log());
+  run->streams = make_streams(result->memory, options, stream_bytes(shape, model->spec().hidden_size), model->log());
+  pipeline.emplace(*lm, token_ids(), run->micro_batch, recipe.nblocks, recipe.enable_torch_compile, hooks,
+                   *options.cancel, run->streams);
   emit(EventKind::progress, -1, "start", 0.0);
 }
 
@@ -190,6 +199,7 @@ std::optional<std::size_t> Session::Impl::next_block() {
       return t.cpu().view({static_cast<std::int64_t>(samples()), run->length, -1});
     };
     emit(EventKind::block_inputs, reached->index(), reached->name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
+    for (const at::Tensor& shown : {stream, quantized}) run->streams.rest(shown);
   }
   return first;
 }
@@ -232,6 +242,7 @@ BlockStats Session::Impl::restore_block(const modifier::Subgraph& subgraph, cons
 void Session::Impl::end() {
   modifier->on_end(*run);
   pipeline.reset();
+  run->streams = {};
   outputs->settle();
 }
 

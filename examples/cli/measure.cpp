@@ -85,6 +85,13 @@ void print_plan(const std::string& json, bool with_layers) {
               plan["architecture"].get<std::string>().c_str(), plan["bytes"].get<double>() / 1e6,
               plan["disk_bytes"].get<double>() / 1e6, plan["format"].get<std::string>().c_str(),
               plan["memory_bytes"].get<double>() / 1e6, plan["seconds"].get<double>());
+  const auto& memory = plan["memory"];
+  if (memory["limit_bytes"].get<double>() == 0) return;
+  std::printf("limit of %.0f MB: streams in %s, passes of %lld samples\n", memory["limit_bytes"].get<double>() / 1e6,
+              memory["streams"].get<std::string>().c_str(), memory["micro_batch"].get<long long>());
+  if (memory["smallest_limit_bytes"] > memory["limit_bytes"])
+    std::printf("the run would be refused: the smallest limit that it can keep is %.0f MB\n",
+                memory["smallest_limit_bytes"].get<double>() / 1e6);
 }
 
 void add_perplexity(CLI::App& app, const Common& common) {

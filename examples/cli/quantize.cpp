@@ -124,7 +124,7 @@ void add_quantize(CLI::App& app, const Common& common) {
       ->capture_default_str();
   command
       ->add_option("--memory-limit", arguments->memory_limit,
-                   "refuse a run that is predicted to need more bytes; 8GB is understood")
+                   "stay below so many bytes of memory, by streams in files and smaller passes; 8GB is understood")
       ->transform(CLI::AsSizeValue(true));
   command->add_option("--report", arguments->report,
                       "write the account of the run: FILE.html, and FILE.json beside it");

@@ -66,7 +66,7 @@ namespace LibAutoRound {
       return Change(options => options.setDeterministic(on));
     }
 
-    /// <summary>A run that is predicted to need more bytes on the CPU is refused; 0: no limit.</summary>
+    /// <summary>A run stays below so many bytes, or is refused with the smallest limit that it can keep; 0: no limit.</summary>
     public Options MemoryLimit(long bytes) {
       return MemoryLimit("cpu", bytes);
     }

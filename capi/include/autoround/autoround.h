@@ -293,8 +293,11 @@ AUTOROUND_TRY(autoround_options_set_seed, autoround_options *options, uint64_t s
 /* 1 (default): same seed and thread count, same bytes. 0 allows faster operations that are not; today there are none. On CUDA
  * LibTorch's attention adds gradients up in any order, whatever is set here: last bits may differ. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_deterministic, autoround_options *options, int32_t on);
-/* A run on `device` ("cpu", "cuda", "cuda:1", ...; it need not be there) that is predicted to need more memory than `bytes` is refused by
- * initialize with INVALID_ARGUMENT, which says how much it would need. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */
+/* A run on `device` ("cpu", "cuda", "cuda:1", ...; it need not be there) is to stay below `bytes` of memory: of the CPU the resident set
+ * of the process, with what it held before. Where prediction says that it would not, it has its activations in files without names,
+ * beside the first output, or without one in $TMPDIR, else /var/tmp; and where that is not enough, smaller passes, which change the
+ * order of sums and nothing else. A limit that cannot be kept is refused by initialize with INVALID_ARGUMENT, which says the smallest
+ * that can. autoround_model_plan shows what would be chosen. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_memory_limit, autoround_options *options, const char *device, int64_t bytes);
 /* Where the run writes and in which format. May be called several times, one per format: each call adds one (directory, format) pair.
  * format: a name of autoround_format_name, e.g. "compressed-tensors". directory: created when absent, must be empty otherwise; never the

@@ -24,7 +24,7 @@ TEST_CASE("fingerprint: the same run is the same, and each change is named", "[s
   Options options;
   options.outputs = {{"out", "compressed-tensors"}};
   const auto of = [&](const recipe::Recipe& recipe, const calibration::SampleSet* windows, const Options& chosen) {
-    return fingerprint(*toy.model, recipe, windows, windows ? windows->size() : 0, chosen);
+    return fingerprint(*toy.model, recipe, windows, windows ? windows->size() : 0, chosen, 8);
   };
   const Fingerprint first = of(w4(), &data, options);
   CHECK_FALSE(first_difference(first, of(w4(), &data, options)));
@@ -47,16 +47,17 @@ TEST_CASE("fingerprint: the same run is the same, and each change is named", "[s
   CHECK(field(of(w4(), &data, fp32)) == "compute_dtype");
   twice.outputs.push_back({"out2", "compressed-tensors"});
   CHECK(field(of(w4(), &data, twice)) == "formats");
+  CHECK(field(fingerprint(*toy.model, w4(), &data, data.size(), options, 4)) == "micro_batch");
 }
 
 TEST_CASE("fingerprint: another model file is another model", "[session]") {
   const test::ToyModel toy;
   const std::string weights = toy.folder / "model/model.safetensors";
-  const Fingerprint first = fingerprint(*toy.model, w4(), nullptr, 0, {});
+  const Fingerprint first = fingerprint(*toy.model, w4(), nullptr, 0, {}, 8);
   namespace fs = std::filesystem;
   fs::last_write_time(weights, fs::last_write_time(weights) + std::chrono::nanoseconds(1));
   const auto again = Model::open(toy.folder / "model", Logger());
-  CHECK(first_difference(first, fingerprint(*again, w4(), nullptr, 0, {})).value().field == "weights");
+  CHECK(first_difference(first, fingerprint(*again, w4(), nullptr, 0, {}, 8)).value().field == "weights");
 }
 
 TEST_CASE("fingerprint: lines and fields that only one side has", "[session]") {

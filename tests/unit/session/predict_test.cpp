@@ -11,7 +11,8 @@ TEST_CASE("predict: more samples, longer ones and more weights need more memory"
   const test::ToyModel toy;
   const recipe::Recipe recipe;
   const auto memory = [&](std::int64_t samples, std::int64_t length, std::int64_t weights) {
-    return session::predict_memory(toy.model->spec(), recipe, {samples, length, 2, weights, weights});
+    return session::predict_memory(toy.model->spec(), recipe, {samples, length, 2, weights, weights},
+                                   {recipe.batch_size, false});
   };
   const auto base = memory(16, 256, 1'000'000);
   CHECK(memory(64, 256, 1'000'000) > base);
@@ -28,7 +29,7 @@ TEST_CASE("predict: layers that are tuned together are held together", "[session
   recipe.scheme->weights->group_size = 32;
   const auto shape = [&](std::int64_t nblocks) {
     recipe.nblocks = nblocks;
-    return session::run_shape(recipe::assign(recipe, toy.model->modules(), Logger()), recipe, nullptr, at::kBFloat16, at::kCPU);
+    return session::run_shape(recipe::assign(recipe, toy.model->modules(), Logger()), recipe, nullptr, {});
   };
   const auto alone = shape(1), pairs = shape(2), all = shape(5);
   CHECK(pairs.tuned_weights == 2 * alone.tuned_weights);
@@ -36,17 +37,39 @@ TEST_CASE("predict: layers that are tuned together are held together", "[session
   CHECK(all.tuned_weights_total == alone.tuned_weights_total);
   const auto memory = [&](std::int64_t nblocks) {
     recipe.nblocks = nblocks;
-    return static_cast<double>(session::predict_memory(toy.model->spec(), recipe, {128, 2048, 2, 1'000'000, 0}));
+    return static_cast<double>(
+        session::predict_memory(toy.model->spec(), recipe, {128, 2048, 2, 1'000'000, 0}, {recipe.batch_size, false}));
   };
-  const double more = memory(5) - memory(1);
-  CHECK(more == Approx(4 * (memory(2) - memory(1))).epsilon(0.02));  // activations
+  const double more = memory(5) - memory(2);
+  CHECK(more == Approx(3 * (memory(3) - memory(2))).epsilon(0.02));  // activations
   CHECK(more > 1e7);
+}
+
+TEST_CASE("predict: streams in files and smaller passes need less", "[session]") {
+  const test::ToyModel toy;
+  recipe::Recipe recipe;
+  session::RunShape shape{128, 2048, 2, 1'000'000, 1'000'000};
+  const auto memory = [&](std::int64_t micro_batch, bool files) {
+    return static_cast<double>(session::predict_memory(toy.model->spec(), recipe, shape, {micro_batch, files}));
+  };
+  const double asked = memory(8, false), stream = static_cast<double>(session::stream_bytes(shape, 64));
+  CHECK(asked - memory(8, true) > stream);
+  CHECK(asked - memory(8, true) < 3 * stream);
+  CHECK(memory(1, true) < memory(8, true));
+  shape.tuned_weights = 100'000'000;  // their gradients are added up in fp32, which costs more than small passes save
+  CHECK(memory(1, true) > memory(8, true));
+  shape.resident = 1 << 30;
+  shape.kept = 1 << 20;
+  const double with_others = memory(8, true);
+  shape.resident = shape.kept = 0;
+  CHECK(with_others - memory(8, true) == (1 << 30) + (1 << 20));
 }
 
 TEST_CASE("predict: a single layer", "[session]") {
   recipe::Recipe recipe;
   const auto memory = [&](std::int64_t samples, std::int64_t out) {
-    return session::predict_layer_memory(out, 1024, recipe, {samples, 256, 2, out * 1024, out * 1024});
+    return session::predict_layer_memory(out, 1024, recipe, {samples, 256, 2, out * 1024, out * 1024},
+                                         {recipe.batch_size, false});
   };
   CHECK(memory(64, 1024) > memory(16, 1024));
   CHECK(memory(16, 4096) >= memory(16, 1024) + 3 * 1024 * 1024 * 9);

@@ -86,8 +86,9 @@ impl<'a> Options<'a> {
         Ok(self)
     }
 
-    /// A run that is predicted to need more than `bytes` of memory on `device` is refused before it starts, with
-    /// [`InvalidArgument`](crate::Code::InvalidArgument) and how much it would need. 0: no limit.
+    /// A run is to stay below `bytes` of memory on `device`: on the CPU by streams in files and smaller passes. A limit that
+    /// cannot be kept is refused before the run starts, with [`InvalidArgument`](crate::Code::InvalidArgument) and the smallest
+    /// that can. 0: no limit.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Code::InvalidArgument): not a device; it need not be there.

@@ -47,7 +47,7 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
     return change(raw -> raw.setDeterministic(on));
   }
 
-  /** A run that is predicted to need more bytes on the CPU is refused; 0: no limit. */
+  /** A run stays below so many bytes of the process's memory, or is refused with the smallest limit that it can keep; 0: no limit. */
   public Options memoryLimit(long bytes) {
     return memoryLimit("cpu", bytes);
   }

@@ -1,0 +1,97 @@
+#include "session/memory_plan.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/scratch_memory.hpp"
+#include "base/text.hpp"
+#include "modifier/tune_options.hpp"
+#include "tuner/importance.hpp"
+
+namespace autoround::session {
+namespace {
+
+constexpr std::size_t most_streams = 3;  // alive at once, of blocks of one layer
+
+/// A pass of a device has the memory of the device; without samples there are no passes.
+bool has_choice(const RunShape& shape) { return shape.device.is_cpu() && shape.samples > 0; }
+
+bool splits_batches(const recipe::Recipe& recipe, const std::map<std::string, quant::WeightFormat>& formats) {
+  const tuner::TuneOptions tuning = modifier::tune_options(recipe, recipe.batch_size);
+  return recipe.iters == 0 || std::none_of(formats.begin(), formats.end(), [&](const auto& format) {
+           return tuner::drops_outliers(format.first, format.second, tuning);
+         });
+}
+
+std::vector<MemoryMode> modes(const recipe::Recipe& recipe, const RunShape& shape, bool splits) {
+  std::vector<MemoryMode> all = {{recipe.batch_size, false}};
+  if (!has_choice(shape)) return all;
+  all.push_back({recipe.batch_size, true});
+  for (std::int64_t samples = std::min(recipe.batch_size, shape.samples); splits && samples > 1;) {
+    samples = (samples + 1) / 2;
+    all.push_back({samples, false});
+    all.push_back({samples, true});
+  }
+  return all;
+}
+
+std::uint64_t limit_of(const Options& options) {
+  const auto limit = options.memory_limit.find(options.device);
+  return limit == options.memory_limit.end() ? 0 : static_cast<std::uint64_t>(limit->second);
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
+                       const std::map<std::string, quant::WeightFormat>& formats, const Options& options,
+                       const PredictMemory& predict) {
+  MemoryPlan least, chosen;
+  for (const MemoryMode& mode : modes(recipe, shape, splits_batches(recipe, formats))) {
+    const MemoryPlan plan{.mode = mode, .bytes = predict(mode), .limit = limit_of(options)};
+    if (least.bytes == 0 || plan.bytes < least.bytes) least = plan;
+    if (chosen.bytes == 0 && plan.fits()) chosen = plan;
+  }
+  if (chosen.bytes == 0) chosen = least;
+  chosen.smallest = least.bytes;
+  return chosen;
+}
+
+void check_memory(const MemoryPlan& plan) {
+  if (plan.fits()) return;
+  fail(Code::invalid_argument, "memory_limit",
+       concat({"the run cannot stay below ", format_bytes(plan.limit), ": the smallest limit that it can is ",
+               format_bytes(plan.smallest), " (", std::to_string(plan.smallest),
+               " bytes), by prediction; fewer or shorter samples need less"}));
+}
+
+Json memory_json(const MemoryPlan& plan) {
+  return {{"predicted_bytes", plan.bytes},
+          {"limit_bytes", plan.limit},
+          {"smallest_limit_bytes", plan.smallest},
+          {"streams", plan.mode.streams_in_files ? "files" : "memory"},
+          {"micro_batch", plan.mode.micro_batch}};
+}
+
+void log_memory(const MemoryPlan& plan, const recipe::Recipe& recipe, const Logger& log) {
+  std::string line = "memory: " + format_bytes(plan.bytes) + " predicted";
+  if (plan.limit > 0) line += ", the limit is " + format_bytes(plan.limit);
+  if (plan.mode.streams_in_files) line += "; streams in files";
+  if (plan.mode.micro_batch < recipe.batch_size)
+    line += "; " + std::to_string(plan.mode.micro_batch) + " of the " + std::to_string(recipe.batch_size) +
+            " samples of a batch at a time";
+  log.info(line);
+}
+
+model::StreamArena make_streams(const MemoryPlan& plan, const Options& options, std::uint64_t bytes,
+                                const Logger& log) {
+  if (!plan.mode.streams_in_files) return {};
+  const std::string directory =
+      options.outputs.empty() ? temporary_directory() : parent_path(options.outputs.front().directory);
+  if (is_in_memory(directory))
+    log.warn(directory + ": its files are in memory themselves; streams there leave this process, not the machine");
+  return {directory, most_streams, bytes};
+}
+
+}  // namespace autoround::session

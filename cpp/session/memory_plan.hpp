@@ -1,0 +1,43 @@
+// How a run stays below the host's limit: the way to run that costs least time and changes least, of those that fit.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/json.hpp"
+#include "base/log.hpp"
+#include "model/stream_arena.hpp"
+#include "quant/weight_format.hpp"
+#include "recipe/recipe.hpp"
+#include "session/options.hpp"
+#include "session/predict.hpp"
+
+namespace autoround::session {
+
+struct MemoryPlan {
+  MemoryMode mode;
+  std::uint64_t bytes = 0;     // predicted high-water mark
+  std::uint64_t smallest = 0;  // limit that the run can stay below
+  std::uint64_t limit = 0;     // of the host; 0: none
+  bool fits() const noexcept { return limit == 0 || bytes <= limit; }
+};
+
+using PredictMemory = std::function<std::uint64_t(const MemoryMode&)>;
+
+/// In order: as the recipe asks; with its streams in files; with passes of fewer and fewer samples, down to one, which
+/// changes the order in which gradients are summed, and nothing else. Where nothing fits, what needs least.
+/// @param formats of the linears that are tuned: what some of them do depends on the samples of a pass, which then stay
+MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
+                       const std::map<std::string, quant::WeightFormat>& formats, const Options& options,
+                       const PredictMemory& predict);
+/// @throws Error invalid_argument: the limit cannot be kept; says which can
+void check_memory(const MemoryPlan& plan);
+Json memory_json(const MemoryPlan& plan);
+/// One line about what was chosen.
+void log_memory(const MemoryPlan& plan, const recipe::Recipe& recipe, const Logger& log);
+/// Where the run has its streams, each of at most `bytes`: in memory, or in files beside its first output.
+model::StreamArena make_streams(const MemoryPlan& plan, const Options& options, std::uint64_t bytes, const Logger& log);
+
+}  // namespace autoround::session

@@ -1,0 +1,163 @@
+// What is alive together at the peak of a run.
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "session/predict.hpp"
+
+namespace autoround::session {
+namespace {
+
+/// How often each part of a layer is alive at once.
+struct Copies {
+  std::int64_t qkv, heads, hidden, intermediate;
+  std::int64_t routed_hidden, routed_intermediate;  // of a copy of a token that goes to an expert
+};
+/// qkv and its gradient, attention output, residuals, norms and their gradients, gate|up with its gradient, the gated
+/// product twice and once more packed for the gradient of the weights. Of experts twice that: how many tokens go to
+/// each changes from pass to pass, and what one leaves free seldom fits the next. Measured.
+constexpr Copies on_cpu{2, 2, 7, 7, 12, 14};
+/// Without gradients: the residual, its norm and the result, gate|up and the gated product.
+constexpr Copies of_a_pass{1, 1, 4, 3, 6, 3};
+/// The heads of qkv, attention output, the sum, both norms and the gradient, gate|up and the gated product, whose
+/// gradients take their place.
+constexpr Copies on_device{1, 1, 4, 3, 4, 7};
+
+/// Of experts, a token's: its copies, what each expert computes as one network does, and the sum with its fp32 twin.
+std::int64_t experts_width(const model::ExpertsSpec& experts, std::int64_t hidden, const Copies& copies) {
+  const std::int64_t copy = copies.routed_hidden * hidden + copies.routed_intermediate * experts.intermediate;
+  return experts.router.top_k * copy + 3 * hidden + 7 * experts.shared_intermediate + 4 * experts.router.experts;
+}
+
+/// Elements of a token that are alive together, in the layer that has most of them.
+std::int64_t activation_width(const model::DecoderSpec& spec, const Copies& copies) {
+  std::int64_t widest = 0;
+  for (const model::LayerSpec& layer : spec.layers) {
+    const auto& attention = layer.attention;
+    const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+    const std::int64_t heads = attention.heads * attention.head_dim;
+    const std::int64_t feed = layer.experts ? experts_width(*layer.experts, spec.hidden_size, copies)
+                                            : copies.intermediate * layer.mlp.intermediate;
+    widest = std::max(widest, copies.qkv * qkv + copies.heads * heads + copies.hidden * spec.hidden_size + feed);
+  }
+  return widest;
+}
+
+/// What attention packs of a sample, each thread for itself: keys, values and the query heads that share them, with
+/// sums in fp32.
+std::int64_t attention_bytes(const model::DecoderSpec& spec, std::int64_t length) {
+  std::int64_t most = 0;
+  for (const model::LayerSpec& layer : spec.layers) {
+    const auto& attention = layer.attention;
+    const std::int64_t heads = 2 + attention.heads / std::max<std::int64_t>(attention.kv_heads, 1);
+    most = std::max(most, heads * attention.head_dim * length * 8);
+  }
+  return most * at::get_num_threads();
+}
+
+/// Weights of the experts of a layer that are loaded as one tensor and taken apart.
+std::int64_t fused_experts(const model::DecoderSpec& spec) {
+  std::int64_t most = 0;
+  for (const model::LayerSpec& layer : spec.layers)
+    if (layer.experts && layer.experts->fused)
+      most = std::max(most, 3 * layer.experts->router.experts * layer.experts->intermediate * spec.hidden_size);
+  return most;
+}
+
+bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
+
+std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
+  return std::min(shape.samples, recipe.batch_size) * shape.length;
+}
+
+/// Plain operations keep what the fused ones compute again.
+std::int64_t kept_activations(const recipe::Recipe& recipe) { return recipe.enable_torch_compile ? 1 : 4; }
+
+/// On a device: weights with their rounded twins, V and the best codes, the gradient of the largest projection, both
+/// streams, and of a minibatch what the backward pass needs, or of all samples the output.
+std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
+                            std::int64_t layers) {
+  const std::int64_t bytes = shape.element_bytes, stream = shape.samples * shape.length * spec.hidden_size * bytes;
+  const std::int64_t activations =
+      tunes(recipe, shape)
+          ? batch_tokens(recipe, shape) * layers * activation_width(spec, on_device) * bytes * kept_activations(recipe)
+          : 0;
+  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + bytes / 2 : 1);
+  constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
+  return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
+                                    2 * layers * fused_experts(spec) * bytes + workspaces);
+}
+
+/// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V (fp32), the best codes (1
+/// byte); in fp32 also the gradient (of the largest projection, about half of all), which in bf16 is never whole.
+std::int64_t bytes_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates) {
+  const bool fused = recipe.enable_torch_compile && recipe.momentum == 0.0;
+  // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
+  const std::int64_t temporaries =
+      (shape.element_bytes == 2 ? 0 : 2) + (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
+  return 2 * shape.element_bytes + 4 + 1 + temporaries + (accumulates ? 4 : 0);
+}
+
+/// What a run works on, in elements.
+struct Work {
+  std::int64_t reference_streams = 3;    // of all samples, alive while full-precision layers run
+  std::int64_t stream = 0;               // width of one
+  std::int64_t trained = 0, passed = 0;  // of a token of a micro-batch, alive together with gradients and without
+  std::int64_t loaded = 0;               // weights of a block that are not tuned
+  std::int64_t workspace = 0;            // bytes, whatever the micro-batch
+};
+
+std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, const MemoryMode& mode,
+                          const Work& work) {
+  const std::int64_t bytes = shape.element_bytes, samples = std::min(shape.samples, mode.micro_batch);
+  const std::int64_t tokens = samples * shape.length;
+  const std::int64_t stream = (mode.streams_in_files ? tokens : shape.samples * shape.length) * work.stream * bytes;
+  const std::int64_t block = (shape.tuned_weights + work.loaded) * bytes;
+  const std::int64_t step = std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps);
+
+  // The pass over all samples that gives the targets; one with rounded weights: input, target and output; tuning.
+  const std::int64_t passing = tokens * work.passed * bytes;
+  const std::int64_t reference = block + work.reference_streams * stream + passing;
+  const std::int64_t rounding = block + shape.tuned_weights * (bytes + 1) + 3 * stream + passing;
+  std::int64_t most = std::max({reference, rounding, shape.lone_weights * (bytes + 2)});
+  if (tunes(recipe, shape)) {
+    const std::int64_t held = work.loaded * bytes + shape.tuned_weights * bytes_of_tuned(recipe, shape, step > samples);
+    const std::int64_t loop = 2 * stream + tokens * work.trained * bytes * kept_activations(recipe);
+    most = std::max(most, held + std::max(loop, 3 * stream + passing));
+  }
+  // Of LibTorch and of the C library's arenas, what only the first products bring into memory. Measured.
+  constexpr std::int64_t first_use = std::int64_t{36} << 20;
+  return shape.resident + shape.kept + static_cast<std::uint64_t>(most + work.workspace + first_use);
+}
+
+}  // namespace
+
+std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
+                             const MemoryMode& mode) {
+  const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
+  if (!shape.device.is_cpu()) return device_memory(spec, recipe, shape, layers);
+  Work work;
+  work.reference_streams = layers > 1 ? 4 : 3;  // both inputs and the output; between the layers of a block one more
+  work.stream = spec.hidden_size;
+  work.trained = layers * activation_width(spec, on_cpu);
+  work.passed = activation_width(spec, of_a_pass);
+  work.loaded = shape.other_weights + 2 * layers * fused_experts(spec);
+  work.workspace = attention_bytes(spec, shape.length);
+  return host_memory(recipe, shape, mode, work);
+}
+
+std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const recipe::Recipe& recipe,
+                                   const RunShape& shape, const MemoryMode& mode) {
+  Work work;
+  work.stream = (in + 2 * out) / 3;
+  // The minibatch of both streams, output and gradient, each once more packed for the products.
+  work.trained = 2 * (in + 2 * out);
+  work.passed = in + out;
+  return host_memory(recipe, shape, mode, work);
+}
+
+std::uint64_t stream_bytes(const RunShape& shape, std::int64_t width) {
+  return static_cast<std::uint64_t>(shape.samples * shape.length * width * shape.element_bytes);
+}
+
+}  // namespace autoround::session

@@ -1,0 +1,104 @@
+#include "session/memory_plan.hpp"
+
+#include <filesystem>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "toy.hpp"
+
+using namespace autoround;
+using session::MemoryMode;
+using session::MemoryPlan;
+using session::RunShape;
+
+namespace {
+
+constexpr std::int64_t samples = 64, length = 2048, hidden = 1024;
+
+/// Streams of 256 MiB each, and as much for every sample of a pass.
+std::uint64_t need(const MemoryMode& mode) {
+  const std::uint64_t stream = samples * length * hidden * 2;
+  return (mode.streams_in_files ? 0 : 3 * stream) + static_cast<std::uint64_t>(mode.micro_batch) * stream;
+}
+
+RunShape shape_of_run() { return {samples, length, 2, 1'000'000, 1'000'000}; }
+
+MemoryPlan plan_for(std::uint64_t limit, const RunShape& shape = shape_of_run(),
+                    const std::map<std::string, quant::WeightFormat>& formats = {}, bool alg_ext = false) {
+  recipe::Recipe recipe;
+  recipe.batch_size = 8;
+  recipe.enable_alg_ext = alg_ext;
+  session::Options options;
+  options.memory_limit["cpu"] = static_cast<std::int64_t>(limit);
+  return plan_memory(recipe, shape, formats, options, need);
+}
+
+}  // namespace
+
+TEST_CASE("memory plan: the first of the ways that fits", "[session]") {
+  const auto mode = [](std::uint64_t limit) { return plan_for(limit).mode; };
+  CHECK(mode(0) == MemoryMode{8, false});
+  CHECK(mode(need({8, false})) == MemoryMode{8, false});
+  CHECK(mode(need({8, false}) - 1) == MemoryMode{8, true});
+  CHECK(mode(need({8, true}) - 1) == MemoryMode{4, false});
+  CHECK(mode(need({4, false}) - 1) == MemoryMode{4, true});
+  CHECK(mode(need({4, true}) - 1) == MemoryMode{2, true});
+  CHECK(mode(need({1, true})) == MemoryMode{1, true});
+  CHECK(plan_for(need({1, true})).fits());
+}
+
+TEST_CASE("memory plan: a limit that cannot be kept is refused with the smallest that can", "[session]") {
+  const MemoryPlan plan = plan_for(1000);
+  CHECK_FALSE(plan.fits());
+  CHECK(plan.mode == MemoryMode{1, true});
+  CHECK(plan.smallest == need({1, true}));
+  const Error error = test::error_of([&] { session::check_memory(plan); });
+  CHECK(error.code() == Code::invalid_argument);
+  CHECK(error.subject() == "memory_limit");
+  CHECK(test::says(error, "268 MB (" + std::to_string(plan.smallest) + " bytes)"));
+  CHECK(plan_for(plan.smallest).fits());
+}
+
+TEST_CASE("memory plan: no way but one on a device or without samples", "[session]") {
+  RunShape shape = shape_of_run();
+  shape.device = c10::Device(c10::kCUDA, 0);
+  CHECK(plan_for(1000, shape).mode == MemoryMode{8, false});
+  shape = shape_of_run();
+  shape.samples = 0;
+  CHECK(plan_for(1000, shape).mode == MemoryMode{8, false});
+}
+
+TEST_CASE("memory plan: passes start at the samples that there are", "[session]") {
+  RunShape shape = shape_of_run();
+  shape.samples = 3;
+  CHECK(plan_for(need({8, true}) - 1, shape).mode == MemoryMode{2, false});
+}
+
+TEST_CASE("memory plan: batches whose outliers are found together are not taken apart", "[session]") {
+  quant::WeightFormat format;
+  format.bits = 2;
+  CHECK(plan_for(1000, shape_of_run(), {{"linear", format}}, true).mode == MemoryMode{8, true});
+  CHECK(plan_for(1000, shape_of_run(), {{"linear", format}}, false).mode == MemoryMode{1, true});
+  format.bits = 4;
+  CHECK(plan_for(1000, shape_of_run(), {{"linear", format}}, true).mode == MemoryMode{1, true});
+}
+
+TEST_CASE("memory plan: streams in files are beside the first output", "[session]") {
+  const test::TemporaryDirectory folder;
+  session::Options options;
+  options.outputs = {{folder / "absent/out", "compressed-tensors"}};
+  std::vector<std::string> warnings;
+  const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { warnings.emplace_back(text); });
+  CHECK_FALSE(make_streams({.mode = {8, false}}, options, 1 << 20, log).in_files());
+  const Error error = test::error_of([&] { make_streams({.mode = {8, true}}, options, 1 << 20, log); });
+  CHECK(error.code() == Code::not_found);
+  CHECK(error.subject() == folder / "absent");
+  options.outputs.front().directory = folder / "out";
+  CHECK(make_streams({.mode = {8, true}}, options, 1 << 20, log).in_files());
+  CHECK(warnings.empty());
+  if (!std::filesystem::is_directory("/dev/shm")) return;
+  options.outputs.front().directory = "/dev/shm/out";
+  make_streams({.mode = {8, true}}, options, 1 << 20, log);
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings.front().find("/dev/shm") == 0);
+}
