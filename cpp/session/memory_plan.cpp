@@ -54,16 +54,16 @@ MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
     if (chosen.bytes == 0 && plan.fits()) chosen = plan;
   }
   if (chosen.bytes == 0) chosen = least;
-  chosen.smallest = least.bytes;
+  chosen.smallest = limit_for(least.bytes);
   return chosen;
 }
 
 void check_memory(const MemoryPlan& plan) {
   if (plan.fits()) return;
   fail(Code::invalid_argument, "memory_limit",
-       concat({"the run cannot stay below ", format_bytes(plan.limit), ": the smallest limit that it can is ",
-               format_bytes(plan.smallest), " (", std::to_string(plan.smallest),
-               " bytes), by prediction; fewer or shorter samples need less"}));
+       concat({"the run cannot be sure to stay below ", format_bytes(plan.limit),
+               ": the smallest limit that it can keep is ", format_bytes(plan.smallest), " (",
+               std::to_string(plan.smallest), " bytes), by prediction; fewer or shorter samples need less"}));
 }
 
 Json memory_json(const MemoryPlan& plan) {

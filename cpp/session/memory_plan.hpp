@@ -16,12 +16,16 @@
 
 namespace autoround::session {
 
+/// The smallest limit that a run with this predicted peak is sure to keep: peaks of equal runs differ, as the holes in
+/// the C library's heap do. Measured.
+constexpr std::uint64_t limit_for(std::uint64_t predicted) { return predicted + predicted / 20; }
+
 struct MemoryPlan {
   MemoryMode mode;
   std::uint64_t bytes = 0;     // predicted high-water mark
   std::uint64_t smallest = 0;  // limit that the run can stay below
   std::uint64_t limit = 0;     // of the host; 0: none
-  bool fits() const noexcept { return limit == 0 || bytes <= limit; }
+  bool fits() const noexcept { return limit == 0 || limit_for(bytes) <= limit; }
 };
 
 using PredictMemory = std::function<std::uint64_t(const MemoryMode&)>;

@@ -68,6 +68,9 @@ class Run:
         return (f"{name:24} streams in {streams:6}, passes of {self.memory['micro_batch']}: predicted {predicted / 1e6:7.1f} MB, "
                 f"measured {self.peak / 1e6:7.1f} MB, ratio {predicted / self.peak:.3f}")
 
+    def keeps_limit(self) -> bool:
+        return self.memory["limit_bytes"] == 0 or self.peak <= self.memory["limit_bytes"]
+
     def is_predicted(self) -> bool:
         return abs(self.memory["predicted_bytes"] - self.peak) <= PREDICTION_ERROR * self.peak
 
@@ -103,6 +106,8 @@ def check(name: str, real: int, growth: float, runs: dict[str, list[Run]]) -> in
     for shape, measured in runs.items():
         if not all(run.is_predicted() for run in measured):
             missed.append(f"{shape}: the prediction is to be within {100 * PREDICTION_ERROR:.0f} % of what is measured")
+        if not all(run.keeps_limit() for run in measured):
+            missed.append(f"{shape}: a limit is to be kept")
     for target in missed:
         print(f"target missed: {target}")
     return 1 if missed else 0
@@ -151,7 +156,7 @@ def with_and_without_limit(arguments: argparse.Namespace, model: Path, job: Job,
     """As asked; with the streams in files; and below the smallest limit that is sure to be kept."""
     free = measure(arguments, model, job, scratch)
     asked, smallest = free.memory["predicted_bytes"], free.memory["smallest_limit_bytes"]
-    limits = {max(asked - START_NOISE, smallest + START_NOISE), smallest + START_NOISE}
+    limits = {max(asked, smallest + START_NOISE), smallest + START_NOISE}
     return [free, *(measure(arguments, model, job, scratch, limit) for limit in sorted(limits, reverse=True))]
 
 

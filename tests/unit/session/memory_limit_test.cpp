@@ -58,7 +58,7 @@ struct Scene {
   }
   std::int64_t asked() {
     options.memory_limit.clear();
-    return plan()["predicted_bytes"].get<std::int64_t>();
+    return static_cast<std::int64_t>(limit_for(plan()["predicted_bytes"].get<std::uint64_t>()));
   }
   std::int64_t smallest() { return plan()["smallest_limit_bytes"].get<std::int64_t>(); }
 
@@ -133,7 +133,7 @@ TEST_CASE("memory limit: what cannot be kept is refused before work, with what c
   const Error error = test::error_of([&] { scene.run(1'000'000); });
   CHECK(error.code() == Code::invalid_argument);
   CHECK(error.subject() == "memory_limit");
-  CHECK(test::says(error, "the smallest limit that it can is"));
+  CHECK(test::says(error, "the smallest limit that it can keep is"));
   CHECK_FALSE(started);
   CHECK_FALSE(fs::exists(scene.toy.folder / "out"));
   const Json plan = scene.plan();  // which is a look, and refuses nothing
