@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "exporter/folder_rules.hpp"
+#include "model/buffer_pool.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
@@ -28,8 +29,12 @@ class FakeLayout final : public Layout {
   }
 
   std::vector<at::Tensor> pack(const ExportPlan& plan, const quant::QuantizedWeight& weight) const override {
-    for (const recipe::ModuleInfo& module : plan.modules)
-      if (module.name == weight.name) return {quant::dequantize(weight, model::torch_type(stored_type(plan, module)))};
+    for (const recipe::ModuleInfo& module : plan.modules) {
+      if (module.name != weight.name) continue;
+      at::Tensor values = model::mapped_tensor(module.shape, model::torch_type(stored_type(plan, module)));
+      quant::dequantize_into(weight, values);
+      return {values};
+    }
     fail(Code::internal, weight.name, "the plan has no such module");
   }
 

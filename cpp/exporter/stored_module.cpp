@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "model/buffer_pool.hpp"
 #include "model/weight_source.hpp"
 #include "quant/packing.hpp"
 
@@ -41,8 +42,10 @@ TensorInfo zero_point_tensor(const StoredNames& names, std::int64_t out_features
   return {names.zero_point, DType::i32, {units(out_features, format.bits, 32), shape[1]}};
 }
 
+/// In the arithmetic of int8, which wraps around, and in one pass.
 at::Tensor to_signed(const at::Tensor& codes, int bits) {
-  return (codes.to(at::kShort) - (1 << (bits - 1))).to(at::kChar);
+  at::Tensor numbers = model::mapped_tensor(codes.sizes(), at::kChar);
+  return at::add_out(numbers, codes.view(at::kChar), at::scalar_tensor(-(1 << (bits - 1)), at::kChar));
 }
 at::Tensor to_unsigned(const at::Tensor& numbers, int bits) {
   return (numbers.to(at::kShort) + (1 << (bits - 1))).to(at::kByte);

@@ -48,7 +48,7 @@ std::vector<at::Tensor> pack_transposed(const quant::QuantizedWeight& weight, Co
   Expects(weight.codes.size(0) % 32 == 0 && weight.codes.size(1) % 32 == 0);
   Expects(weight.scales.dim() == 2 && weight.scales.scalar_type() == at::kHalf);
   const int bits = weight.format.bits;
-  const at::Tensor codes = weight.codes.t().contiguous(), scales = weight.scales.t().contiguous();
+  const at::Tensor codes = weight.codes.t(), scales = weight.scales.t().contiguous();
   const at::Tensor zeros = weight.zero_points.defined()
                                ? weight.zero_points.t().contiguous()
                                : at::full(scales.sizes(), 1 << (bits - 1), scales.options().dtype(at::kByte));

@@ -19,6 +19,8 @@ at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype) {
   return at::from_blob(memory, sizes, [length](void* mapped) { ::munmap(mapped, length); }, dtype);
 }
 
+at::Tensor mapped_copy(const at::Tensor& x) { return mapped_tensor(x.sizes(), x.scalar_type()).copy_(x); }
+
 at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) {
   return device.is_cpu() ? mapped_tensor(sizes, dtype) : at::zeros(sizes, at::device(device).dtype(dtype));
 }

@@ -16,6 +16,8 @@ namespace autoround::model {
 /// the work around it: in the C library's heap it would keep everything freed below it from being given back.
 /// @throws std::bad_alloc
 at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype);
+/// A contiguous copy, likewise.
+at::Tensor mapped_copy(const at::Tensor& x);
 /// The same on any device; others than the CPU keep their memory themselves.
 at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device);
 

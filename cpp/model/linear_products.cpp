@@ -106,11 +106,13 @@ void pack_columns(const kernels::ProductKernels& kernels, const Bf16Matrix& x, B
 
 LinearProducts::LinearProducts(bool fused) : fused_(fused) {}
 
+bool LinearProducts::packs_bf16() { return kernels::select_kernels().products != nullptr; }
+
 bool LinearProducts::packs(const at::Tensor& a, const at::Tensor& b) const {
   const auto covered = [](const at::Tensor& x) {
     return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.stride(1) == 1 && x.size(1) % 2 == 0 && x.numel() > 0;
   };
-  return fused_ && kernels::select_kernels().products != nullptr && covered(a) && covered(b);
+  return fused_ && packs_bf16() && covered(a) && covered(b);
 }
 
 std::byte* LinearProducts::workspace(std::int64_t bytes) {

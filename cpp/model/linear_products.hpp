@@ -17,6 +17,8 @@ class LinearProducts {
  public:
   /// @param fused false: always by LibTorch, the reference
   explicit LinearProducts(bool fused);
+  /// Whether this processor's bf16 products are those of packed kernels.
+  static bool packs_bf16();
 
   /// Results go into given memory, contiguous and of the result's shape and dtype.
   void forward(at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "model/buffer_pool.hpp"
 
 namespace autoround::quant {
 namespace {
@@ -102,9 +103,10 @@ std::int64_t grain(std::int64_t columns) {
 
 at::Tensor pack_rows(const at::Tensor& codes, int bits) {
   check_matrix(codes, at::kByte, "codes");
-  const at::Tensor source = codes.contiguous();
+  // Mapped: in the heap of the thread that writes, they would leave holes between the small things that stay.
+  const at::Tensor source = codes.is_contiguous() ? codes : model::mapped_copy(codes);
   const std::int64_t rows = source.size(0), columns = source.size(1), words = words_of(columns, bits);
-  at::Tensor packed = at::empty({rows, words}, at::kInt);
+  at::Tensor packed = model::mapped_tensor({rows, words}, at::kInt);
   const std::uint8_t* from = source.const_data_ptr<std::uint8_t>();
   auto* to = reinterpret_cast<std::uint8_t*>(packed.data_ptr<std::int32_t>());
   with_bits(bits, [&](auto width) {
@@ -141,7 +143,7 @@ at::Tensor unpack_rows(const at::Tensor& packed, int bits, std::int64_t columns)
 
 at::Tensor pack_columns(const at::Tensor& codes, int bits) {
   check_matrix(codes, at::kByte, "codes");
-  return pack_rows(codes.t(), bits).t().contiguous();
+  return model::mapped_copy(pack_rows(codes.t(), bits).t());
 }
 
 at::Tensor unpack_columns(const at::Tensor& packed, int bits, std::int64_t rows) {

@@ -139,7 +139,8 @@ RunShape Layer::shape(const Options& options) const {
 
 MemoryPlan Layer::memory(const recipe::Recipe& recipe, const std::map<std::string, quant::WeightFormat>& formats,
                          const Options& options) const {
-  const RunShape shape = this->shape(options);
+  RunShape shape = this->shape(options);
+  shape.rounds_inputs = formats.at(name_).input.has_value();
   return plan_memory(recipe, shape, formats, options,
                      [&](const MemoryMode& mode) { return predict_layer_memory(out(), in(), recipe, shape, mode); });
 }

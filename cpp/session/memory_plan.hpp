@@ -16,9 +16,9 @@
 
 namespace autoround::session {
 
-/// The smallest limit that a run with this predicted peak is sure to keep: peaks of equal runs differ, as the holes in
-/// the C library's heap do. Measured.
-constexpr std::uint64_t limit_for(std::uint64_t predicted) { return predicted + predicted / 20; }
+/// The smallest limit that a run with this predicted peak is sure to keep: by a tenth predictions may be off, and peaks
+/// of equal runs differ, as the holes in the C library's heap do.
+constexpr std::uint64_t limit_for(std::uint64_t predicted) { return predicted + predicted / 10; }
 
 struct MemoryPlan {
   MemoryMode mode;

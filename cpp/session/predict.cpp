@@ -15,12 +15,6 @@
 namespace autoround::session {
 namespace {
 
-bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
-
-}  // namespace
-
-namespace {
-
 /// Free at the end of the C library's heap: in memory, and what comes next is put there.
 std::uint64_t reusable_bytes() {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
@@ -63,6 +57,7 @@ RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& r
   for (const auto& entry : assignment.linears) {
     if (entry.module->shape.size() != 2) continue;
     const std::int64_t weights = entry.module->shape[0] * entry.module->shape[1], layer = entry.module->block;
+    if (entry.scheme.input_activations) shape.rounds_inputs = true;
     if (layer >= 0) {
       Weights& block = blocks[layer / recipe.nblocks];
       (entry.group ? block.tuned : block.other) += weights;
@@ -104,7 +99,7 @@ double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& rec
   // Searched scales are weighed in one more.
   const std::int64_t batch = std::min(shape.samples, recipe.batch_size) * shape.length;
   const double weights = static_cast<double>(shape.tuned_weights_total);
-  const double tuning = tunes(recipe, shape) ? 6.0 * weights * static_cast<double>(batch * recipe.iters) : 0.0;
+  const double tuning = 6.0 * weights * static_cast<double>(batch * recipe.iters);
   const double passes =
       (recipe.searches_scales() ? 4.0 : 3.0) * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
   constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding

@@ -19,6 +19,7 @@ struct RunShape {
   at::Device device = at::kCPU;          // where the run computes
   std::int64_t other_weights = 0;        // of the block's linears that are not tuned
   std::int64_t lone_weights = 0;         // of the largest linear outside the blocks that is rounded
+  bool rounds_inputs = false;            // of any linear, while it is tuned
   std::uint64_t resident = 0;            // bytes that the process holds already
   std::uint64_t kept = 0;                // bytes of results that stay in memory until the end
 };

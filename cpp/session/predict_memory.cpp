@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/linear_products.hpp"
 #include "session/predict.hpp"
 
 namespace autoround::session {
@@ -39,6 +40,19 @@ std::int64_t activation_width(const model::DecoderSpec& spec, const Copies& copi
     const std::int64_t feed = layer.experts ? experts_width(*layer.experts, spec.hidden_size, copies)
                                             : copies.intermediate * layer.mlp.intermediate;
     widest = std::max(widest, copies.qkv * qkv + copies.heads * heads + copies.hidden * spec.hidden_size + feed);
+  }
+  return widest;
+}
+
+/// Elements of a token's inputs of all linears: qkv and gate|up have one together.
+std::int64_t inputs_width(const model::DecoderSpec& spec) {
+  std::int64_t widest = 0;
+  for (const model::LayerSpec& layer : spec.layers) {
+    const std::int64_t heads = layer.attention.heads * layer.attention.head_dim;
+    const std::int64_t feed =
+        layer.experts ? layer.experts->router.top_k * layer.experts->intermediate + layer.experts->shared_intermediate
+                      : layer.mlp.intermediate;
+    widest = std::max(widest, 2 * spec.hidden_size + heads + feed);
   }
   return widest;
 }
@@ -89,13 +103,14 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
 }
 
 /// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V (fp32), the best codes (1
-/// byte); in fp32 also the gradient (of the largest projection, about half of all), which in bf16 is never whole.
+/// byte); where it is ever whole, also the gradient (of the largest projection, about half of all).
 std::int64_t bytes_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates) {
   const bool fused = recipe.enable_torch_compile && recipe.momentum == 0.0;
+  const bool packs = recipe.enable_torch_compile && shape.element_bytes == 2 && model::LinearProducts::packs_bf16();
+  const std::int64_t gradient = packs ? 0 : shape.element_bytes / 2;
   // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
-  const std::int64_t temporaries =
-      (shape.element_bytes == 2 ? 0 : 2) + (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
-  return 2 * shape.element_bytes + 4 + 1 + temporaries + (accumulates ? 4 : 0);
+  const std::int64_t temporaries = (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
+  return 2 * shape.element_bytes + 4 + 1 + gradient + temporaries + (accumulates ? 4 : 0);
 }
 
 /// What a run works on, in elements.
@@ -139,7 +154,7 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   Work work;
   work.reference_streams = layers > 1 ? 4 : 3;  // both inputs and the output; between the layers of a block one more
   work.stream = spec.hidden_size;
-  work.trained = layers * activation_width(spec, on_cpu);
+  work.trained = layers * (activation_width(spec, on_cpu) + (shape.rounds_inputs ? inputs_width(spec) : 0));
   work.passed = activation_width(spec, of_a_pass);
   work.loaded = shape.other_weights + 2 * layers * fused_experts(spec);
   work.workspace = attention_bytes(spec, shape.length);
@@ -151,7 +166,7 @@ std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const reci
   Work work;
   work.stream = (in + 2 * out) / 3;
   // The minibatch of both streams, output and gradient, each once more packed for the products.
-  work.trained = 2 * (in + 2 * out);
+  work.trained = 2 * (in + 2 * out) + (shape.rounds_inputs ? in : 0);
   work.passed = in + out;
   return host_memory(recipe, shape, mode, work);
 }

@@ -58,7 +58,7 @@ TEST_CASE("memory plan: a limit that cannot be kept is refused with the smallest
   const Error error = test::error_of([&] { session::check_memory(plan); });
   CHECK(error.code() == Code::invalid_argument);
   CHECK(error.subject() == "memory_limit");
-  CHECK(test::says(error, "282 MB (" + std::to_string(plan.smallest) + " bytes)"));
+  CHECK(test::says(error, "295 MB (" + std::to_string(plan.smallest) + " bytes)"));
   CHECK(plan_for(plan.smallest).fits());
 }
 
