@@ -9,7 +9,7 @@
 namespace autoround::exporter {
 namespace {
 
-constexpr std::size_t kCopyBytes = std::size_t{16} << 20;
+constexpr std::size_t kCopyBytes = std::size_t{4} << 20;
 
 bool has_class(const recipe::ModuleInfo& module, const char* name) {
   return module.class_name == name || std::find(module.bases.begin(), module.bases.end(), name) != module.bases.end();

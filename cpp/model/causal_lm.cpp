@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "model/buffer_pool.hpp"
 
 namespace autoround::model {
 
@@ -26,7 +27,9 @@ at::Tensor CausalLm::embed(const at::Tensor& ids) const {
     fail(Code::parse, name,
          "the tensor has rows of " + std::to_string(rows.size(1)) + " elements; config.json implies " +
              std::to_string(width));
-  at::Tensor embeddings = rows.index_select(0, place).to(weights_->device());
+  at::Tensor embeddings = mapped_tensor({place.size(0), width}, dtype_);
+  at::index_select_out(embeddings, rows, 0, place);
+  embeddings = embeddings.to(weights_->device());
   if (spec_.embedding_multiplier != 1.0) {
     const at::Tensor multiplier = at::scalar_tensor(spec_.embedding_multiplier, at::kFloat);
     embeddings =

@@ -46,16 +46,17 @@ at::Tensor DecoderLayer::forward(const at::Tensor& x, std::int64_t batch, const 
   const auto feed_forward = [&](const at::Tensor& input) {
     return scaled(mlp_norms_.output(experts_ ? experts_->forward(input, ops) : mlp_.forward(input, ops), ops));
   };
-  if (spec_.parallel) return x + attention + feed_forward(mlp_norms_.input ? mlp_norms_.input(x, ops) : normed);
+  // Branches are nobody else's, and no operation needs its result again: sums take their place.
+  if (spec_.parallel) return feed_forward(mlp_norms_.input ? mlp_norms_.input(x, ops) : normed).add_(attention.add_(x));
 
   at::Tensor residual, mlp_input;
   if (attention_norms_.sum) {
-    residual = attention_norms_.sum(x + attention, ops);
+    residual = attention_norms_.sum(attention.add_(x), ops);
     mlp_input = mlp_norms_.input(residual, ops);
   } else {
     std::tie(residual, mlp_input) = mlp_norms_.input.of_sum(x, attention, ops);
   }
-  return mlp_norms_.sum(residual + feed_forward(mlp_input), ops);
+  return mlp_norms_.sum(feed_forward(mlp_input).add_(residual), ops);
 }
 
 }  // namespace autoround::model

@@ -178,7 +178,7 @@ at::Tensor values_of_super_groups(const QuantizedWeight& weight) {
 
 /// Dequantized together: what they are computed from takes several times their memory. Whole blocks of scales.
 std::int64_t rows_at_once(const QuantizedWeight& weight) {
-  constexpr std::int64_t values = std::int64_t{1} << 20;
+  constexpr std::int64_t values = std::int64_t{1} << 18;
   if (weight.format.has_super_groups()) return weight.codes.size(0);
   const std::int64_t step = std::max<std::int64_t>(weight.format.block_rows, 1);
   return std::max<std::int64_t>(values / weight.codes.size(1) / step, 1) * step;
