@@ -226,7 +226,7 @@ RunFacts Layer::facts() const {
 std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options) const {
   const device::Scope scope(compute_device(options));
   const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
-  const RunClock clock;
+  const Stopwatch clock;
   if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);
   if (!options.cancel) options.cancel = std::make_shared<CancelToken>();
   options.cancel->throw_if_requested();

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/stopwatch.hpp"
 #include "base/text.hpp"
 #include "model/compute_threads.hpp"
 
@@ -67,6 +68,7 @@ Outputs::Outputs(const std::vector<Options::Output>& outputs, const exporter::Ex
 }
 
 void Outputs::begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log) {
+  const Stopwatch copying;
   plan_ = &plan;
   resume_ = resume;
   open_staging(fingerprint, resume, log);
@@ -88,6 +90,7 @@ void Outputs::begin(const exporter::ExportPlan& plan, const Fingerprint& fingerp
       for (const FinishedModule& module : block.modules) target.exporter->keep(module.name);
     log.info(target.staging->path() + ": going on after " + std::to_string(kept_) + " finished blocks");
   }
+  seconds_ += copying.seconds();
 }
 
 void Outputs::open_staging(const Fingerprint& fingerprint, bool resume, const Logger& log) {
@@ -158,7 +161,11 @@ void Outputs::in_background(std::function<void(Target&)> step) {
   });
 }
 
-void Outputs::settle() { writer_.wait(); }
+void Outputs::settle() {
+  const Stopwatch waiting;
+  writer_.wait();
+  seconds_ += waiting.seconds();
+}
 
 void Outputs::finish() {
   settle();

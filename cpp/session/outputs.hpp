@@ -45,6 +45,8 @@ class Outputs {
 
   /// When this returns the blocks that were finished, and the fact, are on disk. @throws Error io
   void settle();
+  /// What begin() and settle() took.
+  double seconds() const noexcept { return seconds_; }
   void finish();  // makes every folder visible
   /// Says what a run that does not finish leaves behind.
   void log_kept(const Logger& log);
@@ -64,6 +66,7 @@ class Outputs {
   const exporter::ExportPlan* plan_ = nullptr;  // after begin
   std::vector<Target> targets_;
   std::uint64_t disk_bytes_ = 0;
+  double seconds_ = 0.0;
   bool resume_ = false;
   std::size_t kept_ = 0;  // blocks of an earlier run
   Background writer_;     // uses what is above, and ends first

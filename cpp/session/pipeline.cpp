@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/stopwatch.hpp"
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::session {
@@ -39,7 +40,9 @@ std::optional<std::size_t> SequentialPipeline::advance() {
   layers_.clear();  // never two blocks in memory
   for (; next_ < end; ++next_) {
     cancel_.throw_if_requested();
+    const Stopwatch reading;
     layers_.push_back(model_.load_layer(next_));
+    reading_seconds_ += reading.seconds();
     if (!ids_.defined()) continue;
     if (next_ == 0) stream_ = embed();
     model::DecoderLayer& layer = *layers_.back();

@@ -28,6 +28,7 @@ class SequentialPipeline {
   modifier::Subgraph subgraph(const std::vector<recipe::ModuleInfo>& modules) const;
   void release_layers() noexcept { layers_.clear(); }
   std::size_t position() const noexcept { return next_; }  // layers reached so far
+  double reading_seconds() const noexcept { return reading_seconds_; }
 
  private:
   at::Tensor embed() const;
@@ -42,6 +43,7 @@ class SequentialPipeline {
   model::StreamArena streams_;
   std::vector<std::unique_ptr<model::DecoderLayer>> layers_;
   std::size_t next_ = 0;
+  double reading_seconds_ = 0.0;
 };
 
 }  // namespace autoround::session

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
 
+#include "base/stopwatch.hpp"
 #include "device/device.hpp"
 #include "session/run_types.hpp"
 
@@ -84,13 +84,13 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes, at::Device
   at::Tensor c = at::mm(a, b);  // warm-up
   device::synchronize(device);
   double best = 1e9;
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch measuring;
   do {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch product;
     at::mm_out(c, a, b);
     device::synchronize(device);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  } while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(100));
+    best = std::min(best, product.seconds());
+  } while (measuring.seconds() < 0.1);
   return 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(n) / best;
 }
 

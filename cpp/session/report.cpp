@@ -79,7 +79,7 @@ std::int64_t peak_memory_bytes() {
 }
 
 std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, const Options& options,
-                        const Result& result, const RunClock& clock) {
+                        const Result& result, const Stopwatch& clock) {
   Json outputs = Json::array();
   for (const Options::Output& output : options.outputs)
     outputs.push_back({{"directory", output.directory}, {"format", output.format}});
@@ -103,6 +103,7 @@ std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, con
       {"output_bytes", facts.output_bytes},
       {"bits_per_weight", mean_bits(result.layers)},
       {"seconds", clock.seconds()},
+      {"io", {{"reading_seconds", result.io.reading}, {"writing_seconds", result.io.writing}}},
       {"resumed_blocks", result.resumed_blocks},
       {"peak_memory_bytes", peak_memory_bytes()},
       {"memory", memory_json(result.memory)},
@@ -116,7 +117,7 @@ std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, con
 
 std::string report_json(const Model& model, const recipe::Recipe& recipe, const Options& options,
                         const calibration::SampleSet* data, std::size_t samples, const Result& result,
-                        std::uint64_t output_bytes, const RunClock& clock) {
+                        std::uint64_t output_bytes, const Stopwatch& clock) {
   const RunFacts facts = {.directory = model.checkpoint().directory(),
                           .architecture = model.spec().architecture,
                           .parameters = model.parameter_count(),

@@ -2,10 +2,10 @@
 // self-contained HTML page for people.
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <vector>
 
+#include "base/stopwatch.hpp"
 #include "calibration/sample_set.hpp"
 #include "recipe/matching.hpp"
 #include "session/model.hpp"
@@ -13,14 +13,6 @@
 #include "session/result.hpp"
 
 namespace autoround::session {
-
-class RunClock {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 /// Every linear with its scheme or the reason why it has none, in module order.
 std::vector<LayerStats> layer_stats(const recipe::Assignment& assignment);
@@ -39,10 +31,10 @@ struct RunFacts {
 };
 
 std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, const Options& options,
-                        const Result& result, const RunClock& clock);
+                        const Result& result, const Stopwatch& clock);
 std::string report_json(const Model& model, const recipe::Recipe& recipe, const Options& options,
                         const calibration::SampleSet* data, std::size_t samples, const Result& result,
-                        std::uint64_t output_bytes, const RunClock& clock);
+                        std::uint64_t output_bytes, const Stopwatch& clock);
 std::string report_html(const std::string& report_json);
 
 }  // namespace autoround::session

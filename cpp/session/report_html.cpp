@@ -140,13 +140,16 @@ std::string report_html(const std::string& report_json) {
          escaped(report["libtorch"].get<std::string>()) + " · " + escaped(report["device"].get<std::string>()) + ", " +
          report["threads"].dump() + " threads</p>";
 
-  out += "<div class=facts>" + fact(bytes(model["bytes"]), "before") + fact(bytes(report["output_bytes"]), "after") +
-         fact(figure(report["bits_per_weight"]), "bits a quantized weight") +
-         fact(figure(report["seconds"]) + " s", "whole run") +
-         fact(bytes(report["peak_memory_bytes"]), "peak memory of the process") +
-         fact(report["calibration"]["samples"].dump() + " × " + report["calibration"]["sequence_length"].dump(),
-              "calibration windows × tokens") +
-         "</div>";
+  out +=
+      "<div class=facts>" + fact(bytes(model["bytes"]), "before") + fact(bytes(report["output_bytes"]), "after") +
+      fact(figure(report["bits_per_weight"]), "bits a quantized weight") +
+      fact(figure(report["seconds"]) + " s", "whole run") +
+      fact(figure(report["io"]["reading_seconds"].get<double>() + report["io"]["writing_seconds"].get<double>()) + " s",
+           "of them for files") +
+      fact(bytes(report["peak_memory_bytes"]), "peak memory of the process") +
+      fact(report["calibration"]["samples"].dump() + " × " + report["calibration"]["sequence_length"].dump(),
+           "calibration windows × tokens") +
+      "</div>";
 
   for (const Json& warning : report["warnings"]) out += "<p class=warn>" + escaped(warning.get<std::string>()) + "</p>";
 

@@ -19,6 +19,12 @@ struct LayerStats {
   double bits_per_weight = 0.0;  // scales and zero points included
 };
 
+/// What a run waited for files; what is read ahead and written meanwhile costs none of it.
+struct IoSeconds {
+  double reading = 0.0;  // layers, with their conversion
+  double writing = 0.0;  // what is copied before the first layer, and the rest of a block when the next one begins
+};
+
 struct Result {
   std::vector<BlockStats> blocks;
   std::vector<LayerStats> layers;               // every linear, in module order
@@ -27,6 +33,7 @@ struct Result {
   std::size_t resumed_blocks = 0;  // the first ones, which an earlier run tuned; their seconds are of that run
   bool wrote_outputs = false;
   MemoryPlan memory;
+  IoSeconds io;
   std::string report_json;
 
   std::string report_html() const;  // one self-contained page made from report_json

@@ -117,7 +117,7 @@ struct Session::Impl {
   };
   std::optional<Reached> reached;  // the block that the data has reached and that is not tuned yet
   std::shared_ptr<Result> result = std::make_shared<Result>();
-  RunClock clock;
+  Stopwatch clock;
 };
 
 void Session::Impl::count_weight(const quant::QuantizedWeight& weight) {
@@ -241,9 +241,11 @@ BlockStats Session::Impl::restore_block(const modifier::Subgraph& subgraph, cons
 
 void Session::Impl::end() {
   modifier->on_end(*run);
+  result->io.reading = pipeline->reading_seconds();
   pipeline.reset();
   run->streams = {};
   outputs->settle();
+  result->io.writing = outputs->seconds();
 }
 
 Session::Session(std::shared_ptr<const Model> model, recipe::Recipe recipe,

@@ -3,13 +3,13 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <gsl/assert>
 #include <gsl/span>
 #include <numeric>
 
 #include "base/error.hpp"
+#include "base/stopwatch.hpp"
 #include "base/text.hpp"
 #include "quant/input_ops.hpp"
 #include "tuner/block_loss.hpp"
@@ -77,7 +77,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
                        const Logger& log) {
   check(options);
   check(data);
-  const auto started = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const at::NoGradGuard no_grad;  // only the forward passes of the loop record
   const auto chosen_ops = model::make_ops(data.input.device(), options.fused);
   model::Ops& ops = *chosen_ops;
@@ -151,7 +151,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   result.loss = chosen.loss;
   result.experts = counted.experts();
   result.idle_experts = counted.idle();
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  result.seconds = watch.seconds();
   return result;
 }
 

@@ -6,10 +6,12 @@ module must stay small: scripts that use it import no torch and leave heavy work
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,17 @@ def run(command: Sequence[str | int | Path], threads: int | None, *, cuda: bool 
             raise ChildError(f"{' '.join(words)}: exit status {process.returncode}{late}\n{tail(err)}")
         out.seek(0)
         return Finished(out.read(), seconds, checked_peak(usage.ru_maxrss * 1024))
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Meanwhile another process keeps a core busy."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def checked_peak(peak: int) -> int:

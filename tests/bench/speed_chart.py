@@ -12,11 +12,11 @@ from html import escape
 from pathlib import Path
 
 from speed_parts import PARTS
-from speed_report import COMPILED, EAGER, MALLOC, OURS, PRODUCTS, ratio
+from speed_report import COMPILED, EAGER, MALLOC, NEIGHBOUR, OURS, PRODUCTS, ratio
 from speed_shapes import SHAPES
 
 LABELS = {OURS: OURS, EAGER: "auto-round, eager", MALLOC: "eager, malloc tuned", COMPILED: "auto-round, compiled",
-          PRODUCTS: "products alone"}
+          NEIGHBOUR: "one core busy", PRODUCTS: "products alone"}
 WIDTH, LEFT, RIGHT, ROW, BAR = 720, 150, 130, 22, 15  # of the picture, of labels, of figures; of a line and of its bar
 # Of middling lightness, so that they stand out from white and from black.
 COLORS = dict(zip(PARTS, ("#2f6fdb", "#5b93f0", "#5b93f0", "#8a63d2", "#d9822b", "#c2a000", "#3f9d4f", "#c4487f",

@@ -15,6 +15,7 @@ import speed_report
 
 BLOCK_BENCH = sys.argv[1]
 SPEED = Path(__file__).with_name("speed.py")
+CONTESTANTS = ("libautoround", "neighbour", "eager", "products")
 
 
 class Run(unittest.TestCase):
@@ -24,7 +25,7 @@ class Run(unittest.TestCase):
             figures, picture = Path(folder) / "speed.json", Path(folder) / "speed.svg"
             cls.done = subprocess.run(
                 [sys.executable, SPEED, "--bench", BLOCK_BENCH, "--shapes", "tiny", "--batch", "2", "--length", "32",
-                 "--alternations", "1", "--threads", "1", "--peers", "eager", "--json", figures, "--svg", picture],
+                 "--alternations", "1", "--threads", "1", "--peers", "eager", "--neighbour", "--json", figures, "--svg", picture],
                 capture_output=True, text=True, timeout=240)
             cls.json = json.loads(figures.read_text()) if figures.exists() else None
             cls.svg = picture.read_text() if picture.exists() else None
@@ -34,8 +35,8 @@ class Run(unittest.TestCase):
 
     def test_table(self) -> None:
         words = [line.split() for line in self.done.stdout.splitlines()]
-        rows = {line[0]: line[1:] for line in words if line and line[0] in ("libautoround", "eager", "products")}
-        self.assertEqual(list(rows), ["libautoround", "eager", "products"])
+        rows = {line[0]: line[1:] for line in words if line and line[0] in CONTESTANTS}
+        self.assertEqual(tuple(rows), CONTESTANTS)
         for milliseconds, ratio, sign, megabytes in rows.values():
             self.assertGreater(float(milliseconds), 0)
             self.assertGreater(float(ratio), 0)
@@ -46,7 +47,7 @@ class Run(unittest.TestCase):
         (result,) = self.json
         self.assertEqual((result["shape"], result["size"], result["scheme"]), ("tiny", "2x32", "w4g32sym"))
         self.assertEqual(result["failures"], {})
-        for name in ("libautoround", "eager", "products"):
+        for name in CONTESTANTS:
             self.assertGreater(result["median"][name]["seconds"], 0)
             self.assertEqual(len(result["runs"][name]), 1)
         self.assertEqual(len(result["runs"]["eager"][0]["layers"]), 2)
@@ -90,6 +91,11 @@ class Targets(unittest.TestCase):
         self.assertEqual(len(found), 1)
         self.assertIn("compiled takes 1.50 times our time, 1.60 wanted", found[0])
         self.assertEqual(len(speed_report.misses(self.result({"libautoround": 1.0, "products": 0.9}))), 1)
+
+    def test_neighbour(self) -> None:
+        self.assertEqual(speed_report.misses(self.result({"libautoround": 1.0, "neighbour": 2.2})), [])
+        (missed,) = speed_report.misses(self.result({"libautoround": 1.0, "neighbour": 2.4}))
+        self.assertIn("neighbour takes 2.40 times our time, at most 2.30 wanted", missed)
 
     def test_not_of_other_conditions(self) -> None:
         slow = {"libautoround": 1.0, "eager": 1.0}

@@ -318,7 +318,7 @@ class Killed(unittest.TestCase):
             reports[name] = json.loads((self.place / f"{name}.json").read_text())
         self.assertEqual((reports["whole"].pop("resumed_blocks"), reports["resumed"].pop("resumed_blocks")), (0, 2))
         for report in reports.values():
-            for key in ("seconds", "peak_memory_bytes", "memory"):
+            for key in ("seconds", "io", "peak_memory_bytes", "memory"):
                 del report[key]
             for block in report["blocks"]:
                 self.assertGreater(block.pop("seconds"), 0)

@@ -13,7 +13,8 @@ TEST_CASE("report: figures in, the same figures out, and names from a checkpoint
   result.layers.push_back({"a", "W4A16", "", {4, 8}, 4.5});
   result.layers.push_back({"b", "", "ignored by `lm_head`", {4, 8}, 0.0});
   result.warnings.push_back("careful & slow");
-  const std::string json = session::report_json(*toy.model, {}, {}, nullptr, 0, result, 1234, session::RunClock());
+  result.io = {0.25, 0.5};
+  const std::string json = session::report_json(*toy.model, {}, {}, nullptr, 0, result, 1234, Stopwatch());
   const Json report = parse_json(json, "report");
   CHECK(report["blocks"][0]["loss"] == 0.25);
   CHECK(report["blocks"][0]["losses"].size() == 3);
@@ -22,6 +23,7 @@ TEST_CASE("report: figures in, the same figures out, and names from a checkpoint
   CHECK(report["bits_per_weight"] == 4.5);
   CHECK(report["layers"][1]["reason"] == "ignored by `lm_head`");
   CHECK(report["output_bytes"] == 1234);
+  CHECK(report["io"] == Json{{"reading_seconds", 0.25}, {"writing_seconds", 0.5}});
   CHECK(report["peak_memory_bytes"].get<std::int64_t>() > 10'000'000);
 
   const std::string html = session::report_html(json);
@@ -37,7 +39,7 @@ TEST_CASE("report: a run without data has dashes, not numbers", "[session]") {
   const test::ToyModel toy;
   session::Result result;
   result.blocks.push_back({"model.layers.0", NAN, NAN, -1, 0.0, {}, false});
-  const std::string json = session::report_json(*toy.model, {}, {}, nullptr, 0, result, 0, session::RunClock());
+  const std::string json = session::report_json(*toy.model, {}, {}, nullptr, 0, result, 0, Stopwatch());
   CHECK(parse_json(json, "report")["blocks"][0]["loss"].is_null());
   CHECK(session::report_html(json).find("<polyline") == std::string::npos);
 }
