@@ -23,7 +23,7 @@ func Schemes() []string { return list(swig.LibrarySchemeCount(), swig.LibrarySch
 // Formats are the output formats.
 func Formats() []string { return list(swig.LibraryFormatCount(), swig.LibraryFormatName) }
 
-// SetThreads sets the threads inside one operation, for the whole process; 0 is LibTorch's default.
+// SetThreads sets the threads inside one operation on models and layers that are opened from now on; 0 is LibTorch's default.
 func SetThreads(count int) error { return wrap(swig.LibrarySetThreads(count)) }
 
 // LiveHandles counts the objects of one kind ("model", "session", ...) that are alive in this process, of all kinds for "".

@@ -3,6 +3,8 @@
 #define AUTOROUND_FACADE_OPTIONS_HPP
 #include "facade_tensor.hpp"
 
+#include <atomic>
+
 namespace autoround {
 
 class Cancel {
@@ -79,9 +81,16 @@ class Observer {
 #ifndef SWIG
 namespace detail {
 
+/* Of what is opened from now on. */
+inline std::atomic<int> &threads() noexcept {
+  static std::atomic<int> count{0};
+  return count;
+}
+
 /* A context whose lines go to whichever observer listens on the thread that makes a call. */
 inline Status *listened(Handle<autoround_context, autoround_context_free> *context) noexcept {
   if (Status *failed = call(autoround_context_new, context->out())) return failed;
+  if (Status *failed = call(autoround_context_set_threads, context->get(), threads().load())) return failed;
   return call(autoround_context_set_log, context->get(), AUTOROUND_LOG_TRACE, &Observer::forwardLog, nullptr, nullptr);
 }
 

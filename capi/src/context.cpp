@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include "guard.hpp"
 
 using namespace autoround::capi;
@@ -38,11 +36,11 @@ autoround_status autoround_context_set_log(autoround_context* context, int32_t l
 autoround_status autoround_context_set_threads(autoround_context* context, int32_t intra_op,
                                                autoround_error** error) noexcept {
   return guarded(error, [&] {
-    deref(context, "context");
+    autoround_context& target = deref(context, "context");
     if (intra_op < 0 || intra_op > 1024)
       fail(Code::invalid_argument, "intra_op",
            std::to_string(intra_op) + " threads; 0 (the default) to 1024 are allowed");
-    at::set_num_threads(intra_op == 0 ? at::intraop_default_num_threads() : intra_op);
+    target.threads = intra_op;
   });
 }
 

@@ -124,6 +124,7 @@ struct autoround_error {
 struct autoround_context {
   autoround::capi::Tag<autoround::capi::Kind::context> tag;
   autoround::Logger log;
+  int threads = 0;
 };
 struct autoround_cancel {
   autoround::capi::Tag<autoround::capi::Kind::cancel> tag;

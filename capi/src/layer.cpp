@@ -18,9 +18,9 @@ autoround_status autoround_layer_new(autoround_context* context, const char* nam
                                      autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out);
-    const autoround_context* log_context = deref_or_null(context, "context");
+    const autoround_context* given = deref_or_null(context, "context");
     ar::session::Layer layer(text(name, "name"), deref(weight, "weight").impl, tensor_or_undefined(bias, "bias"),
-                             log_context ? log_context->log : ar::Logger());
+                             given ? given->log : ar::Logger(), given ? given->threads : 0);
     *out = new autoround_layer{{}, std::move(layer)};
   });
 }

@@ -42,11 +42,11 @@ autoround_status autoround_model_open(autoround_context* context, const char* di
                                       autoround_error** error) noexcept {
   return guarded(error, [&] {
     out_parameter(out);
-    const autoround_context* log_context = deref_or_null(context, "context");
+    const autoround_context* given = deref_or_null(context, "context");
     deref_or_null(options, "options");
     auto handle = std::make_unique<autoround_model>();
-    handle->impl =
-        ar::session::Model::open(text(directory, "directory"), log_context ? log_context->log : ar::Logger());
+    handle->impl = ar::session::Model::open(text(directory, "directory"), given ? given->log : ar::Logger(),
+                                            given ? given->threads : 0);
     *out = handle.release();
   });
 }

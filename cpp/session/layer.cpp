@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "device/device.hpp"
+#include "model/compute_threads.hpp"
 #include "model/weight_source.hpp"
 #include "modifier/tune_options.hpp"
 #include "recipe/matching.hpp"
@@ -51,8 +52,8 @@ at::Tensor checked_values(const at::Tensor& tensor, const std::string& name, std
 
 }  // namespace
 
-Layer::Layer(std::string name, at::Tensor weight, at::Tensor bias, Logger log)
-    : name_(std::move(name)), log_(std::move(log)) {
+Layer::Layer(std::string name, at::Tensor weight, at::Tensor bias, Logger log, int threads)
+    : name_(std::move(name)), log_(std::move(log)), threads_(threads) {
   if (name_.empty()) fail(Code::invalid_argument, "name", "a layer needs a name, which the recipe's targets can match");
   if (weight.dim() != 2 || weight.numel() == 0)
     fail(Code::invalid_argument, name_,
@@ -225,6 +226,7 @@ RunFacts Layer::facts() const {
 
 std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options) const {
   const device::Scope scope(compute_device(options));
+  const model::ThreadCount threads(threads_);
   const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
   const Stopwatch clock;
   if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);

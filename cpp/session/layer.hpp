@@ -25,7 +25,8 @@ class Layer {
  public:
   /// @param weight [out, in] @param bias [out] or undefined
   /// @throws Error invalid_argument (name, shape), unsupported (type), numeric (NaN or infinity, with its place)
-  Layer(std::string name, at::Tensor weight, at::Tensor bias, Logger log);
+  /// @param threads that tune it; 0: as many as the calling thread has
+  Layer(std::string name, at::Tensor weight, at::Tensor bias, Logger log, int threads = 0);
 
   /// Shares the memory of both, which must not change as long as the layer is there.
   /// @param inputs [tokens, in], one sample, or [samples, tokens, in]
@@ -64,6 +65,7 @@ class Layer {
   std::string name_;
   at::Tensor weight_, bias_;
   Logger log_;
+  int threads_;
   std::vector<Samples> samples_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "device/device.hpp"
 #include "exporter/quantized_source.hpp"
+#include "model/compute_threads.hpp"
 #include "model/ops.hpp"
 
 namespace autoround::session {
@@ -21,9 +22,10 @@ checkpoint::DType most_common_type(const checkpoint::Checkpoint& checkpoint) {
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::open(const std::string& directory, const Logger& log) {
+std::shared_ptr<const Model> Model::open(const std::string& directory, const Logger& log, int threads) {
   auto opened = std::make_shared<Model>();
   opened->log_ = log;
+  opened->threads_ = threads;
   opened->checkpoint_ = checkpoint::Checkpoint::open(directory, log);
   opened->spec_ = model::read_spec(*opened->checkpoint_);
   opened->modules_ = model::list_modules(opened->spec_, *opened->checkpoint_);
@@ -43,6 +45,7 @@ model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::Scal
   const auto ids = at::from_blob(const_cast<std::int64_t*>(data.ids().data()),
                                  {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
   const device::Scope scope(device);
+  const model::ThreadCount threads(threads_);
   const auto inner = model::make_ops(device, /*fused=*/true);
   const quant::InputQuantizers inputs = exporter::open_inputs(*checkpoint_);
   quant::InputOps ops(inputs, *inner);

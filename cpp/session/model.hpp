@@ -16,13 +16,15 @@ namespace autoround::session {
 
 class Model {
  public:
+  /// @param threads that work on what is done with it; 0: as many as the calling thread has
   /// @throws Error not_found, io, parse, unsupported, each naming file, key or tensor.
-  static std::shared_ptr<const Model> open(const std::string& directory, const Logger& log);
+  static std::shared_ptr<const Model> open(const std::string& directory, const Logger& log, int threads = 0);
 
   const checkpoint::Checkpoint& checkpoint() const noexcept { return *checkpoint_; }
   const model::DecoderSpec& spec() const noexcept { return spec_; }
   const std::vector<recipe::ModuleInfo>& modules() const noexcept { return modules_; }
   const Logger& log() const noexcept { return log_; }
+  int threads() const noexcept { return threads_; }
   std::int64_t parameter_count() const noexcept { return parameters_; }
   bool is_quantized() const { return checkpoint_->config().is_quantized(); }
   checkpoint::DType weight_type() const noexcept { return weight_type_; }  // of most weights
@@ -38,6 +40,7 @@ class Model {
   model::DecoderSpec spec_;
   std::vector<recipe::ModuleInfo> modules_;
   Logger log_;
+  int threads_ = 0;
   std::int64_t parameters_ = 0;
   checkpoint::DType weight_type_ = checkpoint::DType::bf16;
 };

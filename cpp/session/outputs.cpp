@@ -155,7 +155,7 @@ void Outputs::finish_block(const BlockStats& stats) {
 void Outputs::in_background(std::function<void(Target&)> step) {
   if (empty()) return;
   writer_.run([this, step = std::move(step)] {
-    model::compute_alone();  // the other threads are those of the block that is tuned meanwhile
+    const model::ThreadCount alone(1);  // the other threads are those of the block that is tuned meanwhile
     const at::NoGradGuard no_grad;
     for (Target& target : targets_) step(target);
   });

@@ -3,6 +3,7 @@
 #include "base/json.hpp"
 #include "device/device.hpp"
 #include "exporter/exporter.hpp"
+#include "model/compute_threads.hpp"
 #include "modifier/cache_formats.hpp"
 #include "session/memory_plan.hpp"
 #include "session/predict.hpp"
@@ -36,6 +37,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   exporter->check(export_plan);
   const RunShape shape = run_shape(assignment, recipe, data, options);
   const device::Scope scope(shape.device);
+  const model::ThreadCount threads(model.threads());
   const MemoryPlan memory = plan_memory(recipe, shape, export_plan.formats, options, [&](const MemoryMode& mode) {
     return predict_memory(model.spec(), recipe, shape, mode);
   });

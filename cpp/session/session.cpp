@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "device/device.hpp"
+#include "model/compute_threads.hpp"
 #include "modifier/autoround_modifier.hpp"
 #include "modifier/lifecycle.hpp"
 #include "session/data.hpp"
@@ -46,6 +47,7 @@ struct Session::Impl {
   auto guarded(Step&& step) {
     try {
       const device::Scope scope(compute_device(options));
+      const model::ThreadCount threads(model->threads());
       const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
       options.cancel->throw_if_requested();
       return step();

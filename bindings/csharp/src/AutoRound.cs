@@ -33,7 +33,7 @@ namespace LibAutoRound {
       get { return List(Internal.Library.formatCount(), Internal.Library.formatName); }
     }
 
-    /// <summary>Threads inside one operation, for the whole process; 0: LibTorch's default.</summary>
+    /// <summary>Threads inside one operation on models and layers that are opened from now on; 0: LibTorch's default.</summary>
     public static void SetThreads(int count) {
       Internal.Library.setThreads(count);
     }

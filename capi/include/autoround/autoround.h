@@ -25,8 +25,8 @@
  * 3. _new, _open, _parse, _load, _clone and **out give ownership; everything returned directly is borrowed from its handle.
  *    _free(NULL) is a no-op. Handles keep what they depend on alive: free in any order. No init call, no shutdown call.
  * 4. A handle may move between threads and is used by one thread at a time; functions that take only const handles may run
- *    concurrently. autoround_cancel_* may be called from any thread and from a signal handler. Thread counts are process-wide,
- *    because LibTorch's are.
+ *    concurrently. autoround_cancel_* may be called from any thread and from a signal handler. How many threads work inside
+ *    is said by a context; nothing is set for the process.
  * 5. Callbacks run on the thread that made the call, before it returns, never after. They may call getters and
  *    autoround_cancel_request, nothing else on that session. Non-zero stops the run: status CANCELLED. release(user_data) runs
  *    exactly once. Callbacks must not throw or longjmp.
@@ -177,7 +177,9 @@ AUTOROUND_TRY(autoround_context_new, autoround_context **out);
  * on failure. Models and calibrations opened with the context before keep the sink they were opened with.
  * Errors: INVALID_ARGUMENT for an unknown level. Since 0.1 */
 AUTOROUND_TRY(autoround_context_set_log, autoround_context *context, int32_t level, autoround_log_fn fn, void *user_data, autoround_release_fn release);
-/* Threads inside one operation, 1..1024; 0: LibTorch's default. Process-wide. Errors: INVALID_ARGUMENT. Since 0.1 */
+/* Threads inside one operation, 1..1024, on models and layers that are opened with the context from now on; 0: as many as LibTorch has
+ * on the thread that makes a call. The thread that makes a call is one of them, and has its own number back when the call returns.
+ * Errors: INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_context_set_threads, autoround_context *context, int32_t intra_op);
 AUTOROUND_FN(void) autoround_context_free(autoround_context *context) AUTOROUND_NOEXCEPT;
 

@@ -1,7 +1,7 @@
 /* The library as a whole: versions, features, presets, threads. */
 #ifndef AUTOROUND_FACADE_LIBRARY_HPP
 #define AUTOROUND_FACADE_LIBRARY_HPP
-#include "facade_base.hpp"
+#include "facade_options.hpp"
 
 namespace autoround {
 
@@ -17,11 +17,13 @@ class Library {
   static const char *formatName(size_t index) noexcept { return autoround_format_name(index); }
   /* Of one kind; of all kinds when empty. */
   static size_t liveHandles(Text kind) noexcept { return autoround_live_handles(detail::Argument<Text>(detail::optional(kind)).get()); }
-  /* For the whole process. */
+  /* Of models and layers that are opened from now on. */
   static Status *setThreads(int count) noexcept {
     detail::Handle<autoround_context, autoround_context_free> context;
     if (Status *failed = detail::call(autoround_context_new, context.out())) return failed;
-    return detail::call(autoround_context_set_threads, context.get(), count);
+    if (Status *failed = detail::call(autoround_context_set_threads, context.get(), count)) return failed;
+    detail::threads() = count;
+    return nullptr;
   }
 };
 

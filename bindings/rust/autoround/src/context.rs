@@ -85,7 +85,8 @@ impl Context {
         })
     }
 
-    /// Threads inside one operation, 1 to 1024; 0: LibTorch's default. Process-wide, because LibTorch's are.
+    /// Threads inside one operation, 1 to 1024, on models and layers that are opened with the context from now on; 0: as many as
+    /// LibTorch has on the thread that makes a call.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Code::InvalidArgument) above 1024.

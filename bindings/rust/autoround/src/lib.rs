@@ -30,7 +30,8 @@
 //! - **Ownership.** Every type owns its handle and frees it when dropped; they may be dropped in any order, for a handle keeps what
 //!   it depends on alive.
 //! - **Threads.** A handle may move between threads and is used by one at a time: all types are `Send` and not `Sync`. The exception
-//!   is [`CancelToken`], which is cloned and used anywhere. Two sessions may run in two threads. Thread counts are process-wide.
+//!   is [`CancelToken`], which is cloned and used anywhere. Two sessions may run in two threads, each with as many
+//!   threads inside as its [`Context`] says.
 //! - **Callbacks** run on the thread that made the call, before it returns. A panic in one stops the run and goes on in the caller
 //!   once the call has come back.
 //! - **Errors** are values of type [`Error`]: code, sentence, subject, line and column. Beside those named at each function, every

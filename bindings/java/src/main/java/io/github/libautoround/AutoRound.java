@@ -43,7 +43,7 @@ public final class AutoRound {
     return list(Library.formatCount(), Library::formatName);
   }
 
-  /** Threads inside one operation, for the whole process; 0: LibTorch's default. */
+  /** Threads inside one operation on models and layers that are opened from now on; 0: LibTorch's default. */
   public static void setThreads(int count) {
     Library.setThreads(count);
   }
