@@ -136,7 +136,7 @@ at::Tensor Experts::run(const Network& network, const at::Tensor& x, Ops& ops) c
 at::Tensor Experts::forward(const at::Tensor& x, Ops& ops) const {
   const Routing routing = route(spec_.router, logits(x), correction_);
   ops.routed(this, routing.experts, spec_.router.experts);
-  const TokenGroups groups(routing.experts, spec_.router.experts);
+  const TokenGroups groups(routing.experts, spec_.router.experts, pool_);
   std::vector<at::Tensor> outputs;
   for (const auto& [expert, rows] : groups.split(x))
     outputs.push_back(run(experts_[static_cast<std::size_t>(expert)], rows, ops));

@@ -53,6 +53,7 @@ class Experts {
   std::vector<Network> experts_;
   std::unique_ptr<Network> shared_;
   at::Tensor shared_gate_;  // [1, H]
+  c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>();
 };
 
 }  // namespace autoround::model

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/guided_for.hpp"
+#include "model/kept_pool.hpp"
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
 
@@ -15,13 +16,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
-
-using Pool = c10::intrusive_ptr<BufferPool>;
-
-void keep_pool(AutogradContext* ctx, const Pool& pool) { ctx->saved_data["pool"] = c10::IValue::make_capsule(pool); }
-Pool kept_pool(AutogradContext* ctx) {
-  return c10::static_intrusive_pointer_cast<BufferPool>(ctx->saved_data["pool"].toCapsule());
-}
 
 constexpr std::int64_t kElementsPerTask = 16384;  // below this a thread costs more than it brings
 

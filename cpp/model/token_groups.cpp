@@ -4,6 +4,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <utility>
+
+#include "model/kept_pool.hpp"
 
 namespace autoround::model {
 namespace {
@@ -13,51 +16,77 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+/// x[places]
+at::Tensor rows_at(const at::Tensor& x, const at::Tensor& places, BufferPool& pool) {
+  at::Tensor rows = pool.take({places.size(0), x.size(1)}, x.options());
+  return at::index_select_out(rows, x, 0, places);
+}
+
 /// sum over k of rows[position[k]] * weights[:, k], added up in fp32. -> [T, H]
-at::Tensor gather_sum(const at::Tensor& rows, const at::Tensor& position, const at::Tensor& weights) {
-  at::Tensor sum = at::zeros({position.size(1), rows.size(1)}, rows.options().dtype(at::kFloat));
+at::Tensor gather_sum(const at::Tensor& rows, const at::Tensor& position, const at::Tensor& weights, BufferPool& pool) {
+  const auto wide = rows.options().dtype(at::kFloat);
+  at::Tensor sum = pool.take({position.size(1), rows.size(1)}, wide).zero_();
   for (std::int64_t k = 0; k < position.size(0); ++k) {
-    const at::Tensor copies = rows.index_select(0, position[k]);
-    sum.add_(weights.defined() ? copies * weights.select(1, k).unsqueeze(1) : copies);
+    const at::Tensor copies = rows_at(rows, position[k], pool);
+    if (!weights.defined()) {
+      sum.add_(copies);
+      continue;
+    }
+    at::Tensor weighed = pool.take(copies.sizes(), wide);
+    sum.add_(at::mul_out(weighed, copies, weights.select(1, k).unsqueeze(1)));
   }
-  return sum.to(rows.scalar_type());
+  if (rows.scalar_type() == at::kFloat) return sum;
+  return pool.take(sum.sizes(), rows.options()).copy_(sum);
 }
 
 /// x[token], with the gradients of a token's copies added up.
 struct Spread : Function<Spread> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& token,
-                          const at::Tensor& position) {
+                          const at::Tensor& position, const Pool& pool) {
     ctx->save_for_backward({position});
-    return x.index_select(0, token);
+    keep_pool(ctx, pool);
+    return rows_at(x, token, *pool);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const at::Tensor position = ctx->get_saved_variables()[0];
-    return {gather_sum(gradients[0], position, at::Tensor()), Variable(), Variable()};
+    return {gather_sum(gradients[0], position, at::Tensor(), *kept_pool(ctx)), Variable(), Variable(), Variable()};
   }
 };
 
 struct Combine : Function<Combine> {
-  static Variable forward(AutogradContext* ctx, const at::Tensor& rows, const at::Tensor& weights,
-                          const at::Tensor& token, const at::Tensor& position) {
+  static Variable forward(AutogradContext* ctx, at::TensorList groups, const at::Tensor& weights,
+                          const at::Tensor& token, const at::Tensor& position, const Pool& pool) {
+    at::Tensor rows = pool->take({token.size(0), groups.front().size(1)}, groups.front().options());
+    at::cat_out(rows, groups);
+    std::vector<std::int64_t> sizes;
+    for (const at::Tensor& group : groups) sizes.push_back(group.size(0));
+    ctx->saved_data["sizes"] = sizes;
     ctx->save_for_backward({rows, weights, token, position});
-    return gather_sum(rows, position, weights);
+    keep_pool(ctx, pool);
+    return gather_sum(rows, position, weights, *pool);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &rows = saved[0], &weights = saved[1], &token = saved[2], &position = saved[3];
     const at::Tensor& gradient = gradients[0];
+    const Pool pool = kept_pool(ctx);
     at::Tensor weight_of_row = at::empty({rows.size(0), 1}, weights.options());
     weight_of_row.index_put_({position.reshape(-1)}, weights.t().reshape({-1, 1}));
     at::Tensor of_weights = at::empty_like(weights);
-    for (std::int64_t k = 0; k < position.size(0); ++k)
-      of_weights.select(1, k).copy_((gradient * rows.index_select(0, position[k])).sum(1, false, at::kFloat));
-    return {gradient.index_select(0, token).mul_(weight_of_row), of_weights, Variable(), Variable()};
+    for (std::int64_t k = 0; k < position.size(0); ++k) {
+      const at::Tensor product = rows_at(rows, position[k], *pool).mul_(gradient);
+      of_weights.select(1, k).copy_(product.sum(1, false, at::kFloat));
+    }
+    at::Tensor of_rows = rows_at(gradient, token, *pool).mul_(weight_of_row);
+    variable_list result = of_rows.split_with_sizes(ctx->saved_data["sizes"].toIntVector());
+    result.insert(result.end(), {of_weights, Variable(), Variable(), Variable()});
+    return result;
   }
 };
 
 }  // namespace
 
-TokenGroups::TokenGroups(const at::Tensor& experts, std::int64_t count) {
+TokenGroups::TokenGroups(const at::Tensor& experts, std::int64_t count, Pool pool) : pool_(std::move(pool)) {
   const std::int64_t copies = experts.size(1);
   const at::Tensor flat = experts.reshape(-1);
   const at::Tensor order = at::argsort(flat, /*stable=*/true);
@@ -77,13 +106,13 @@ std::vector<std::pair<std::int64_t, at::Tensor>> TokenGroups::split(const at::Te
     sizes.push_back(counts_[i]);
   }
   std::vector<std::pair<std::int64_t, at::Tensor>> groups;
-  const std::vector<at::Tensor> rows = Spread::apply(x, token_, position_).split_with_sizes(sizes);
+  const std::vector<at::Tensor> rows = Spread::apply(x, token_, position_, pool_).split_with_sizes(sizes);
   for (std::size_t i = 0; i < rows.size(); ++i) groups.emplace_back(experts[i], rows[i]);
   return groups;
 }
 
 at::Tensor TokenGroups::combine(const std::vector<at::Tensor>& rows, const at::Tensor& weights) const {
-  return Combine::apply(at::cat(rows), weights, token_, position_);
+  return Combine::apply(at::TensorList(rows), weights, token_, position_, pool_);
 }
 
 }  // namespace autoround::model

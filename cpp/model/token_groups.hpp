@@ -3,17 +3,21 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/intrusive_ptr.h>
 
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "model/buffer_pool.hpp"
 
 namespace autoround::model {
 
 class TokenGroups {
  public:
   /// @param experts int64 [T, K], each in [0, count)
-  TokenGroups(const at::Tensor& experts, std::int64_t count);
+  /// @param pool where rows that go to experts and come back are
+  TokenGroups(const at::Tensor& experts, std::int64_t count, c10::intrusive_ptr<BufferPool> pool);
 
   /// The rows of x [T, H] that each expert gets, experts without any left out. Differentiable.
   std::vector<std::pair<std::int64_t, at::Tensor>> split(const at::Tensor& x) const;
@@ -25,6 +29,7 @@ class TokenGroups {
   at::Tensor token_;                  // [T * K]: of each row
   at::Tensor position_;               // [K, T]: the row that holds the k-th copy of a token
   std::vector<std::int64_t> counts_;  // rows of each expert
+  c10::intrusive_ptr<BufferPool> pool_;
 };
 
 }  // namespace autoround::model

@@ -15,7 +15,8 @@ at::Tensor ids(std::vector<std::int64_t> values, std::int64_t columns) {
 }  // namespace
 
 TEST_CASE("token groups: each expert gets its tokens in order, and those without any are left out", "[model]") {
-  const TokenGroups groups(ids({3, 1, 1, 0, 3, 0}, 2), 5);  // three tokens, two experts each
+  const TokenGroups groups(ids({3, 1, 1, 0, 3, 0}, 2), 5,
+                           c10::make_intrusive<BufferPool>());  // three tokens, two experts each
   const at::Tensor x = at::arange(6, at::kFloat).view({3, 2});
   const auto split = groups.split(x);
   REQUIRE(split.size() == 3);
@@ -30,7 +31,7 @@ TEST_CASE("token groups: each expert gets its tokens in order, and those without
 
 TEST_CASE("token groups: combining weighs and adds what the experts made of each token", "[model]") {
   const at::Tensor experts = ids({3, 1, 1, 0, 3, 0}, 2);
-  const TokenGroups groups(experts, 5);
+  const TokenGroups groups(experts, 5, c10::make_intrusive<BufferPool>());
   const at::Tensor x = at::arange(1, 7, at::kFloat).view({3, 2});
   const at::Tensor weights = at::tensor({0.75f, 0.25f, 0.5f, 2.0f, 1.0f, 0.0f}).view({3, 2});
   std::vector<at::Tensor> outputs;
@@ -40,7 +41,7 @@ TEST_CASE("token groups: combining weighs and adds what the experts made of each
 }
 
 TEST_CASE("token groups: sums of bf16 rows are rounded once", "[model]") {
-  const TokenGroups groups(ids({0, 1, 2, 3}, 4), 4);
+  const TokenGroups groups(ids({0, 1, 2, 3}, 4), 4, c10::make_intrusive<BufferPool>());
   const std::vector<at::Tensor> rows(4, at::ones({1, 1}, at::kBFloat16));
   const at::Tensor weights = at::tensor({256.0f, 0.5f, 0.5f, 1.0f}).view({1, 4});  // one by one each would get lost
   CHECK(groups.combine(rows, weights).item<float>() == 258.0f);
@@ -57,7 +58,7 @@ TEST_CASE("token groups: gradients are those of plain operations", "[model]") {
   };
   const at::AutoGradMode record(true);
   const auto [x, weights] = leaves();
-  const TokenGroups groups(experts, count);
+  const TokenGroups groups(experts, count, c10::make_intrusive<BufferPool>());
   std::vector<at::Tensor> outputs;
   for (const auto& [expert, rows] : groups.split(x)) outputs.push_back((rows * scales[expert]).sin());
   const at::Tensor grouped = groups.combine(outputs, weights);

@@ -9,6 +9,7 @@
 #include "base/json.hpp"
 #include "session/predict.hpp"
 #include "session/session.hpp"
+#include "support/agreement.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "toy.hpp"
@@ -67,15 +68,6 @@ struct Scene {
   Options options;
 };
 
-double agreement(const Result& a, const Result& b) {
-  double same = 0, all = 0;
-  for (std::size_t i = 0; i < a.tensors.size(); ++i) {
-    same += at::eq(a.tensors[i].codes, b.tensors[i].codes).sum().item<double>();
-    all += static_cast<double>(a.tensors[i].codes.numel());
-  }
-  return same / all;
-}
-
 struct Holdings {
   std::ptrdiff_t descriptors = 0, files = 0, scratch = 0;
   std::int64_t resident = 0;
@@ -99,7 +91,7 @@ TEST_CASE("memory limit: streams in files change no bit", "[session]") {
   CHECK_FALSE(free_run->memory.mode.streams_in_files);
   REQUIRE(limited->memory.mode.streams_in_files);
   REQUIRE(limited->memory.mode.micro_batch == batch);
-  CHECK(agreement(*free_run, *limited) == 1.0);
+  CHECK(test::agreement(free_run->tensors, limited->tensors) == 1.0);
   for (std::size_t i = 0; i < free_run->blocks.size(); ++i) {
     CHECK(limited->blocks[i].losses == free_run->blocks[i].losses);
     CHECK(limited->blocks[i].loss == free_run->blocks[i].loss);
@@ -115,7 +107,7 @@ TEST_CASE("memory limit: the smallest that a plan names can be kept, by the orde
   const auto free_run = scene.run(0), limited = scene.run(scene.smallest() + margin);
   REQUIRE(limited->memory.mode.streams_in_files);
   REQUIRE(limited->memory.mode.micro_batch < batch / 2);
-  CHECK(agreement(*free_run, *limited) > 0.99);
+  CHECK(test::agreement(free_run->tensors, limited->tensors) > 0.99);
   for (std::size_t i = 0; i < free_run->blocks.size(); ++i) {
     CHECK(limited->blocks[i].rtn_loss == Approx(free_run->blocks[i].rtn_loss).epsilon(1e-3));
     CHECK(limited->blocks[i].loss == Approx(free_run->blocks[i].loss).epsilon(0.01));

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "support/agreement.hpp"
 #include "support/catch.hpp"
 #include "support/temporary_directory.hpp"
 #include "tiny_block.hpp"
@@ -55,16 +56,6 @@ Error error_of(Function function) {
   }
   FAIL("no error was thrown");
   return Error(Code::internal, "", "");
-}
-
-/// Share of codes that are the same.
-double agreement(const BlockResult& a, const BlockResult& b) {
-  double same = 0, all = 0;
-  for (std::size_t i = 0; i < a.weights.size(); ++i) {
-    same += at::eq(a.weights[i].codes, b.weights[i].codes).sum().item<double>();
-    all += static_cast<double>(a.weights[i].codes.numel());
-  }
-  return same / all;
 }
 
 /// Gives the block weights that its format holds exactly, so that round-to-nearest is as good as it gets: tuning can
@@ -484,7 +475,7 @@ TEST_CASE("block tuner: smaller passes see the same samples and differ by the or
   // In bf16 a sum in another order is another number, and from there on the runs go ways of their own, none of them
   // better.
   CHECK(split.loss == Approx(whole.loss).epsilon(dtype == at::kFloat ? 0.01 : 0.1));
-  CHECK(agreement(whole, split) > (dtype == at::kFloat ? 0.99 : 0.7));
+  CHECK(autoround::test::agreement(whole.weights, split.weights) > (dtype == at::kFloat ? 0.99 : 0.7));
 }
 
 }  // namespace autoround::tuner
