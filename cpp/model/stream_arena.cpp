@@ -65,6 +65,13 @@ at::Tensor StreamArena::take(at::IntArrayRef sizes, at::ScalarType dtype, at::De
   return at::from_blob(file.memory.data(), sizes, [files = files_, &file](void*) { files->give_back(file); }, dtype);
 }
 
+void StreamArena::put(at::Tensor& stream, std::int64_t total, std::int64_t first, const at::Tensor& rows) const {
+  if (!stream.defined()) stream = take({total, rows.size(1)}, rows.scalar_type(), rows.device());
+  at::Tensor place = stream.narrow(0, first, rows.size(0));
+  place.copy_(rows);
+  rest(place);
+}
+
 void StreamArena::rest(const at::Tensor& rows) const noexcept {
   if (files_ && rows.defined()) files_->evict(rows.const_data_ptr(), rows.nbytes());
 }

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,8 @@ class StreamArena {
 
   /// Uninitialised. On devices other than the CPU it is their memory. @throws as the constructor; std::bad_alloc
   at::Tensor take(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) const;
+  /// Puts `rows` at row `first` of `stream`, to rest there. An undefined stream is taken, `total` rows of their kind.
+  void put(at::Tensor& stream, std::int64_t total, std::int64_t first, const at::Tensor& rows) const;
   /// These rows will not be read or written for a while: what is in files leaves the process. Nothing happens to
   /// tensors of others.
   void rest(const at::Tensor& rows) const noexcept;

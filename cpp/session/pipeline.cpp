@@ -26,10 +26,7 @@ at::Tensor SequentialPipeline::embed() const {
   const std::int64_t samples = ids_.size(0), length = ids_.size(1);
   for (std::int64_t first = 0; first < samples; first += batch_) {
     const at::Tensor rows = model_.embed(ids_.narrow(0, first, std::min(batch_, samples - first)));
-    if (!stream.defined()) stream = streams_.take({samples * length, rows.size(1)}, rows.scalar_type(), rows.device());
-    at::Tensor kept = stream.narrow(0, first * length, rows.size(0));
-    kept.copy_(rows);
-    streams_.rest(kept);
+    streams_.put(stream, samples * length, first * length, rows);
   }
   return stream;
 }

@@ -206,11 +206,8 @@ at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t l
     const auto count = std::min(chunk, rows - row);
     const at::Tensor x = input.narrow(0, row, count);
     const at::Tensor y = block.forward(x, count / length, ops);
-    if (!output.defined()) output = streams.take({rows, y.size(1)}, y.scalar_type(), y.device());
-    at::Tensor kept = output.narrow(0, row, count);
-    kept.copy_(y);
     streams.rest(x);
-    streams.rest(kept);
+    streams.put(output, rows, row, y);
   }
   return output;
 }
