@@ -93,6 +93,15 @@ std::size_t layers_before_experts(const DecoderSpec& spec) {
   return static_cast<std::size_t>(first - spec.layers.begin());
 }
 
+void check_layers(const DecoderSpec& spec, const char* usual, IsUsual is_usual, Offences& offences) {
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+    if (is_usual(spec.layers[i], i)) continue;
+    offences.push_back("llama.cpp takes for granted in " + spec.model_type + " that " + usual + "; layer " +
+                       std::to_string(i) + " is otherwise");
+    return;
+  }
+}
+
 Offences gguf_offences(const GgufArchitecture& architecture, const DecoderSpec& spec) {
   Offences offences;
   for (const model::LayerSpec& layer : spec.layers) {
@@ -123,8 +132,8 @@ void add_architecture(const GgufArchitecture& architecture, const DecoderSpec& s
   metadata.add_integer(prefix + "feed_forward_length", layer.mlp.intermediate);
   metadata.add_integer(prefix + "attention.head_count", attention.heads);
   metadata.add_integer(prefix + "attention.head_count_kv", attention.kv_heads);
-  metadata.add_integer(prefix + "attention.key_length", attention.head_dim);
-  metadata.add_integer(prefix + "attention.value_length", attention.head_dim);
+  metadata.add_integer(prefix + "attention.key_length", attention.key_dim());
+  metadata.add_integer(prefix + "attention.value_length", attention.value_dim());
   const bool is_rms = spec.norm.kind == model::NormKind::rms;
   metadata.add_number(prefix + (is_rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
                       spec.norm_eps);

@@ -42,6 +42,10 @@ const GgufArchitecture& gguf_architecture(const std::string& model_type);
 /// The number of layers before the first that has experts: of all layers where none has.
 std::size_t layers_before_experts(const model::DecoderSpec& spec);
 
+using IsUsual = bool (*)(const model::LayerSpec& layer, std::size_t index);
+/// Refuses the model for the first layer that is not as llama.cpp takes for granted. @param usual what it takes
+void check_layers(const model::DecoderSpec& spec, const char* usual, IsUsual is_usual, Offences& offences);
+
 /// Why llama.cpp would not compute what the checkpoint says.
 Offences gguf_offences(const GgufArchitecture& architecture, const model::DecoderSpec& spec);
 

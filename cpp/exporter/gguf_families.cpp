@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "exporter/gguf_architectures.hpp"
+#include "exporter/gguf_expert_families.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -37,39 +38,6 @@ constexpr std::array<GgufName, 4> gpt_neox_names{{
     {"mlp.dense_h_to_4h", "ffn_up"},
     {"mlp.dense_4h_to_h", "ffn_down"},
 }};
-constexpr std::array<GgufName, 4> mixtral_names{{
-    {"block_sparse_moe.gate", "ffn_gate_inp"},
-    {"block_sparse_moe.experts.*.w1", "ffn_gate_exps"},
-    {"block_sparse_moe.experts.*.w3", "ffn_up_exps"},
-    {"block_sparse_moe.experts.*.w2", "ffn_down_exps"},
-}};
-constexpr std::array<GgufName, 10> qwen_moe_names{{
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
-    {"mlp.experts.*.up_proj", "ffn_up_exps"},
-    {"mlp.experts.*.down_proj", "ffn_down_exps"},
-    {"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
-    {"mlp.shared_expert.up_proj", "ffn_up_shexp"},
-    {"mlp.shared_expert.down_proj", "ffn_down_shexp"},
-    {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
-}};
-
-constexpr std::array<GgufName, 11> glm4_moe_names{{
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
-    {"post_attention_layernorm", "post_attention_norm"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.gate.e_score_correction_bias", "exp_probs_b"},
-    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
-    {"mlp.experts.*.up_proj", "ffn_up_exps"},
-    {"mlp.experts.*.down_proj", "ffn_down_exps"},
-    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
-    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
-    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
-}};
-
 void add_granite(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   const model::LayerSpec& layer = spec.layers.front();
   metadata.add_number(prefix + "attention.scale", layer.attention.scale);
@@ -80,18 +48,6 @@ void add_granite(const std::string& prefix, const DecoderSpec& spec, GgufMetadat
 
 void add_phi3(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   metadata.add_integer(prefix + "attention.sliding_window", spec.layers.front().attention.window);
-}
-
-void add_glm4_moe(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
-  constexpr std::int64_t by_sigmoid = 2;
-  const std::size_t dense = layers_before_experts(spec);
-  metadata.add_integer(prefix + "leading_dense_block_count", static_cast<std::int64_t>(dense));
-  if (dense == spec.layers.size()) return;
-  const model::ExpertsSpec& experts = *spec.layers[dense].experts;
-  metadata.add_integer(prefix + "expert_shared_count", experts.shared_intermediate / experts.intermediate);
-  metadata.add_integer(prefix + "expert_gating_func", by_sigmoid);
-  metadata.add_flag(prefix + "expert_weights_norm", experts.router.normalize);
-  metadata.add_number(prefix + "expert_weights_scale", experts.router.scaling);
 }
 
 void add_softcaps(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
@@ -106,17 +62,6 @@ void add_cohere(const std::string& prefix, const DecoderSpec& spec, GgufMetadata
 
 void add_gpt_neox(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   metadata.add_flag(prefix + "use_parallel_residual", spec.layers.front().parallel);
-}
-
-using IsUsual = bool (*)(const model::LayerSpec& layer, std::size_t index);
-
-void check_layers(const DecoderSpec& spec, const char* usual, IsUsual is_usual, Offences& offences) {
-  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    if (is_usual(spec.layers[i], i)) continue;
-    offences.push_back("llama.cpp takes for granted in " + spec.model_type + " that " + usual + "; layer " +
-                       std::to_string(i) + " is otherwise");
-    return;
-  }
 }
 
 void check_smollm3(const DecoderSpec& spec, Offences& offences) {
@@ -137,27 +82,6 @@ void check_cohere2(const DecoderSpec& spec, Offences& offences) {
     return layer.attention.rope.has_value() == (layer.attention.window > 0);
   };
   check_layers(spec, "layers with a window alone have positions", is_usual, offences);
-}
-
-void check_normalized_experts(const DecoderSpec& spec, Offences& offences) {
-  const auto is_usual = [](const model::LayerSpec& layer, std::size_t) {
-    return layer.experts && layer.experts->router.normalize;
-  };
-  check_layers(spec, "all layers have experts, whose weights add up to 1 (norm_topk_prob)", is_usual, offences);
-}
-
-void check_plain_experts(const DecoderSpec& spec, Offences& offences) {
-  const auto is_usual = [](const model::LayerSpec& layer, std::size_t) {
-    return layer.experts && !layer.experts->router.normalize;
-  };
-  check_layers(spec, "all layers have experts, whose weights stay as they are (norm_topk_prob)", is_usual, offences);
-}
-
-void check_glm4_moe(const DecoderSpec& spec, Offences& offences) {
-  const auto is_usual = [](const model::LayerSpec& layer, std::size_t) {
-    return !layer.experts || layer.experts->router.groups == 1;
-  };
-  check_layers(spec, "all experts can be chosen (n_group)", is_usual, offences);
 }
 
 /// `large`: the number of layers of the one size whose scale is that of the embeddings' part of a head.
@@ -189,7 +113,7 @@ void check_biases(const DecoderSpec& spec, Offences& offences) {
     offences.push_back("llama.cpp wants all biases in " + spec.model_type);
 }
 
-const std::array<GgufArchitecture, 21>& table() {
+const std::array<GgufArchitecture, 23>& table() {
   constexpr Activation gelu = Activation::gelu_tanh;
   static const GgufArchitecture gemma3{.model_type = "gemma3",
                                        .name = "gemma3",
@@ -198,7 +122,7 @@ const std::array<GgufArchitecture, 21>& table() {
                                        .window_period = 6,
                                        .names = output_norm_names,
                                        .check = check_gemma3};
-  static const std::array<GgufArchitecture, 21> rows{{
+  static const std::array<GgufArchitecture, 23> rows{{
       {.model_type = "cohere",
        .name = "command-r",
        .has_head = false,
@@ -211,6 +135,16 @@ const std::array<GgufArchitecture, 21>& table() {
        .window_period = 4,
        .add_keys = add_cohere,
        .check = check_cohere2},
+      {.model_type = "deepseek_v2",
+       .name = "deepseek2",
+       .names = deepseek_names(),
+       .add_keys = add_deepseek,
+       .check = check_deepseek},
+      {.model_type = "deepseek_v3",
+       .name = "deepseek2",
+       .names = deepseek_names(),
+       .add_keys = add_deepseek,
+       .check = check_deepseek},
       {.model_type = "gemma", .name = "gemma", .activation = gelu, .has_head = false},
       {.model_type = "gemma2",
        .name = "gemma2",
@@ -229,7 +163,7 @@ const std::array<GgufArchitecture, 21>& table() {
       {.model_type = "glm4", .name = "glm4", .names = glm4_names},
       {.model_type = "glm4_moe",
        .name = "glm4moe",
-       .names = glm4_moe_names,
+       .names = glm4_moe_names(),
        .add_keys = add_glm4_moe,
        .check = check_glm4_moe},
       {.model_type = "gpt_neox",
@@ -245,14 +179,14 @@ const std::array<GgufArchitecture, 21>& table() {
       {.model_type = "mixtral",
        .name = "llama",
        .pairs_rows = true,
-       .names = mixtral_names,
+       .names = mixtral_names(),
        .check = check_normalized_experts},
       {.model_type = "olmo2", .name = "olmo2", .names = output_norm_names},
       {.model_type = "phi3", .name = "phi3", .names = phi3_names, .add_keys = add_phi3},
       {.model_type = "qwen2", .name = "qwen2"},
-      {.model_type = "qwen2_moe", .name = "qwen2moe", .names = qwen_moe_names, .check = check_plain_experts},
+      {.model_type = "qwen2_moe", .name = "qwen2moe", .names = qwen_moe_names(), .check = check_plain_experts},
       {.model_type = "qwen3", .name = "qwen3", .names = qk_norm_names},
-      {.model_type = "qwen3_moe", .name = "qwen3moe", .names = qwen_moe_names, .check = check_normalized_experts},
+      {.model_type = "qwen3_moe", .name = "qwen3moe", .names = qwen_moe_names(), .check = check_normalized_experts},
       {.model_type = "smollm3", .name = "smollm3", .pairs_rows = true, .check = check_smollm3},
       {.model_type = "starcoder2",
        .name = "starcoder2",

@@ -12,13 +12,13 @@ namespace {
 using model::RopeSpec;
 using model::RopeType;
 
-/// That of the layers without a window, else that of those with one; null: no layer rotates.
-const RopeSpec* rope_of(const model::DecoderSpec& spec) {
-  const RopeSpec* found = nullptr;
+/// Of the layers that rotate, one without a window, else one with one; null: none rotates.
+const model::AttentionSpec* rotating_attention(const model::DecoderSpec& spec) {
+  const model::AttentionSpec* found = nullptr;
   for (const model::LayerSpec& layer : spec.layers) {
     if (!layer.attention.rope) continue;
-    if (layer.attention.window == 0) return &*layer.attention.rope;
-    if (found == nullptr) found = &*layer.attention.rope;
+    if (layer.attention.window == 0) return &layer.attention;
+    if (found == nullptr) found = &layer.attention;
   }
   return found;
 }
@@ -30,13 +30,24 @@ const RopeSpec* rope_of_windows(const model::DecoderSpec& spec) {
   return nullptr;
 }
 
-void add_yarn(const std::string& scaling, const RopeSpec& rope, GgufMetadata& metadata) {
+void add_yarn(const std::string& scaling, const model::AttentionSpec& attention, GgufMetadata& metadata) {
+  const RopeSpec& rope = *attention.rope;
   metadata.add_text(scaling + "type", "yarn");
   metadata.add_number(scaling + "factor", rope.factor);
   metadata.add_integer(scaling + "original_context_length", std::llround(rope.original_max_position));
+  const double turned = model::rope_attention_factor(rope);
+  // Of latent attention llama.cpp lengthens whole keys, by a factor that it is told of beside that of what is rotated.
+  const double whole = attention.latent
+                           ? std::sqrt(attention.scale * std::sqrt(static_cast<double>(attention.key_dim()))) / turned
+                           : 1.0;
+  if (std::abs(whole - 1.0) > 1e-9) {
+    metadata.add_number(scaling + "attn_factor", turned);
+    metadata.add_number(scaling + "yarn_log_multiplier", (whole - 1.0) / std::log(rope.factor));
+    return;
+  }
   // llama.cpp multiplies it with the factor of the paper.
   const double of_paper = rope.factor <= 1.0 ? 1.0 : 0.1 * std::log(rope.factor) + 1.0;
-  metadata.add_number(scaling + "attn_factor", model::rope_attention_factor(rope) / of_paper);
+  metadata.add_number(scaling + "attn_factor", turned / of_paper);
 }
 
 at::Tensor divisors(const std::vector<double>& factors) { return at::tensor(factors, at::kDouble).to(at::kFloat); }
@@ -44,11 +55,12 @@ at::Tensor divisors(const std::vector<double>& factors) { return at::tensor(fact
 }  // namespace
 
 void check_rope(const model::DecoderSpec& spec, bool windows, Offences& offences) {
-  const RopeSpec *rope = rope_of(spec), *of_windows = windows ? rope_of_windows(spec) : nullptr;
-  if (rope == nullptr) {
+  const model::AttentionSpec* attention = rotating_attention(spec);
+  if (attention == nullptr) {
     offences.emplace_back("no layer has rotary positions");
     return;
   }
+  const RopeSpec *rope = &*attention->rope, *of_windows = windows ? rope_of_windows(spec) : nullptr;
   for (const model::LayerSpec& layer : spec.layers) {
     const RopeSpec* wanted = layer.attention.window > 0 && of_windows != nullptr ? of_windows : rope;
     if (!layer.attention.rope || *layer.attention.rope == *wanted) continue;
@@ -63,7 +75,8 @@ void check_rope(const model::DecoderSpec& spec, bool windows, Offences& offences
 }
 
 void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata) {
-  const RopeSpec& rope = *rope_of(spec);
+  const model::AttentionSpec& attention = *rotating_attention(spec);
+  const RopeSpec& rope = *attention.rope;
   metadata.add_integer(prefix + "rope.dimension_count", rope.rotary_dim);
   metadata.add_number(prefix + "rope.freq_base", rope.theta);
   const RopeSpec* of_windows = rope_of_windows(spec);
@@ -76,7 +89,7 @@ void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, Gg
       metadata.add_number(scaling + "factor", rope.factor);
       break;
     case RopeType::yarn:
-      add_yarn(scaling, rope, metadata);
+      add_yarn(scaling, attention, metadata);
       break;
     case RopeType::longrope:
       metadata.add_text(scaling + "type", "longrope");
@@ -91,7 +104,7 @@ void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, Gg
 }
 
 std::vector<std::pair<std::string, at::Tensor>> rope_tensors(const model::DecoderSpec& spec) {
-  const RopeSpec& rope = *rope_of(spec);
+  const RopeSpec& rope = *rotating_attention(spec)->rope;
   if (rope.type == RopeType::longrope)
     return {{"rope_factors_long.weight", divisors(rope.long_factor)},
             {"rope_factors_short.weight", divisors(rope.short_factor)}};

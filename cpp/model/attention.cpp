@@ -48,9 +48,8 @@ Attention Attention::load(const DecoderSpec& spec, const AttentionSpec& attentio
     loaded.qkv_ =
         load_projection(weights, attention.fused_qkv ? fused : split, spec.hidden_size, attention.qkv_bias, dtype);
   }
-  const std::int64_t values = attention.latent ? attention.heads * attention.latent->value_dim : query;
-  loaded.out_ = load_projection(weights, {{.name = prefix + names.out, .rows = spec.hidden_size}}, values,
-                                attention.out_bias, dtype);
+  loaded.out_ = load_projection(weights, {{.name = prefix + names.out, .rows = spec.hidden_size}},
+                                attention.heads * attention.value_dim(), attention.out_bias, dtype);
   if (attention.sinks) {
     loaded.sinks_ = weights.memory({attention.heads}, dtype);
     weights.load_into(prefix + "sinks", loaded.sinks_);

@@ -27,7 +27,7 @@ std::unique_ptr<LatentAttention> LatentAttention::load(const AttentionSpec& spec
     weights.load_into(attention + name, weight);
     return weight;
   };
-  const std::int64_t query = spec.heads * (latent.nope_dim + latent.rope_dim);
+  const std::int64_t query = spec.heads * spec.key_dim();
   std::vector<Projection::Part> parts;
   if (latent.q_rank > 0) {
     parts.push_back({.name = attention + "q_a_proj", .rows = latent.q_rank});

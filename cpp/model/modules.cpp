@@ -127,7 +127,7 @@ class ModuleList {
 void add_latents(ModuleList& modules, const DecoderSpec& spec, const AttentionSpec& attention,
                  const std::string& prefix) {
   const LatentSpec& latent = *attention.latent;
-  const std::int64_t hidden = spec.hidden_size, query = attention.heads * (latent.nope_dim + latent.rope_dim);
+  const std::int64_t hidden = spec.hidden_size, query = attention.heads * attention.key_dim();
   const bool reduced = latent.q_rank > 0;
   const std::string fused = reduced ? "fused_qkv_a" : "";
   if (reduced) {
@@ -149,11 +149,9 @@ void add_attention(ModuleList& modules, const DecoderSpec& spec, const Attention
   const std::int64_t hidden = spec.hidden_size;
   const std::int64_t query = attention.heads * attention.head_dim, key = attention.kv_heads * attention.head_dim;
   const std::string prefix = name + ".";
-  std::int64_t values = query;
   modules.add(name, spec.attention_class);
   if (attention.latent) {
     add_latents(modules, spec, attention, prefix);
-    values = attention.heads * attention.latent->value_dim;
   } else if (attention.fused_qkv) {
     modules.add_linear(prefix + names.qkv, query + 2 * key, hidden, attention.qkv_bias);
   } else {
@@ -161,7 +159,7 @@ void add_attention(ModuleList& modules, const DecoderSpec& spec, const Attention
     modules.add_linear(prefix + names.k, key, hidden, attention.qkv_bias, "qkv");
     modules.add_linear(prefix + names.v, key, hidden, attention.qkv_bias, "qkv");
   }
-  modules.add_linear(prefix + names.out, hidden, values, attention.out_bias);
+  modules.add_linear(prefix + names.out, hidden, attention.heads * attention.value_dim(), attention.out_bias);
   if (attention.sinks) modules.require(prefix + "sinks", {attention.heads});
   if (attention.qk_norm == QkNorm::none) return;
   modules.add_norm(prefix + names.q_norm, qk_norm_shape(attention.qk_norm, attention.heads, attention.head_dim));

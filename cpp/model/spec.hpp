@@ -73,6 +73,10 @@ struct AttentionSpec {
   bool sinks = false;    // a learned logit for each head takes part in the softmax, without a value
   std::optional<RopeSpec> rope;
   std::optional<LatentSpec> latent;
+
+  /// Elements of a key and of a value of one head; head_dim is room for either.
+  std::int64_t key_dim() const { return latent ? latent->nope_dim + latent->rope_dim : head_dim; }
+  std::int64_t value_dim() const { return latent ? latent->value_dim : head_dim; }
 };
 
 struct MlpSpec {

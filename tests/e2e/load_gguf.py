@@ -32,7 +32,8 @@ ROUNDS_MINIMUM = ("Q4_1", "Q5_1")
 PAIRED = ("llama", "granite", "smollm3")  # architectures whose rows of q and k are stored in another order
 
 # Of the largest logit. GELU comes out of a table of fp16 values.
-OF_TYPES, OF_MODELS, OF_GELU, OF_HEADLESS = 0.1, 1e-5, 3e-3, 0.01
+OF_TYPES, OF_MODELS, OF_DEEP, OF_GELU, OF_HEADLESS = 0.1, 1e-5, 1e-4, 3e-3, 0.01
+DEEP = ("deepseek_v2_lite",)
 GELU = ("gpt_neox", "gpt_neox_sequential", "starcoder2")
 
 
@@ -71,7 +72,7 @@ SETTLED = {
     "mistral": {"sliding_window": None}, "phi3": {"sliding_window": None}, "starcoder2": {"sliding_window": None},
     "qwen2_moe": {"decoder_sparse_step": 1}, "qwen3_moe": {"norm_topk_prob": True},
 }
-ABSENT = ("deepseek_v2", "deepseek_v3", "gemma3", "gpt_oss", "mistral3", "opt")
+ABSENT = ("gemma3", "gpt_oss", "mistral3", "opt")
 # name -> (class, options)
 MODELS = {
     "llama": (LlamaConfig, {}), "llama_tied": (LlamaConfig, {"tie_word_embeddings": True}),
@@ -85,9 +86,14 @@ MODELS = {
     **{name: (config_class, options | SETTLED.get(name, {})) for name, (config_class, options) in FAMILIES.items() if name not in ABSENT},
 }
 MODELS["granite_biased"] = (MODELS["granite"][0], MODELS["granite"][1] | {"attention_bias": True, "mlp_bias": True})
+for name, base, options in (("deepseek_v2_lite", "deepseek_v2", {"q_lora_rank": None, "num_hidden_layers": 27}),
+                            ("deepseek_v3_yarn", "deepseek_v3", {"rope_parameters": YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}}),
+                            ("deepseek_v3_mscale", "deepseek_v3", {"rope_parameters": YARN | {"mscale": 1.2, "mscale_all_dim": 0.707}}),
+                            ("deepseek_v3_plain", "deepseek_v3", {"rope_parameters": YARN, "norm_topk_prob": False})):
+    MODELS[name] = (MODELS[base][0], MODELS[base][1] | options)
 MODELS["gpt_neox_sequential"] = (MODELS["gpt_neox"][0], MODELS["gpt_neox"][1] | {"use_parallel_residual": False})
 HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3_text")  # their embeddings cannot be quantized alone: a layer is
-EXPERTS = ("glm4_moe", "mixtral", "qwen2_moe", "qwen3_moe")
+EXPERTS = ("deepseek_v2", "deepseek_v3", "glm4_moe", "mixtral", "qwen2_moe", "qwen3_moe")
 
 
 def unpaired(weight, heads):
@@ -227,7 +233,7 @@ def main():
     record, failed = Recorder("load_gguf"), []
     for name, distance in (of_types | of_models).items():
         print(f"  {name:20} llama.cpp's logits differ by {distance:.1e} of the largest")
-        tolerance = OF_TYPES if name in of_types else OF_HEADLESS if name in HEADLESS else OF_GELU if name in GELU else OF_MODELS
+        tolerance = OF_TYPES if name in of_types else OF_HEADLESS if name in HEADLESS else OF_GELU if name in GELU else OF_DEEP if name in DEEP else OF_MODELS
         if distance > tolerance:
             failed.append(name)
         elif name in FAMILIES or name == "llama":
