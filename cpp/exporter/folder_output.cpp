@@ -41,7 +41,7 @@ bool is_embedding(const recipe::ModuleInfo& module) { return has_class(module, "
 
 bool reads_as_linear(const recipe::ModuleInfo& module) {
   const std::string& name = module.class_name;
-  return is_linear(module) || name.ends_with("Router") || name.ends_with("Gate") ||
+  return (is_linear(module) && module.stack.empty()) || name.ends_with("Router") || name.ends_with("Gate") ||
          has_class(module, recipe::fused_experts_class);
 }
 

@@ -66,6 +66,12 @@ Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<Quant
       offences.push_back("group `" + name + "` asks for format `" + scheme.format + "`");
     }
   }
+  const auto stacked = [](const QuantizedModule& quantized) { return !quantized.module->stack.empty(); };
+  const auto found = std::find_if(modules.begin(), modules.end(), stacked);
+  if (found != modules.end() && !place.stacks)
+    offences.push_back("`" + found->module->stack +
+                       "` holds all experts as one tensor, which no reader of this format takes quantized: ignore "
+                       "`re:.*[.]experts[.].*`");
   return offences;
 }
 

@@ -21,11 +21,12 @@ struct Place {
   bool inputs = false;  // quantized inputs
   bool cache = false;   // a quantized KV cache
   bool supers = false;  // integers in super groups
+  bool stacks = false;  // experts that the checkpoint holds as one tensor
   /// The format of compressed-tensors that a module gets; null: none, and a group may ask for none.
   std::string_view (*inner_format)(const quant::WeightFormat&) = nullptr;
 };
-/// What there is no place for: a quantized checkpoint, the KV cache, and numbers, inputs or inner formats that `place`
-/// does not name.
+/// What there is no place for: a quantized checkpoint, the KV cache, and numbers, inputs, experts or inner
+/// formats that `place` does not name.
 Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules,
                                  const Place& place);
 /// Columns that are not whole groups.

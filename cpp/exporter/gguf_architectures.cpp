@@ -148,10 +148,10 @@ std::optional<GgufPlace> gguf_place(const GgufArchitecture& architecture, const 
                                     const std::string& tensor) {
   const std::size_t dot = tensor.rfind('.');
   if (dot == std::string::npos) return std::nullopt;
-  // A router's bias that only chooses is named like a module of its own.
-  const bool is_correction = tensor.ends_with(".e_score_correction_bias");
-  const std::string module = is_correction ? tensor : tensor.substr(0, dot);
-  const std::string suffix = is_correction ? ".bias" : tensor.substr(dot);
+  // A router's bias that only chooses, and attention's sinks, are named like modules of their own.
+  const bool is_correction = tensor.ends_with(".e_score_correction_bias"), is_sinks = tensor.ends_with(".sinks");
+  const std::string module = is_correction || is_sinks ? tensor : tensor.substr(0, dot);
+  const std::string suffix = is_correction ? ".bias" : is_sinks ? ".weight" : tensor.substr(dot);
   if (suffix != ".weight" && suffix != ".bias") return std::nullopt;
   if (module == spec.embed_tokens()) return GgufPlace{"token_embd" + suffix};
   if (module == spec.final_norm()) return GgufPlace{"output_norm" + suffix};

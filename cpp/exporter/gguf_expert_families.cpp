@@ -63,6 +63,15 @@ constexpr std::array<GgufName, 14> of_deepseek{{
     {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
 }};
 
+constexpr std::array<GgufName, 6> of_gpt_oss{{
+    {"self_attn.sinks", "attn_sinks"},
+    {"post_attention_layernorm", "post_attention_norm"},
+    {"mlp.router", "ffn_gate_inp"},
+    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
+    {"mlp.experts.*.up_proj", "ffn_up_exps"},
+    {"mlp.experts.*.down_proj", "ffn_down_exps"},
+}};
+
 /// Experts after some dense layers, and a network that every token goes through.
 void add_later_experts(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   constexpr std::int64_t by_softmax = 1, by_sigmoid = 2;
@@ -90,12 +99,20 @@ void check_groups(const DecoderSpec& spec, Offences& offences) {
   check_layers(spec, "a group of experts is worth its two best (topk_method)", is_usual, offences);
 }
 
+/// Ways of scaling for which llama.cpp needs a tensor of divisors, which it does not look for in every family.
+void check_plain_positions(const model::AttentionSpec& attention, Offences& offences) {
+  const RopeType rope = attention.rope->type;
+  if (rope == RopeType::llama3 || rope == RopeType::longrope)
+    offences.emplace_back("llama.cpp knows no llama3 and longrope positions in this family");
+}
+
 }  // namespace
 
 gsl::span<const GgufName> mixtral_names() { return of_mixtral; }
 gsl::span<const GgufName> qwen_moe_names() { return of_qwen_moe; }
 gsl::span<const GgufName> glm4_moe_names() { return of_glm4_moe; }
 gsl::span<const GgufName> deepseek_names() { return of_deepseek; }
+gsl::span<const GgufName> gpt_oss_names() { return of_gpt_oss; }
 
 void add_glm4_moe(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
   add_later_experts(prefix, spec, metadata);
@@ -138,11 +155,17 @@ void check_deepseek(const DecoderSpec& spec, Offences& offences) {
     offences.push_back("llama.cpp takes rms_norm_eps " + format_number(latent.norm_eps) + " for granted in deepseek");
   if (layers_before_experts(spec) == spec.layers.size())
     offences.emplace_back("llama.cpp wants a layer with experts in deepseek");
-  const RopeType rope = attention.rope->type;
-  if (rope == RopeType::llama3 || rope == RopeType::longrope)
-    offences.emplace_back("llama.cpp knows no llama3 and longrope positions in deepseek");
-  if (rope == RopeType::yarn && attention.rope->factor <= 1.0)
+  check_plain_positions(attention, offences);
+  if (attention.rope->type == RopeType::yarn && attention.rope->factor <= 1.0)
     offences.emplace_back("llama.cpp wants a factor above 1 in deepseek's yarn");
+}
+
+void check_gpt_oss(const DecoderSpec& spec, Offences& offences) {
+  const model::AttentionSpec& attention = spec.layers.front().attention;
+  check_plain_positions(attention, offences);
+  if (!attention.qkv_bias || !attention.out_bias)
+    offences.emplace_back("llama.cpp wants all biases of attention in gpt_oss");
+  if (spec.tie_word_embeddings) offences.emplace_back("llama.cpp wants a head of its own in gpt_oss");
 }
 
 }  // namespace autoround::exporter

@@ -11,6 +11,7 @@ gsl::span<const GgufName> mixtral_names();
 gsl::span<const GgufName> qwen_moe_names();
 gsl::span<const GgufName> glm4_moe_names();
 gsl::span<const GgufName> deepseek_names();
+gsl::span<const GgufName> gpt_oss_names();
 
 void add_glm4_moe(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata);
 void add_deepseek(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata);
@@ -19,5 +20,6 @@ void check_normalized_experts(const model::DecoderSpec& spec, Offences& offences
 void check_plain_experts(const model::DecoderSpec& spec, Offences& offences);
 void check_glm4_moe(const model::DecoderSpec& spec, Offences& offences);
 void check_deepseek(const model::DecoderSpec& spec, Offences& offences);
+void check_gpt_oss(const model::DecoderSpec& spec, Offences& offences);
 
 }  // namespace autoround::exporter

@@ -113,7 +113,7 @@ void check_biases(const DecoderSpec& spec, Offences& offences) {
     offences.push_back("llama.cpp wants all biases in " + spec.model_type);
 }
 
-const std::array<GgufArchitecture, 23>& table() {
+const std::array<GgufArchitecture, 25>& table() {
   constexpr Activation gelu = Activation::gelu_tanh;
   static const GgufArchitecture gemma3{.model_type = "gemma3",
                                        .name = "gemma3",
@@ -122,7 +122,7 @@ const std::array<GgufArchitecture, 23>& table() {
                                        .window_period = 6,
                                        .names = output_norm_names,
                                        .check = check_gemma3};
-  static const std::array<GgufArchitecture, 23> rows{{
+  static const std::array<GgufArchitecture, 25> rows{{
       {.model_type = "cohere",
        .name = "command-r",
        .has_head = false,
@@ -173,9 +173,17 @@ const std::array<GgufArchitecture, 23>& table() {
        .names = gpt_neox_names,
        .add_keys = add_gpt_neox,
        .check = check_biases},
+      {.model_type = "gpt_oss",
+       .name = "gpt-oss",
+       .activation = Activation::clamped_swiglu,
+       .has_biases = true,
+       .window_period = 2,
+       .names = gpt_oss_names(),
+       .check = check_gpt_oss},
       {.model_type = "granite", .name = "granite", .pairs_rows = true, .has_biases = true, .add_keys = add_granite},
       {.model_type = "llama", .name = "llama", .pairs_rows = true, .has_biases = true},
       {.model_type = "mistral", .name = "llama", .pairs_rows = true},
+      {.model_type = "mistral3", .name = "llama", .pairs_rows = true},
       {.model_type = "mixtral",
        .name = "llama",
        .pairs_rows = true,

@@ -9,6 +9,7 @@
 #include "exporter/gguf_plan.hpp"
 #include "exporter/gguf_types.hpp"
 #include "exporter/written_tensors.hpp"
+#include "model/stacked_experts.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
@@ -32,8 +33,9 @@ quant::QuantizedWeight in_order(quant::QuantizedWeight weight, const at::Tensor&
 bool reorders(const GgufRows& rows) { return rows.order != GgufRows::Order::kept; }
 
 at::Tensor load(const checkpoint::Checkpoint& checkpoint, const std::string& name) {
-  const checkpoint::TensorInfo& info = *checkpoint.find(name);
-  at::Tensor tensor = at::empty(info.shape, model::torch_type(info.dtype));
+  const checkpoint::TensorInfo* info = checkpoint.find(name);
+  if (info == nullptr) return model::read_expert_part(checkpoint, model::find_expert_part(checkpoint, name).value());
+  at::Tensor tensor = at::empty(info->shape, model::torch_type(info->dtype));
   checkpoint.read(name, 0, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
   return tensor;
 }
@@ -48,7 +50,8 @@ struct PlacedEntry {
 
 void copy(const checkpoint::Checkpoint& from, const PlacedEntry& placed, checkpoint::ShardWriter& to) {
   const GgufEntry& entry = placed.entry;
-  const bool is_same = from.find(entry.source)->byte_size() == entry.tensor.byte_size() && entry.added == 0.0;
+  const checkpoint::TensorInfo* source = from.find(entry.source);
+  const bool is_same = source != nullptr && source->byte_size() == entry.tensor.byte_size() && entry.added == 0.0;
   if (is_same && !reorders(entry.rows)) {
     copy_tensors(from, {{entry.source, placed.place.name}}, to);
     to.write(placed.place.name, entry.tensor.byte_size(), std::vector<std::byte>(placed.zeros()));

@@ -10,6 +10,7 @@
 #include "exporter/gguf_rope.hpp"
 #include "exporter/gguf_tokenizer.hpp"
 #include "exporter/gguf_types.hpp"
+#include "model/stacked_experts.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -34,6 +35,7 @@ class Builder {
     add_tensors();
     gather_slices();
     note_windows();
+    note_yarn();
     if (!offences_.empty())
       fail(
           Code::unsupported, "gguf",
@@ -45,7 +47,8 @@ class Builder {
 
  private:
   void check_schemes() {
-    offences_ = schemes_without_a_place(plan_, modules_, {.floats = true, .inputs = true, .supers = true});
+    offences_ =
+        schemes_without_a_place(plan_, modules_, {.floats = true, .inputs = true, .supers = true, .stacks = true});
     for (const auto& [module, format, group] : modules_) {
       if (gguf_type_of(format, module->shape.at(1)) == nullptr)
         offences_.push_back("`" + module->name + "` is " + describe(format) + " of " +
@@ -69,6 +72,10 @@ class Builder {
       const bool copied = copy != folder.copies.end() && copy->to == planned.info.name;
       const std::string source = copied ? (copy++)->from : "";
       if (is_tied_head(planned.info.name)) continue;
+      if (const std::vector<model::ExpertPart> parts = model::expert_parts(planned.info); !parts.empty()) {
+        add_parts(planned.info.dtype, parts);
+        continue;
+      }
       const auto place = gguf_place(architecture_, spec_, planned.info.name);
       if (!place) {
         leave_out(planned.info.name);
@@ -79,6 +86,18 @@ class Builder {
         add_copy(planned.info, source, *place);
       } else {
         add_quantized(planned.module, planned.info.shape, *place);
+      }
+    }
+  }
+
+  /// Those that are not quantized, for which the plan has tensors of their own.
+  void add_parts(checkpoint::DType dtype, const std::vector<model::ExpertPart>& parts) {
+    for (const model::ExpertPart& part : parts) {
+      if (part.shape.size() == 2 && plan_.formats.count(part.name.substr(0, part.name.rfind('.'))) != 0) continue;
+      if (const auto place = gguf_place(architecture_, spec_, part.name)) {
+        add_copy({part.name, dtype, part.shape}, part.name, *place);
+      } else {
+        leave_out(part.name);
       }
     }
   }
@@ -157,6 +176,17 @@ class Builder {
       gguf_.notes.push_back("llama.cpp knows no sliding windows in " + std::string(architecture_.name) +
                             ": texts of more than " + std::to_string(windowed->attention.window) +
                             " tokens are computed otherwise");
+  }
+
+  void note_yarn() {
+    for (const model::LayerSpec& layer : spec_.layers) {
+      if (!layer.attention.rope || layer.attention.rope->type != model::RopeType::yarn) continue;
+      if (!layer.attention.rope->truncate)
+        gguf_.notes.emplace_back(
+            "llama.cpp rounds the bounds of yarn, which this model (truncate) does not: positions "
+            "are a little different");
+      return;
+    }
   }
 
   /// The type of most quantized weights.

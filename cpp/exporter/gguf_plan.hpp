@@ -16,7 +16,7 @@ namespace autoround::exporter {
 /// quantized, or values.
 struct GgufEntry {
   GgufTensor tensor;
-  std::string source = {};  // of the checkpoint, converted; else ""
+  std::string source = {};  // of the checkpoint or of a stack of experts, converted; else ""
   std::string module = {};  // quantized; else ""
   at::Tensor values = {};   // of neither
   GgufRows rows = {};       // of the first two

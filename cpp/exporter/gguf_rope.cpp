@@ -69,9 +69,9 @@ void check_rope(const model::DecoderSpec& spec, bool windows, Offences& offences
   }
   if (of_windows != nullptr && *of_windows != *rope && of_windows->type != RopeType::standard)
     offences.emplace_back("llama.cpp scales no positions of layers with a window");
-  const bool is_usual = rope->beta_fast == 32.0 && rope->beta_slow == 1.0 && rope->truncate;
+  const bool is_usual = rope->beta_fast == 32.0 && rope->beta_slow == 1.0;
   if (rope->type == RopeType::yarn && !is_usual)
-    offences.emplace_back("llama.cpp takes beta_fast 32, beta_slow 1 and truncate for granted in yarn");
+    offences.emplace_back("llama.cpp takes beta_fast 32 and beta_slow 1 for granted in yarn");
 }
 
 void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata) {

@@ -74,12 +74,8 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
                         hidden, bias, dtype),
         load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias, dtype)};
   };
-  if (spec.fused) {
-    experts->load_fused(block + "experts", hidden, weights, dtype);
-  } else {
-    for (std::int64_t i = 0; i < rules.experts; ++i)
-      experts->experts_.push_back(network(block + "experts." + std::to_string(i), spec.intermediate, /*bias=*/false));
-  }
+  for (std::int64_t i = 0; i < rules.experts; ++i)
+    experts->experts_.push_back(network(block + "experts." + std::to_string(i), spec.intermediate, spec.stacked));
   for (Network& expert : experts->experts_) {
     expert.gate_up.expert_role = "gate_up";
     expert.down.expert_role = "down";
@@ -88,34 +84,6 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
     experts->shared_ = std::make_unique<Network>(network(block + spec.shared, spec.shared_intermediate, mlp.bias));
   if (spec.shared_gate) experts->shared_gate_ = vector(block + "shared_expert_gate.weight", {1, hidden}, dtype);
   return experts;
-}
-
-/// Every expert's slice, transposed and with gate and up apart, as the others have them.
-void Experts::load_fused(const std::string& module, std::int64_t hidden, const WeightSource& weights,
-                         at::ScalarType dtype) {
-  const std::int64_t count = spec_.router.experts, width = spec_.intermediate;
-  const auto read = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
-    at::Tensor tensor = weights.load(module + "." + name, dtype);
-    require_shape(module + "." + name, tensor.sizes().vec(), shape);
-    return tensor;
-  };
-  const at::Tensor gate_up = read("gate_up_proj", {count, hidden, 2 * width});
-  const at::Tensor gate_up_bias = read("gate_up_proj_bias", {count, 2 * width});
-  const at::Tensor down = read("down_proj", {count, width, hidden});
-  const at::Tensor down_bias = read("down_proj_bias", {count, hidden});
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::string name = module + "." + std::to_string(i) + ".";
-    Network expert;
-    expert.gate_up.parts = {{.name = name + "gate_up_proj", .rows = 2 * width}};
-    expert.gate_up.weight = lasting_tensor({2 * width, hidden}, dtype, weights.device());
-    expert.gate_up.weight.view({2, width, hidden}).copy_(gate_up[i].t().view({width, 2, hidden}).transpose(0, 1));
-    expert.gate_up.bias = gate_up_bias[i].view({width, 2}).t().reshape({2 * width});
-    expert.down.parts = {{.name = name + "down_proj", .rows = hidden}};
-    expert.down.weight = lasting_tensor({hidden, width}, dtype, weights.device());
-    expert.down.weight.copy_(down[i].t());
-    expert.down.bias = down_bias[i].clone();
-    experts_.push_back(std::move(expert));
-  }
 }
 
 std::vector<Projection*> Experts::projections() {

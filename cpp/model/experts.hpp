@@ -45,7 +45,6 @@ class Experts {
 
   at::Tensor logits(const at::Tensor& x) const;
   at::Tensor run(const Network& network, const at::Tensor& x, Ops& ops) const;
-  void load_fused(const std::string& module, std::int64_t hidden, const WeightSource& weights, at::ScalarType dtype);
 
   ExpertsSpec spec_;
   Activation activation_ = Activation::silu;

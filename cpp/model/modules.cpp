@@ -13,6 +13,7 @@ namespace {
 using checkpoint::Checkpoint;
 using checkpoint::TensorInfo;
 using recipe::ModuleInfo;
+using Names = std::vector<std::string>;
 
 bool same_bytes(const Checkpoint& checkpoint, const TensorInfo& a, const TensorInfo& b) {
   if (a.dtype != b.dtype || a.shape != b.shape) return false;
@@ -37,7 +38,7 @@ class ModuleList {
 
   void set_block(std::int64_t block) { block_ = block; }
 
-  ModuleInfo& add(std::string name, std::string class_name, std::vector<std::string> bases = {}) {
+  ModuleInfo& add(std::string name, std::string class_name, Names bases = {}) {
     std::string alias = spec_.alias(name);
     return modules_.emplace_back(ModuleInfo{.name = std::move(name),
                                             .alias = std::move(alias),
@@ -66,6 +67,15 @@ class ModuleList {
     module.fused_with = std::move(fused_with);
     if (require_weight(name + ".weight", module.shape)) module.weight = name + ".weight";
     if (bias) require(name + ".bias", {out});
+  }
+
+  /// Of an expert whose weight is a part of a tensor of `stack`, which is there.
+  void add_stacked_linear(const std::string& name, std::int64_t out, std::int64_t in, const std::string& stack) {
+    ModuleInfo& module = add(name, "Linear");
+    module.shape = {out, in};
+    module.weight = name + ".weight";
+    module.fused_with = recipe::fused_experts;
+    module.stack = stack;
   }
 
   void add_norm(const std::string& name, std::vector<std::int64_t> shape) {
@@ -192,22 +202,24 @@ void add_experts(ModuleList& modules, const DecoderSpec& spec, const LayerSpec& 
   modules.add_weighted(gate, experts.router_class, {router.experts, hidden});
   if (router.bias) modules.require(gate + ".bias", {router.experts});
   if (router.correction) modules.require(gate + ".e_score_correction_bias", {router.experts});
-  if (experts.fused) {
-    modules.add(all, experts.experts_class, {recipe::fused_experts_class});
-    modules.require_weight(all + ".gate_up_proj", {router.experts, hidden, 2 * width});
+  modules.add(all, experts.experts_class, experts.stacked ? Names{recipe::fused_experts_class} : Names{});
+  if (experts.stacked) {
+    modules.require(all + ".gate_up_proj", {router.experts, hidden, 2 * width});
     modules.require(all + ".gate_up_proj_bias", {router.experts, 2 * width});
-    modules.require_weight(all + ".down_proj", {router.experts, width, hidden});
+    modules.require(all + ".down_proj", {router.experts, width, hidden});
     modules.require(all + ".down_proj_bias", {router.experts, hidden});
-  } else {
-    modules.add(all, experts.experts_class);
-    for (std::int64_t i = 0; i < router.experts; ++i) {
-      const std::string expert = all + "." + std::to_string(i) + ".";
-      modules.add_linear(expert + experts.gate_proj, width, hidden, /*bias=*/false, recipe::fused_experts);
-      modules.add_linear(expert + experts.up_proj, width, hidden, /*bias=*/false, recipe::fused_experts);
-      modules.add_linear(expert + experts.down_proj, hidden, width, /*bias=*/false, recipe::fused_experts);
-    }
-    modules.add(all + ".act_fn", layer.mlp.activation_class);
   }
+  const auto add_linear = [&](const std::string& linear, std::int64_t out, std::int64_t in) {
+    if (experts.stacked) return modules.add_stacked_linear(linear, out, in, all);
+    modules.add_linear(linear, out, in, /*bias=*/false, recipe::fused_experts);
+  };
+  for (std::int64_t i = 0; i < router.experts; ++i) {
+    const std::string expert = all + "." + std::to_string(i) + ".";
+    add_linear(expert + experts.gate_proj, width, hidden);
+    add_linear(expert + experts.up_proj, width, hidden);
+    add_linear(expert + experts.down_proj, hidden, width);
+  }
+  if (!experts.stacked) modules.add(all + ".act_fn", layer.mlp.activation_class);
   if (experts.shared_intermediate > 0) {
     MlpSpec shared = layer.mlp;
     shared.intermediate = experts.shared_intermediate;

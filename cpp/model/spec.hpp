@@ -110,8 +110,7 @@ struct ExpertsSpec {
   std::int64_t intermediate = 0;         // of one expert
   std::int64_t shared_intermediate = 0;  // of the network that sees every token; 0: none
   bool shared_gate = false;              // its output times sigmoid(shared_expert_gate(x))
-  /// One tensor holds all experts: gate_up_proj [E, H, 2 I], gate and up in turn, down_proj [E, I, H], both biased.
-  bool fused = false;
+  bool stacked = false;                  // one tensor holds all experts (stacked_experts.hpp), which have biases
   std::string block = "mlp", gate = "gate";
   std::string gate_proj = "gate_proj", up_proj = "up_proj", down_proj = "down_proj", shared = "shared_experts";
   std::string block_class, router_class, experts_class;

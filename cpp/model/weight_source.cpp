@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "model/stacked_experts.hpp"
 
 namespace autoround::model {
 namespace {
@@ -43,9 +44,16 @@ class CheckpointWeights : public WeightSource {
  public:
   explicit CheckpointWeights(std::shared_ptr<const Checkpoint> checkpoint) : checkpoint_(std::move(checkpoint)) {}
 
-  bool has(const std::string& name) const override { return checkpoint_->find(name) != nullptr; }
+  bool has(const std::string& name) const override {
+    return checkpoint_->find(name) != nullptr || find_expert_part(*checkpoint_, name);
+  }
 
   at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
+    if (const auto part = part_of_stack(name)) {
+      at::Tensor out = at::empty(part->shape, dtype);
+      read(*part, out);
+      return out;
+    }
     const TensorInfo& tensor = find(name);
     at::Tensor out = at::empty(tensor.shape, dtype);
     read(tensor, 0, out.view(-1));
@@ -53,6 +61,10 @@ class CheckpointWeights : public WeightSource {
   }
 
   void load_into(const std::string& name, at::Tensor out) const override {
+    if (const auto part = part_of_stack(name)) {
+      require_shape(name, part->shape, out.sizes().vec());
+      return read(*part, out);
+    }
     const TensorInfo& tensor = find(name);
     require_shape(name, tensor.shape, out.sizes().vec());
     read(tensor, 0, out.view(-1));
@@ -83,6 +95,16 @@ class CheckpointWeights : public WeightSource {
   void will_need(const std::string& prefix) const override { checkpoint_->will_need(prefix); }
 
  private:
+  std::optional<ExpertPart> part_of_stack(const std::string& name) const {
+    return checkpoint_->find(name) == nullptr ? find_expert_part(*checkpoint_, name) : std::nullopt;
+  }
+
+  void read(const ExpertPart& part, at::Tensor out) const {
+    find(part.stack);
+    out.copy_(read_expert_part(*checkpoint_, part));
+    require_finite(out.view(-1), part.name, 0);
+  }
+
   const TensorInfo& find(const std::string& name) const {
     const TensorInfo* tensor = checkpoint_->find(name);
     if (!tensor) fail(Code::not_found, name, "the checkpoint has no such tensor");

@@ -14,7 +14,7 @@ namespace autoround::recipe {
 
 /// `fused_with` of all linears of a layer's experts.
 inline constexpr const char* fused_experts = "experts";
-/// Base class of experts that are one tensor, whose linears no name reaches.
+/// Base class of experts that are one tensor, which readers of folders know by the name of all.
 inline constexpr const char* fused_experts_class = "FusedExperts";
 
 /// A module of the model as names see it, in named_modules order. Filled by model/.
@@ -27,6 +27,7 @@ struct ModuleInfo {
   std::vector<std::int64_t> shape;  // of its weight: [out_features, in_features] for Linear; empty without one
   std::string weight;               // name of its weight tensor in the checkpoint, "" without one
   std::string fused_with;  // modules that readers fuse share this tag within a block: "qkv", "gate_up", "experts"
+  std::string stack;  // the module whose tensors hold this weight and those of all experts; "" where it has its own
 };
 
 /// Refuses targets that can match nothing in any model: empty ones and invalid patterns.

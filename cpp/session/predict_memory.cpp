@@ -69,15 +69,6 @@ std::int64_t attention_bytes(const model::DecoderSpec& spec, std::int64_t length
   return most * at::get_num_threads();
 }
 
-/// Weights of the experts of a layer that are loaded as one tensor and taken apart.
-std::int64_t fused_experts(const model::DecoderSpec& spec) {
-  std::int64_t most = 0;
-  for (const model::LayerSpec& layer : spec.layers)
-    if (layer.experts && layer.experts->fused)
-      most = std::max(most, 3 * layer.experts->router.experts * layer.experts->intermediate * spec.hidden_size);
-  return most;
-}
-
 bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
 
 std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
@@ -99,7 +90,7 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
   const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + bytes / 2 : 1);
   constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
   return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
-                                    2 * layers * fused_experts(spec) * bytes + workspaces);
+                                    workspaces);
 }
 
 /// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V (fp32), the best codes (1
@@ -156,7 +147,7 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   work.stream = spec.hidden_size;
   work.trained = layers * (activation_width(spec, on_cpu) + (shape.rounds_inputs ? inputs_width(spec) : 0));
   work.passed = activation_width(spec, of_a_pass);
-  work.loaded = shape.other_weights + 2 * layers * fused_experts(spec);
+  work.loaded = shape.other_weights;
   work.workspace = attention_bytes(spec, shape.length);
   return host_memory(recipe, shape, mode, work);
 }

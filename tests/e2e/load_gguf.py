@@ -65,14 +65,15 @@ LONGROPE = {"rope_type": "longrope", "long_factor": [float(i + 2) for i in range
             "short_factor": [1.0 + i / 16 for i in range(32)], "original_max_position_embeddings": 32}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32, "rope_theta": 10000.0}
+GEMMA3 = {"query_pre_attn_scalar": 32, "sliding_window_pattern": 6, "num_hidden_layers": 7}
 # What llama.cpp takes for granted, or knows nothing of.
 SETTLED = {
     "cohere": {"use_qk_norm": False},
-    "gemma2": {"query_pre_attn_scalar": 32}, "gemma3_text": {"query_pre_attn_scalar": 32, "sliding_window_pattern": 6, "num_hidden_layers": 7},
+    "gemma2": {"query_pre_attn_scalar": 32}, "gemma3": GEMMA3, "gemma3_text": GEMMA3,
     "mistral": {"sliding_window": None}, "phi3": {"sliding_window": None}, "starcoder2": {"sliding_window": None},
-    "qwen2_moe": {"decoder_sparse_step": 1}, "qwen3_moe": {"norm_topk_prob": True},
+    "gpt_oss": {"rope_parameters": {"rope_type": "default", "rope_theta": 150000.0}}, "qwen2_moe": {"decoder_sparse_step": 1}, "qwen3_moe": {"norm_topk_prob": True},
 }
-ABSENT = ("gemma3", "gpt_oss", "mistral3", "opt")
+ABSENT = ("opt",)
 # name -> (class, options)
 MODELS = {
     "llama": (LlamaConfig, {}), "llama_tied": (LlamaConfig, {"tie_word_embeddings": True}),
@@ -92,8 +93,9 @@ for name, base, options in (("deepseek_v2_lite", "deepseek_v2", {"q_lora_rank": 
                             ("deepseek_v3_plain", "deepseek_v3", {"rope_parameters": YARN, "norm_topk_prob": False})):
     MODELS[name] = (MODELS[base][0], MODELS[base][1] | options)
 MODELS["gpt_neox_sequential"] = (MODELS["gpt_neox"][0], MODELS["gpt_neox"][1] | {"use_parallel_residual": False})
-HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3_text")  # their embeddings cannot be quantized alone: a layer is
-EXPERTS = ("deepseek_v2", "deepseek_v3", "glm4_moe", "mixtral", "qwen2_moe", "qwen3_moe")
+HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3", "gemma3_text")  # their embeddings cannot be quantized alone: a layer is
+IMAGES = ("gemma3", "mistral3")  # of which the file holds the text part
+EXPERTS = ("deepseek_v2", "deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen2_moe", "qwen3_moe")
 
 
 def unpaired(weight, heads):
@@ -118,7 +120,7 @@ class File:
         if expert:  # gguf knows the names of stacks
             name = name.replace(expert[0], ".experts.")
             name = re.sub(r"model\.(.*)\.block_sparse_moe\.experts", r"\1.feed_forward.experts", name)
-        name = name.replace("e_score_correction_bias", "e_score_correction.bias")
+        name = name.removeprefix("language_model.").replace("e_score_correction_bias", "e_score_correction.bias")
         stored_name = self.names.get_name(name, try_suffixes=(".weight", ".bias"))
         tensor, scale = self.tensors[stored_name], self.tensors.get(stored_name.removesuffix(".weight") + ".scale")
         self.taken |= {stored_name} | ({scale.name} if scale else set())
@@ -138,6 +140,19 @@ class File:
 
     def rest(self):
         return set(self.tensors) - self.taken
+
+
+def apart(name, tensor):
+    """A stored tensor by its name in a file, or for one that holds all experts, each of theirs."""
+    stack, _, last = name.rpartition(".")
+    if not stack.endswith(".experts"):
+        yield name + (".weight" if name.endswith(".sinks") else ""), tensor
+        return
+    projection, kind = (last.removesuffix("_bias"), "bias") if last.endswith("_bias") else (last, "weight")
+    columns = {"gate_proj": tensor[..., 0::2], "up_proj": tensor[..., 1::2]} if projection == "gate_up_proj" else {projection: tensor}
+    for part, values in columns.items():
+        for index, expert in enumerate(values):
+            yield f"{stack}.{index}.{part}.{kind}", expert.t() if kind == "weight" else expert
 
 
 def minima(data, kind, shape):
@@ -162,9 +177,11 @@ def check(folder, model, types=None):
         else:
             assert torch.equal(values, weight), f"{folder.name}: {name} differs"
     with safe_open(next(model.glob("*.safetensors")), "pt") as stored:
-        for name in set(stored.keys()) - set(expected):
+        plain = (part for name in stored.keys() for part in apart(name, stored.get_tensor(name))
+                 if part[0] not in expected and not name.startswith(("vision_tower.", "multi_modal_projector.")))
+        for name, tensor in plain:
             _, values, _ = file.take(name)
-            wanted = stored.get_tensor(name).float() + (1 if file.architecture.startswith("gemma") and name.endswith("norm.weight") else 0)
+            wanted = tensor.float() + (1 if file.architecture.startswith("gemma") and name.endswith("norm.weight") else 0)
             assert torch.equal(values, wanted.reshape(values.shape)), f"{folder.name}: {name} differs"
         if "output.weight" in file.rest():  # of a tied model whose embeddings are quantized
             _, values, _ = file.take("lm_head.weight")
@@ -211,6 +228,8 @@ def check_models(tool, root, of_types):
                    **{key: value for key, value in options.items() if key != "tie_word_embeddings"})
         embeddings = "gpt_neox.embed_in" if name.startswith("gpt_neox") else "model.embed_tokens"
         alone = "model.layers.0.self_attn.v_proj" if name in HEADLESS else embeddings
+        if name in IMAGES:
+            alone = f"language_model.{alone}"
         recipes = {name: ({"one": {"targets": [alone], "weights": weights(8, True, 32)}}, [])}
         if name in EXPERTS:
             recipes["experts"] = ({"all": {"targets": ["re:.*experts.*(proj|w[123])$"], "weights": weights(4, True, 32)}}, [])

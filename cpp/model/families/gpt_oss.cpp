@@ -3,7 +3,6 @@
 #include "model/families/family.hpp"
 
 namespace autoround::model {
-// Experts are stored in one tensor and no reader has names for quantized ones, so that they stay as they are.
 DecoderSpec read_gpt_oss(const checkpoint::HfConfig& config) {
   const JsonView text = config.text();
   if (!text.has("rope_parameters") && !text.has("rope_scaling"))
@@ -20,7 +19,7 @@ DecoderSpec read_gpt_oss(const checkpoint::HfConfig& config) {
   experts.router.scores = RouterSpec::Scores::softmax_of_chosen;
   experts.router.bias = true;
   experts.router.rounded = true;
-  experts.fused = true;
+  experts.stacked = true;
   experts.gate = "router";
   experts.block_class = "GptOssMLP";
   experts.router_class = "GptOssTopKRouter";

@@ -1,6 +1,8 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "exporter/auto_round_layout.hpp"
 #include "exporter/compressed_tensors_layout.hpp"
+#include "exporter/fake_layout.hpp"
 #include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
@@ -81,6 +83,17 @@ TEST_CASE("rules: experts of a layer need one scheme, and a symmetric one", "[ex
   model.apply(recipe);
   check_refused(model, Code::invalid_argument,
                 {"experts must be symmetric", "`model.layers.0.mlp.gate_proj` is int4 group 32 asym, as are 5 more"});
+}
+
+TEST_CASE("rules: experts that are one tensor have no place in a folder", "[exporter]") {
+  TinyModel model;
+  model.apply(TinyModel::w4());
+  for (auto& module : model.modules)
+    if (module.name.find("layers.1.mlp.") != std::string::npos) module.stack = "model.layers.1.mlp.experts";
+  check_refused(model, Code::unsupported,
+                {"`model.layers.1.mlp.experts` holds all experts", "ignore `re:.*[.]experts"});
+  CHECK_THROWS_AS(exporter::auto_round_layout()->check(model.plan()), autoround::Error);
+  CHECK_THROWS_AS(exporter::fake_layout()->check(model.plan()), autoround::Error);
 }
 
 TEST_CASE("rules: columns must be whole groups", "[exporter]") {

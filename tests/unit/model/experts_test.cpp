@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "model/forwarding_ops.hpp"
+#include "model/stacked_experts.hpp"
 #include "support/catch.hpp"
 #include "tiny_model.hpp"
 
@@ -179,7 +180,7 @@ TEST_CASE("experts: names of parts are those of the checkpoint, roles are told",
 
 TEST_CASE("experts: one tensor for all of them is taken apart, gate and up in turn", "[model]") {
   ExpertsSpec spec = small_experts(3, 1);
-  spec.fused = true;
+  spec.stacked = true;
   spec.router.bias = true;
   test::Tensors tensors;
   const auto add = [&](const std::string& name, at::IntArrayRef shape) {
@@ -201,6 +202,33 @@ TEST_CASE("experts: one tensor for all of them is taken apart, gate and up in tu
   const at::Tensor expected = ((up + 1.0) * gate * at::sigmoid(1.702 * gate)).mm(down) + down_bias;
   const at::Tensor weight = route(spec.router, at::tensor({0.0f, 9.0f, 0.0f}).unsqueeze(0), {}).weights;
   CHECK(at::allclose(experts->forward(x, ops), expected * weight, 1e-4, 1e-4));
+  CHECK(experts->projections().at(2)->parts.at(1).name == "layer.mlp.experts.1.up_proj");
+}
+
+TEST_CASE("experts: parts of a tensor that holds all of them have names, shapes and values of their own", "[model]") {
+  const std::string all = "layer.mlp.experts.";
+  const at::Tensor gate_up = test::random_tensor({2, hidden, 2 * width}, 1).to(at::kBFloat16);
+  const at::Tensor bias = test::random_tensor({2, hidden}, 2);
+  const test::Tensors tensors{{all + "gate_up_proj", gate_up}, {all + "down_proj_bias", bias}};
+  const test::TinyFolder folder(test::tiny_config(), tensors);
+  const auto checkpoint = folder.open();
+
+  std::vector<std::string> names;
+  for (const ExpertPart& part : expert_parts(*checkpoint->find(all + "gate_up_proj"))) {
+    names.push_back(part.name);
+    CHECK(part.shape == std::vector<std::int64_t>{width, hidden});
+    CHECK(find_expert_part(*checkpoint, part.name)->name == part.name);
+    const at::Tensor columns =
+        gate_up[part.expert].slice(1, part.name.find("up_proj") == std::string::npos ? 0 : 1, {}, 2);
+    CHECK(at::equal(read_expert_part(*checkpoint, part), columns.t()));
+  }
+  CHECK(names == std::vector<std::string>{all + "0.gate_proj.weight", all + "1.gate_proj.weight",
+                                          all + "0.up_proj.weight", all + "1.up_proj.weight"});
+  const auto weights = checkpoint_weights(checkpoint);
+  CHECK(weights->has(all + "1.down_proj.bias"));
+  CHECK(at::equal(weights->load(all + "1.down_proj.bias", at::kFloat), bias[1]));
+  for (const char* absent : {"2.up_proj.weight", "0.down_proj.weight", "0.gate_proj.bias", "x.up_proj.weight", "0"})
+    CHECK_FALSE(weights->has(all + absent));
 }
 
 }  // namespace autoround::model
