@@ -29,11 +29,6 @@ Json scheme_json(const quant::WeightFormat& format) {
   return {{"bits", format.bits}, {"group_size", format.group}, {"sym", format.symmetric}};
 }
 
-/// What readers would take for quantized but is not: the linear layers of the blocks.
-bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module) {
-  return reads_as_linear(module) && plan.formats.count(module.name) == 0;
-}
-
 /// "model.layers", the folder of the decoder layers, as transformers calls it.
 std::string blocks_name(const ExportPlan& plan) {
   const auto first = std::find_if(plan.modules.begin(), plan.modules.end(),

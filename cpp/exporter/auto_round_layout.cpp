@@ -19,11 +19,12 @@ struct Limits {
   const char* name;
   bool outside_blocks;  // the head may be quantized
   bool one_scheme;      // for all layers
+  bool stacks = false;  // experts that the checkpoint holds as one tensor
 };
 
 Offences without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules, const Limits& limits,
                          Container container) {
-  Offences offences = schemes_without_a_place(plan, modules, {});
+  Offences offences = schemes_without_a_place(plan, modules, {.stacks = limits.stacks});
   for (const auto& [module, format, group] : modules) {
     const auto offence = [&, name = module->name](const std::string& why) {
       offences.push_back("`" + name + "` " + why);
@@ -95,7 +96,7 @@ class AutoRoundLayout final : public TransposedLayout {
   explicit AutoRoundLayout(Choice choice) : choice_(choice) {}
 
   void check(const ExportPlan& plan) const override {
-    check_plan(plan, {"auto_round", /*outside_blocks=*/true, /*one_scheme=*/false}, container(plan));
+    check_plan(plan, {"auto_round", /*outside_blocks=*/true, /*one_scheme=*/false, /*stacks=*/true}, container(plan));
   }
   Json quantization_config(const ExportPlan& plan) const override {
     switch (container(plan)) {

@@ -141,8 +141,8 @@ std::vector<std::string> ignored_modules(const ExportPlan& plan) {
   std::set<std::string> known;
   for (const auto& module : plan.modules) {
     known.insert(module.name + ".weight");
-    if (quantized(module)) continue;
-    if (!reads_as_linear(module) && !(embeddings_too && is_embedding(module))) continue;
+    const bool full_embedding = embeddings_too && is_embedding(module) && !quantized(module);
+    if (!stays_full(plan, module) && !full_embedding) continue;
     ignored.push_back(module.name);
     if (!module.alias.empty()) ignored.push_back(module.alias);
   }

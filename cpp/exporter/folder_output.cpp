@@ -5,6 +5,8 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "exporter/written_tensors.hpp"
+#include "model/stacked_experts.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -39,10 +41,16 @@ bool is_quantized(const ExportPlan& plan, const recipe::ModuleInfo* module) {
 bool is_linear(const recipe::ModuleInfo& module) { return has_class(module, "Linear"); }
 bool is_embedding(const recipe::ModuleInfo& module) { return has_class(module, "Embedding"); }
 
-bool reads_as_linear(const recipe::ModuleInfo& module) {
+bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module) {
+  if (has_class(module, recipe::fused_experts_class)) {
+    const std::string below = module.name + ".";
+    const auto expert = plan.formats.lower_bound(below);
+    return expert == plan.formats.end() || !expert->first.starts_with(below);
+  }
   const std::string& name = module.class_name;
-  return (is_linear(module) && module.stack.empty()) || name.ends_with("Router") || name.ends_with("Gate") ||
-         has_class(module, recipe::fused_experts_class);
+  const bool reads_as_linear =
+      (is_linear(module) && module.stack.empty()) || name.ends_with("Router") || name.ends_with("Gate");
+  return reads_as_linear && plan.formats.count(module.name) == 0;
 }
 
 std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan) {
@@ -84,14 +92,18 @@ FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored) {
   for (const auto& module : quantized) by_weight.emplace(weight_name(*module.module), &module);
   for (const auto& tensor : plan.checkpoint.tensors()) {
     const auto found = by_weight.find(tensor.name);
-    if (found == by_weight.end()) {
+    const std::vector<model::ExpertPart> parts = model::expert_parts(tensor);
+    if (found != by_weight.end()) {
+      add_stored(*found->second);
+    } else if (parts.empty() || plan.formats.count(module_of(parts.front().name)) == 0) {
       add_copy(tensor, tensor.name);
     } else {
-      add_stored(*found->second);
+      for (const model::ExpertPart& part : parts)
+        if (by_weight.count(part.name) == 0) add_copy({part.name, tensor.dtype, part.shape}, part.name);
     }
   }
 
-  // A head that was tied has no tensor of its own to take the place of.
+  // A head that was tied, and experts that are one tensor, have none of their own to take the place of.
   for (const auto& module : quantized) {
     if (plan.checkpoint.find(weight_name(*module.module)) == nullptr) add_stored(module);
   }
@@ -110,7 +122,12 @@ void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCo
                   checkpoint::ShardWriter& to) {
   std::vector<std::byte> buffer;
   for (const auto& copy : copies) {
-    const std::uint64_t size = from.find(copy.from)->byte_size();
+    const checkpoint::TensorInfo* source = from.find(copy.from);
+    if (source == nullptr) {
+      write_tensor(to, copy.to, model::read_expert_part(from, model::find_expert_part(from, copy.from).value()));
+      continue;
+    }
+    const std::uint64_t size = source->byte_size();
     for (std::uint64_t offset = 0; offset < size; offset += kCopyBytes) {
       buffer.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kCopyBytes, size - offset)));
       from.read(copy.from, offset, buffer);

@@ -15,8 +15,9 @@ namespace autoround::exporter {
 
 bool is_linear(const recipe::ModuleInfo& module);
 bool is_embedding(const recipe::ModuleInfo& module);
-/// Linear layers, and what readers take for one: routers, the gate of a shared expert, experts that are one tensor.
-bool reads_as_linear(const recipe::ModuleInfo& module);
+/// Whether readers would take the module for a quantized linear and it is not: linears, routers, the gate of a shared
+/// expert, and by the name of all the experts that are one tensor.
+bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module);
 
 /// The scheme of every quantized module and where it came from, in module order.
 struct QuantizedModule {
@@ -30,7 +31,8 @@ std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan);
 /// True when the head or the embeddings of a tied model are quantized: the output then stores both and says so.
 bool unties_embeddings(const ExportPlan& plan);
 
-/// A tensor that is taken from the checkpoint unchanged; `to` differs from `from` only for an untied head.
+/// A tensor that is taken from the checkpoint unchanged, or a part of one that holds all experts
+/// (model/stacked_experts.hpp); `to` differs from `from` only for an untied head.
 struct TensorCopy {
   std::string from, to;
 };

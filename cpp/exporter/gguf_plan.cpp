@@ -90,10 +90,8 @@ class Builder {
     }
   }
 
-  /// Those that are not quantized, for which the plan has tensors of their own.
   void add_parts(checkpoint::DType dtype, const std::vector<model::ExpertPart>& parts) {
     for (const model::ExpertPart& part : parts) {
-      if (part.shape.size() == 2 && plan_.formats.count(part.name.substr(0, part.name.rfind('.'))) != 0) continue;
       if (const auto place = gguf_place(architecture_, spec_, part.name)) {
         add_copy({part.name, dtype, part.shape}, part.name, *place);
       } else {

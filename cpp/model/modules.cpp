@@ -108,9 +108,11 @@ class ModuleList {
     module.weight = embedding;
   }
 
-  /// Of a weight, which a quantized checkpoint may store in another form: false then.
+  /// A quantized checkpoint may store a weight in another form: false then.
+  bool has_weight(const std::string& tensor) const { return !quantized_ || checkpoint_.find(tensor) != nullptr; }
+
   bool require_weight(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
-    if (quantized_ && !checkpoint_.find(tensor)) return false;
+    if (!has_weight(tensor)) return false;
     require(tensor, shape);
     return true;
   }
@@ -202,16 +204,17 @@ void add_experts(ModuleList& modules, const DecoderSpec& spec, const LayerSpec& 
   modules.add_weighted(gate, experts.router_class, {router.experts, hidden});
   if (router.bias) modules.require(gate + ".bias", {router.experts});
   if (router.correction) modules.require(gate + ".e_score_correction_bias", {router.experts});
-  modules.add(all, experts.experts_class, experts.stacked ? Names{recipe::fused_experts_class} : Names{});
-  if (experts.stacked) {
+  const bool stacked = experts.stacked && modules.has_weight(all + ".gate_up_proj");
+  modules.add(all, experts.experts_class, stacked ? Names{recipe::fused_experts_class} : Names{});
+  if (stacked) {
     modules.require(all + ".gate_up_proj", {router.experts, hidden, 2 * width});
     modules.require(all + ".gate_up_proj_bias", {router.experts, 2 * width});
     modules.require(all + ".down_proj", {router.experts, width, hidden});
     modules.require(all + ".down_proj_bias", {router.experts, hidden});
   }
   const auto add_linear = [&](const std::string& linear, std::int64_t out, std::int64_t in) {
-    if (experts.stacked) return modules.add_stacked_linear(linear, out, in, all);
-    modules.add_linear(linear, out, in, /*bias=*/false, recipe::fused_experts);
+    if (stacked) return modules.add_stacked_linear(linear, out, in, all);
+    modules.add_linear(linear, out, in, /*bias=*/experts.stacked, recipe::fused_experts);
   };
   for (std::int64_t i = 0; i < router.experts; ++i) {
     const std::string expert = all + "." + std::to_string(i) + ".";

@@ -30,8 +30,8 @@ from transformers.utils import logging
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from support import Recorder, scheme_row
 
-# auto-round gives experts of these other names than their checkpoints have, so its loader takes only what it wrote itself.
-ELSEWHERE = ("gpt_oss", "mixtral")
+# auto-round gives experts of these other names than their checkpoints and vLLM have, so its loader takes only what it wrote itself.
+ELSEWHERE = ("mixtral",)
 LATENT = {"qk_rope_head_dim": 32}  # features of all layers are multiples of 32
 MIXED = {
     "down": group(["model.layers.1.mlp.down_proj"], 8, True, "group"),
@@ -53,8 +53,11 @@ def cases():
 
 def weight_of(layer, columns):
     """What a quantized layer multiplies with: each product of the identity is one weight, so nothing is rounded."""
+    bias, layer.bias = layer.bias, None
     with torch.no_grad():
-        return layer(torch.eye(columns, dtype=torch.float16)).t()
+        weight = layer(torch.eye(columns, dtype=torch.float16)).t()
+    layer.bias = bias
+    return weight
 
 
 def check_loaded(folder, expected):

@@ -85,6 +85,16 @@ def rounds_inputs(folder):
     return any(group["input_activations"] for group in groups)
 
 
+def apart(name, stack):
+    """Weights and biases of experts that are one tensor (STACKED), as linears have them, by name: views of it."""
+    experts, _, last = name.rpartition(".")
+    projection, kind = (last.removesuffix("_bias"), "bias") if last.endswith("_bias") else (last, "weight")
+    columns = {"gate_proj": stack[..., 0::2], "up_proj": stack[..., 1::2]} if projection == "gate_up_proj" else {projection: stack}
+    for part, values in columns.items():
+        for index, expert in enumerate(values):
+            yield f"{experts}.{index}.{part}.{kind}", expert.t() if kind == "weight" else expert
+
+
 def stored_state(model):
     """The model's tensors under the names that checkpoints have for them: transformers keeps all experts in one tensor."""
     state = {}
@@ -94,6 +104,8 @@ def stored_state(model):
         experts, _, last = name.rpartition(".")
         if mixtral:
             experts = experts.replace(".mlp", ".block_sparse_moe")
+        if model.config.model_type in STACKED and experts.endswith(".experts"):
+            state |= dict(apart(name, tensor))
         if model.config.model_type in STACKED or not experts.endswith(".experts"):
             state[f"{experts}.{last}"] = tensor
             continue
@@ -165,7 +177,11 @@ def make_model(folder, tied, config_class=LlamaConfig, dtype=torch.bfloat16, **o
         "hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "vocab_size": 128, "max_position_embeddings": 64, "tie_word_embeddings": tied, "initializer_range": 0.1, **options}
     config = config_class(**{key: value for key, value in sizes.items() if value is not ...})
-    auto_class(config).from_config(config, dtype=dtype).save_pretrained(folder)
+    model = auto_class(config).from_config(config, dtype=dtype)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.02)  # transformers starts with none
+    model.save_pretrained(folder)
 
 
 def weights(bits, symmetric, strategy):
