@@ -17,7 +17,7 @@ constexpr const char* kConfigFile = "quantization_config.json";
 
 at::Tensor read_tensor(const checkpoint::ShardWriter& writer, const checkpoint::TensorInfo& info) {
   at::Tensor tensor = at::empty(info.shape, model::torch_type(info.dtype));
-  writer.read(info.name, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
+  writer.read(info.name, model::bytes_of(tensor));
   return tensor;
 }
 

@@ -124,7 +124,7 @@ void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCo
   for (const auto& copy : copies) {
     const checkpoint::TensorInfo* source = from.find(copy.from);
     if (source == nullptr) {
-      write_tensor(to, copy.to, model::read_expert_part(from, model::find_expert_part(from, copy.from).value()));
+      write_tensor(to, copy.to, model::read_stored(from, copy.from));
       continue;
     }
     const std::uint64_t size = source->byte_size();

@@ -32,14 +32,6 @@ quant::QuantizedWeight in_order(quant::QuantizedWeight weight, const at::Tensor&
 
 bool reorders(const GgufRows& rows) { return rows.order != GgufRows::Order::kept; }
 
-at::Tensor load(const checkpoint::Checkpoint& checkpoint, const std::string& name) {
-  const checkpoint::TensorInfo* info = checkpoint.find(name);
-  if (info == nullptr) return model::read_expert_part(checkpoint, model::find_expert_part(checkpoint, name).value());
-  at::Tensor tensor = at::empty(info->shape, model::torch_type(info->dtype));
-  checkpoint.read(name, 0, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
-  return tensor;
-}
-
 /// An entry of the plan and its place in the file, with the zeros that follow.
 struct PlacedEntry {
   GgufEntry entry;
@@ -57,7 +49,7 @@ void copy(const checkpoint::Checkpoint& from, const PlacedEntry& placed, checkpo
     to.write(placed.place.name, entry.tensor.byte_size(), std::vector<std::byte>(placed.zeros()));
     return;
   }
-  at::Tensor tensor = load(from, entry.source);
+  at::Tensor tensor = model::read_stored(from, entry.source);
   if (reorders(entry.rows)) tensor = in_order(tensor, entry.rows.sources(tensor.size(0)));
   if (entry.tensor.type == &gguf::f32) tensor = tensor.to(at::kFloat).add(entry.added);
   write_tensor(to, placed.place.name, tensor, placed.zeros());
@@ -140,7 +132,7 @@ std::string GgufFormat::damage(const std::string& module, const std::vector<Writ
 quant::QuantizedWeight GgufFormat::read(const std::string& module) const {
   const auto& [entry, place] = *entries_of(module).at(0);
   at::Tensor bytes = at::empty(place.shape, at::kByte);
-  writer_->read(place.name, {static_cast<std::byte*>(bytes.mutable_data_ptr()), bytes.nbytes()});
+  writer_->read(place.name, model::bytes_of(bytes));
   const std::int64_t rows = entry.tensor.shape.at(0), size = static_cast<std::int64_t>(entry.tensor.byte_size());
   quant::QuantizedWeight weight = unpack_blocks(module, plan_->formats.at(module), *entry.tensor.type,
                                                 bytes.narrow(0, 0, size).view({rows, size / rows}));

@@ -11,6 +11,7 @@
 #include "exporter/compressed_tensors_schemes.hpp"
 #include "exporter/transposed_source.hpp"
 #include "model/spec.hpp"
+#include "model/stacked_experts.hpp"
 #include "quant/packing.hpp"
 #include "recipe/matching.hpp"
 
@@ -29,13 +30,6 @@ std::string module_with(const std::string& tensor) {
   return "";
 }
 
-/// As it is stored, without a look at its values.
-at::Tensor read_tensor(const Checkpoint& checkpoint, const checkpoint::TensorInfo& info) {
-  at::Tensor tensor = at::empty(info.shape, model::torch_type(info.dtype));
-  checkpoint.read(info.name, 0, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
-  return tensor;
-}
-
 class QuantizedWeights final : public model::WeightSource {
  public:
   QuantizedWeights(std::shared_ptr<const Checkpoint> checkpoint, std::map<std::string, StoredModule> modules)
@@ -49,7 +43,7 @@ class QuantizedWeights final : public model::WeightSource {
     const StoredModule* module = find(name);
     if (module == nullptr) return plain_->load(name, dtype);
     std::vector<at::Tensor> stored;
-    for (const auto& info : module->tensors()) stored.push_back(read_tensor(*checkpoint_, info));
+    for (const auto& info : module->tensors()) stored.push_back(model::read_stored(*checkpoint_, info.name));
     return dequantize(unpack_module(module->name(), module->rows(), module->columns(), module->format(),
                                     module->compression(), stored),
                       dtype);
@@ -168,9 +162,8 @@ quant::InputQuantizers open_inputs(const Checkpoint& checkpoint) {
     if (!format) continue;
     const StoredNames names(module.name());
     quant::InputScales scales;
-    if (format->needs_scale()) scales.scale = read_tensor(checkpoint, *checkpoint.find(names.input_scale));
-    if (format->needs_global_scale())
-      scales.global_scale = read_tensor(checkpoint, *checkpoint.find(names.input_global_scale));
+    if (format->needs_scale()) scales.scale = model::read_stored(checkpoint, names.input_scale);
+    if (format->needs_global_scale()) scales.global_scale = model::read_stored(checkpoint, names.input_global_scale);
     inputs.emplace(module.name(), quant::InputQuantizer(*format, scales));
   }
   return inputs;

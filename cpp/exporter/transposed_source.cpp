@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "exporter/transposed_packing.hpp"
+#include "model/stacked_experts.hpp"
 #include "recipe/matching.hpp"
 
 namespace autoround::exporter {
@@ -105,11 +106,7 @@ class TransposedWeights final : public model::WeightSource {
     const auto module = modules_.find(name);
     if (module == modules_.end()) return plain_->load(name, dtype);
     std::vector<at::Tensor> stored;
-    for (const TensorInfo& info : module->second.tensors) {
-      at::Tensor tensor = at::empty(info.shape, model::torch_type(info.dtype));
-      checkpoint_->read(info.name, 0, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
-      stored.push_back(std::move(tensor));
-    }
+    for (const TensorInfo& info : module->second.tensors) stored.push_back(model::read_stored(*checkpoint_, info.name));
     const auto weight = unpack_transposed(module->second.name, module->second.format, stored, container_);
     return quant::dequantize(weight, at::kHalf).to(dtype);
   }

@@ -75,7 +75,8 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
         load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias, dtype)};
   };
   for (std::int64_t i = 0; i < rules.experts; ++i)
-    experts->experts_.push_back(network(block + "experts." + std::to_string(i), spec.intermediate, spec.stacked));
+    experts->experts_.push_back(network(block + "experts." + std::to_string(i), spec.intermediate,
+                                        /*bias=*/spec.stacked));
   for (Network& expert : experts->experts_) {
     expert.gate_up.expert_role = "gate_up";
     expert.down.expert_role = "down";

@@ -30,6 +30,7 @@ class ForwardingOps : public Ops {
   void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
     inner_.routed(layer, experts, count);
   }
+  void end_pass() override { inner_.end_pass(); }
 
  protected:
   Ops& inner() noexcept { return inner_; }

@@ -162,15 +162,13 @@ struct GatedFunction : Function<GatedFunction> {
 
 }  // namespace
 
-/// Iterations repeat the same sizes. Passes without gradients come in any size, which a pool would collect.
-c10::intrusive_ptr<BufferPool> FusedOps::pool() const {
-  return at::GradMode::is_enabled() ? pool_ : c10::make_intrusive<BufferPool>();
-}
+/// Iterations repeat the same sizes, and so do the parts of a pass, in other ones.
+const c10::intrusive_ptr<BufferPool>& FusedOps::pool() const { return at::GradMode::is_enabled() ? pool_ : pass_; }
 
 at::Tensor FusedOps::linear(const Projection& projection, const at::Tensor& x) {
   // Where x needs a gradient LibTorch's own operation records one; the tuner replaces the linears it trains anyway.
   if (x.dim() != 2 || (at::GradMode::is_enabled() && x.requires_grad())) return AtenOps::linear(projection, x);
-  at::Tensor y = mapped_tensor({x.size(0), projection.weight.size(0)}, x.scalar_type());
+  at::Tensor y = pool()->take({x.size(0), projection.weight.size(0)}, x.options());
   products_.forward(y, x, projection.weight, projection.bias);
   return y;
 }

@@ -57,6 +57,8 @@ class Ops {
   /// Told the experts that each token goes to, int64 [T, top_k], each below `count`, before they compute. `layer` is
   /// one and the same for the experts of one layer.
   virtual void routed(const void* /*layer*/, const at::Tensor& /*experts*/, std::int64_t /*count*/) {}
+  /// Told when all samples have gone through without gradients: what was kept from one part of them to the next goes.
+  virtual void end_pass() {}
 };
 
 /// Plain LibTorch operations in the order and with the roundings of the transformers code. Differentiable.
@@ -75,7 +77,7 @@ class AtenOps : public Ops {
 /// The fused kernels (model/kernels), picked for this CPU at run time; what no kernel covers goes to AtenOps.
 /// Differentiable: each op is one autograd Function. Weights of norms get no gradient (they are frozen). Where
 /// gradients are recorded, results live in a pool, which keeps the memory of one iteration for the next until this
-/// object and all graphs are gone. Not thread-safe.
+/// object and all graphs are gone; elsewhere in one that ends with the pass. Not thread-safe.
 class FusedOps : public AtenOps {
  public:
   at::Tensor linear(const Projection&, const at::Tensor&) override;
@@ -84,12 +86,13 @@ class FusedOps : public AtenOps {
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+  void end_pass() override { pass_ = c10::make_intrusive<BufferPool>(); }
 
  private:
-  c10::intrusive_ptr<BufferPool> pool() const;
+  const c10::intrusive_ptr<BufferPool>& pool() const;
 
   LinearProducts products_{/*fused=*/true};
-  c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>();
+  c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>(), pass_ = c10::make_intrusive<BufferPool>();
 };
 
 /// What a device computes fastest with, or where `fused` is false plain LibTorch operations.

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "base/error.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::model {
@@ -78,10 +79,21 @@ std::vector<ExpertPart> expert_parts(const checkpoint::TensorInfo& tensor) {
 at::Tensor read_expert_part(const checkpoint::Checkpoint& checkpoint, const ExpertPart& part) {
   const checkpoint::TensorInfo& stack = *checkpoint.find(part.stack);
   at::Tensor slice = at::empty(at::IntArrayRef(stack.shape).slice(1), torch_type(stack.dtype));
-  checkpoint.read(part.stack, static_cast<std::uint64_t>(part.expert) * slice.nbytes(),
-                  {static_cast<std::byte*>(slice.mutable_data_ptr()), slice.nbytes()});
+  checkpoint.read(part.stack, static_cast<std::uint64_t>(part.expert) * slice.nbytes(), bytes_of(slice));
   const at::Tensor columns = slice.slice(-1, part.first, c10::nullopt, part.step);
   return (columns.dim() == 2 ? columns.t() : columns).contiguous();
+}
+
+at::Tensor read_stored(const checkpoint::Checkpoint& checkpoint, const std::string& name) {
+  const checkpoint::TensorInfo* info = checkpoint.find(name);
+  if (info == nullptr) {
+    const auto part = find_expert_part(checkpoint, name);
+    if (!part) fail(Code::not_found, name, "the checkpoint has no such tensor");
+    return read_expert_part(checkpoint, *part);
+  }
+  at::Tensor tensor = at::empty(info->shape, torch_type(info->dtype));
+  checkpoint.read(name, 0, bytes_of(tensor));
+  return tensor;
 }
 
 }  // namespace autoround::model

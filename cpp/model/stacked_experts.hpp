@@ -31,4 +31,8 @@ std::vector<ExpertPart> expert_parts(const checkpoint::TensorInfo& tensor);
 /// Contiguous, in the type of the stack.
 at::Tensor read_expert_part(const checkpoint::Checkpoint& checkpoint, const ExpertPart& part);
 
+/// A whole tensor of the checkpoint, or else the part called `name`, in the type that is stored.
+/// @throws Error not_found: neither is there.
+at::Tensor read_stored(const checkpoint::Checkpoint& checkpoint, const std::string& name);
+
 }  // namespace autoround::model

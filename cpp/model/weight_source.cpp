@@ -19,10 +19,6 @@ using checkpoint::TensorInfo;
 /// Bytes read and converted at a time: large enough for the disk, small enough to stay in the cache.
 constexpr std::int64_t chunk_bytes = std::int64_t{4} << 20;
 
-gsl::span<std::byte> bytes_of(const at::Tensor& contiguous) {
-  return {static_cast<std::byte*>(contiguous.data_ptr()), contiguous.nbytes()};
-}
-
 /// Index of the first word whose exponent bits are all set (NaN or Inf).
 template <typename Word>
 std::optional<std::int64_t> first_full_exponent(const at::Tensor& flat, Word exponent) {
@@ -190,6 +186,10 @@ void require_shape(const std::string& name, const std::vector<std::int64_t>& fou
   fail(Code::parse, name,
        "the tensor has shape " + checkpoint::shape_text(found) + "; config.json implies " +
            checkpoint::shape_text(wanted));
+}
+
+gsl::span<std::byte> bytes_of(const at::Tensor& contiguous) {
+  return {static_cast<std::byte*>(contiguous.mutable_data_ptr()), contiguous.nbytes()};
 }
 
 std::optional<std::int64_t> first_nonfinite(const at::Tensor& values) {

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <gsl/span>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,9 @@ std::shared_ptr<WeightSource> on_device(std::shared_ptr<WeightSource> weights, a
 /// @throws Error parse, with both shapes, when a tensor of the checkpoint has not the shape that config.json implies.
 void require_shape(const std::string& name, const std::vector<std::int64_t>& found,
                    const std::vector<std::int64_t>& wanted);
+
+/// The memory of a contiguous tensor, to be filled.
+gsl::span<std::byte> bytes_of(const at::Tensor& contiguous);
 
 /// Place of the first NaN or infinity among the elements of a contiguous fp32, fp16 or bf16 tensor.
 std::optional<std::int64_t> first_nonfinite(const at::Tensor& values);

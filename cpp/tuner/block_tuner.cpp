@@ -209,6 +209,7 @@ at::Tensor run_block(const Block& block, const at::Tensor& input, std::int64_t l
     streams.rest(x);
     streams.put(output, rows, row, y);
   }
+  ops.end_pass();
   return output;
 }
 

@@ -152,4 +152,44 @@ TEST_CASE("modules: experts are linears, routers and gates are not", "[model]") 
                [&] { list_modules(spec, *incomplete.open()); });
 }
 
+TEST_CASE("modules: experts that are one tensor are linears that name it", "[model]") {
+  Json config = config_of("gpt_oss", {{"num_local_experts", 2},
+                                      {"num_hidden_layers", 1},
+                                      {"intermediate_size", 6},
+                                      {"head_dim", 4},
+                                      {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 1e4}}}});
+  const DecoderSpec spec = parse_spec(config);
+  test::Tensors tensors = test::random_tensors(spec);
+  const std::string block = "model.layers.0.mlp.", all = block + "experts";
+  tensors["model.layers.0.self_attn.sinks"] = at::zeros({4});
+  tensors[block + "router.weight"] = at::zeros({2, 16});
+  tensors[block + "router.bias"] = at::zeros({2});
+  tensors[all + ".gate_up_proj_bias"] = at::zeros({2, 12});
+  tensors[all + ".down_proj_bias"] = at::zeros({2, 16});
+  test::Tensors plain = tensors;
+  plain[all + ".gate_up_proj"] = at::zeros({2, 16, 12});
+  plain[all + ".down_proj"] = at::zeros({2, 6, 16});
+  const auto expert_of = [&](const test::Tensors& stored) {
+    const test::TinyFolder folder(config, stored);
+    const std::vector<ModuleInfo> modules = list_modules(spec, *folder.open());
+    return *std::find_if(modules.begin(), modules.end(),
+                         [&](const ModuleInfo& module) { return module.name == all + ".1.down_proj"; });
+  };
+  const ModuleInfo expert = expert_of(plain);
+  CHECK(expert.class_name == "Linear");
+  CHECK(expert.shape == std::vector<std::int64_t>{16, 6});
+  CHECK(expert.weight == all + ".1.down_proj.weight");
+  CHECK(expert.stack == all);
+  CHECK(expert.fused_with == recipe::fused_experts);
+  plain[all + ".down_proj"] = at::zeros({2, 6, 15});
+  expect_error(Code::parse, {"experts.down_proj", "[2, 6, 16]", "[2, 6, 15]"}, [&] { expert_of(plain); });
+
+  // What somebody quantized has other tensors for them, and the same biases.
+  config["quantization_config"] = {{"quant_method", "mxfp4"}};
+  tensors[all + ".down_proj_blocks"] = at::zeros({2, 16, 1, 16}, at::kByte);
+  const ModuleInfo quantized = expert_of(tensors);
+  CHECK(quantized.weight.empty());
+  CHECK(quantized.stack.empty());
+}
+
 }  // namespace autoround::model
