@@ -15,9 +15,9 @@ struct Copies {
   std::int64_t routed_hidden, routed_intermediate;  // of a copy of a token that goes to an expert
 };
 /// qkv and its gradient, attention output, residuals, norms and their gradients, gate|up with its gradient, the gated
-/// product twice and once more packed for the gradient of the weights. Of experts twice that: how many tokens go to
+/// product twice and once more packed for the gradient of the weights. Of experts more: how many tokens go to
 /// each changes from pass to pass, and what one leaves free seldom fits the next. Measured.
-constexpr Copies on_cpu{2, 2, 8, 7, 12, 14};
+constexpr Copies on_cpu{2, 2, 8, 7, 10, 11};
 /// Without gradients: the residual, its norm and the result, gate|up and the gated product.
 constexpr Copies of_a_pass{1, 1, 4, 3, 6, 3};
 /// The heads of qkv, attention output, the sum, both norms and the gradient, gate|up and the gated product, whose
