@@ -17,59 +17,32 @@ constexpr std::array<GgufName, 4> of_mixtral{{
     {"block_sparse_moe.experts.*.w2", "ffn_down_exps"},
 }};
 
-constexpr std::array<GgufName, 10> of_qwen_moe{{
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
-    {"mlp.experts.*.up_proj", "ffn_up_exps"},
-    {"mlp.experts.*.down_proj", "ffn_down_exps"},
+constexpr std::array<GgufName, 4> of_qwen_moe{{
     {"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
     {"mlp.shared_expert.up_proj", "ffn_up_shexp"},
     {"mlp.shared_expert.down_proj", "ffn_down_shexp"},
     {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
 }};
 
-constexpr std::array<GgufName, 11> of_glm4_moe{{
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
+constexpr std::array<GgufName, 1> of_glm4_moe{{
     {"post_attention_layernorm", "post_attention_norm"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.gate.e_score_correction_bias", "exp_probs_b"},
-    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
-    {"mlp.experts.*.up_proj", "ffn_up_exps"},
-    {"mlp.experts.*.down_proj", "ffn_down_exps"},
-    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
-    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
-    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
 }};
 
 // kv_b_proj as one tensor: the form of DeepSeek that llama.cpp computes without absorbing keys into queries, as they
 // would have to be transposed, and with them the groups that were tuned.
-constexpr std::array<GgufName, 14> of_deepseek{{
+constexpr std::array<GgufName, 6> of_deepseek{{
     {"self_attn.q_a_proj", "attn_q_a"},
     {"self_attn.q_a_layernorm", "attn_q_a_norm"},
     {"self_attn.q_b_proj", "attn_q_b"},
     {"self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"},
     {"self_attn.kv_a_layernorm", "attn_kv_a_norm"},
     {"self_attn.kv_b_proj", "attn_kv_b"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.gate.e_score_correction_bias", "exp_probs_b"},
-    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
-    {"mlp.experts.*.up_proj", "ffn_up_exps"},
-    {"mlp.experts.*.down_proj", "ffn_down_exps"},
-    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
-    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
-    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
 }};
 
-constexpr std::array<GgufName, 6> of_gpt_oss{{
+constexpr std::array<GgufName, 3> of_gpt_oss{{
     {"self_attn.sinks", "attn_sinks"},
     {"post_attention_layernorm", "post_attention_norm"},
     {"mlp.router", "ffn_gate_inp"},
-    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
-    {"mlp.experts.*.up_proj", "ffn_up_exps"},
-    {"mlp.experts.*.down_proj", "ffn_down_exps"},
 }};
 
 /// Experts after some dense layers, and a network that every token goes through.

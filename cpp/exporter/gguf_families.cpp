@@ -14,14 +14,11 @@ namespace {
 using model::Activation;
 using model::DecoderSpec;
 
-constexpr std::array<GgufName, 2> phi3_names{{{"self_attn.qkv_proj", "attn_qkv"}, {"mlp.gate_up_proj", "ffn_up"}}};
-constexpr std::array<GgufName, 2> qk_norm_names{{
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
+constexpr std::array<GgufName, 2> phi3_names{{
+    {"self_attn.qkv_proj", "attn_qkv"},
+    {"mlp.gate_up_proj", "ffn_up"},
 }};
-constexpr std::array<GgufName, 5> output_norm_names{{
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
+constexpr std::array<GgufName, 3> output_norm_names{{
     {"post_attention_layernorm", "post_attention_norm"},
     {"pre_feedforward_layernorm", "ffn_norm"},
     {"post_feedforward_layernorm", "post_ffw_norm"},
@@ -31,7 +28,10 @@ constexpr std::array<GgufName, 3> glm4_names{{
     {"post_mlp_layernorm", "post_ffw_norm"},
     {"mlp.gate_up_proj", "ffn_up"},
 }};
-constexpr std::array<GgufName, 2> starcoder2_names{{{"mlp.c_fc", "ffn_up"}, {"mlp.c_proj", "ffn_down"}}};
+constexpr std::array<GgufName, 2> starcoder2_names{{
+    {"mlp.c_fc", "ffn_up"},
+    {"mlp.c_proj", "ffn_down"},
+}};
 constexpr std::array<GgufName, 4> gpt_neox_names{{
     {"attention.query_key_value", "attn_qkv"},
     {"attention.dense", "attn_output"},
@@ -123,12 +123,7 @@ const std::array<GgufArchitecture, 25>& table() {
                                        .names = output_norm_names,
                                        .check = check_gemma3};
   static const std::array<GgufArchitecture, 25> rows{{
-      {.model_type = "cohere",
-       .name = "command-r",
-       .has_head = false,
-       .names = qk_norm_names,
-       .add_keys = add_cohere,
-       .check = check_cohere},
+      {.model_type = "cohere", .name = "command-r", .has_head = false, .add_keys = add_cohere, .check = check_cohere},
       {.model_type = "cohere2",
        .name = "cohere2",
        .has_head = false,
@@ -193,7 +188,7 @@ const std::array<GgufArchitecture, 25>& table() {
       {.model_type = "phi3", .name = "phi3", .names = phi3_names, .add_keys = add_phi3},
       {.model_type = "qwen2", .name = "qwen2"},
       {.model_type = "qwen2_moe", .name = "qwen2moe", .names = qwen_moe_names(), .check = check_plain_experts},
-      {.model_type = "qwen3", .name = "qwen3", .names = qk_norm_names},
+      {.model_type = "qwen3", .name = "qwen3"},
       {.model_type = "qwen3_moe", .name = "qwen3moe", .names = qwen_moe_names(), .check = check_normalized_experts},
       {.model_type = "smollm3", .name = "smollm3", .pairs_rows = true, .check = check_smollm3},
       {.model_type = "starcoder2",
