@@ -45,33 +45,6 @@ constexpr std::array<GgufName, 3> of_gpt_oss{{
     {"mlp.router", "ffn_gate_inp"},
 }};
 
-/// Experts after some dense layers, and a network that every token goes through.
-void add_later_experts(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
-  constexpr std::int64_t by_softmax = 1, by_sigmoid = 2;
-  const std::size_t dense = layers_before_experts(spec);
-  metadata.add_integer(prefix + "leading_dense_block_count", static_cast<std::int64_t>(dense));
-  if (dense == spec.layers.size()) return;
-  const model::ExpertsSpec& experts = *spec.layers[dense].experts;
-  const model::RouterSpec& router = experts.router;
-  metadata.add_integer(prefix + "expert_shared_count", experts.shared_intermediate / experts.intermediate);
-  metadata.add_integer(prefix + "expert_gating_func",
-                       router.scores == model::RouterSpec::Scores::sigmoid ? by_sigmoid : by_softmax);
-  metadata.add_flag(prefix + "expert_weights_norm", router.normalize);
-  metadata.add_number(prefix + "expert_weights_scale", router.scaling);
-  if (router.top_groups == router.groups) return;
-  metadata.add_integer(prefix + "expert_group_count", router.groups);
-  metadata.add_integer(prefix + "expert_group_used_count", router.top_groups);
-}
-
-void check_groups(const DecoderSpec& spec, Offences& offences) {
-  const auto is_usual = [](const model::LayerSpec& layer, std::size_t) {
-    if (!layer.experts) return true;
-    const model::RouterSpec& router = layer.experts->router;
-    return router.top_groups == router.groups || router.group_best == 2;
-  };
-  check_layers(spec, "a group of experts is worth its two best (topk_method)", is_usual, offences);
-}
-
 /// Ways of scaling for which llama.cpp needs a tensor of divisors, which it does not look for in every family.
 void check_plain_positions(const model::AttentionSpec& attention, Offences& offences) {
   const RopeType rope = attention.rope->type;
@@ -87,8 +60,21 @@ gsl::span<const GgufName> glm4_moe_names() { return of_glm4_moe; }
 gsl::span<const GgufName> deepseek_names() { return of_deepseek; }
 gsl::span<const GgufName> gpt_oss_names() { return of_gpt_oss; }
 
-void add_glm4_moe(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
-  add_later_experts(prefix, spec, metadata);
+void add_later_experts(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
+  constexpr std::int64_t by_softmax = 1, by_sigmoid = 2;
+  const std::size_t dense = layers_before_experts(spec);
+  metadata.add_integer(prefix + "leading_dense_block_count", static_cast<std::int64_t>(dense));
+  if (dense == spec.layers.size()) return;
+  const model::ExpertsSpec& experts = *spec.layers[dense].experts;
+  const model::RouterSpec& router = experts.router;
+  metadata.add_integer(prefix + "expert_shared_count", experts.shared_intermediate / experts.intermediate);
+  metadata.add_integer(prefix + "expert_gating_func",
+                       router.scores == model::RouterSpec::Scores::sigmoid ? by_sigmoid : by_softmax);
+  metadata.add_flag(prefix + "expert_weights_norm", router.normalize);
+  metadata.add_number(prefix + "expert_weights_scale", router.scaling);
+  if (router.top_groups == router.groups) return;
+  metadata.add_integer(prefix + "expert_group_count", router.groups);
+  metadata.add_integer(prefix + "expert_group_used_count", router.top_groups);
 }
 
 void add_deepseek(const std::string& prefix, const DecoderSpec& spec, GgufMetadata& metadata) {
@@ -112,7 +98,14 @@ void check_plain_experts(const DecoderSpec& spec, Offences& offences) {
   check_layers(spec, "all layers have experts, whose weights stay as they are (norm_topk_prob)", is_usual, offences);
 }
 
-void check_glm4_moe(const DecoderSpec& spec, Offences& offences) { check_groups(spec, offences); }
+void check_groups(const DecoderSpec& spec, Offences& offences) {
+  const auto is_usual = [](const model::LayerSpec& layer, std::size_t) {
+    if (!layer.experts) return true;
+    const model::RouterSpec& router = layer.experts->router;
+    return router.top_groups == router.groups || router.group_best == 2;
+  };
+  check_layers(spec, "a group of experts is worth its two best (topk_method)", is_usual, offences);
+}
 
 void check_deepseek(const DecoderSpec& spec, Offences& offences) {
   check_groups(spec, offences);

@@ -13,12 +13,13 @@ gsl::span<const GgufName> glm4_moe_names();
 gsl::span<const GgufName> deepseek_names();
 gsl::span<const GgufName> gpt_oss_names();
 
-void add_glm4_moe(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata);
+/// Experts after some dense layers, and a network that every token goes through.
+void add_later_experts(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata);
 void add_deepseek(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata);
 
 void check_normalized_experts(const model::DecoderSpec& spec, Offences& offences);
 void check_plain_experts(const model::DecoderSpec& spec, Offences& offences);
-void check_glm4_moe(const model::DecoderSpec& spec, Offences& offences);
+void check_groups(const model::DecoderSpec& spec, Offences& offences);
 void check_deepseek(const model::DecoderSpec& spec, Offences& offences);
 void check_gpt_oss(const model::DecoderSpec& spec, Offences& offences);
 

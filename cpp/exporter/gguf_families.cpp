@@ -113,8 +113,19 @@ void check_biases(const DecoderSpec& spec, Offences& offences) {
     offences.push_back("llama.cpp wants all biases in " + spec.model_type);
 }
 
+/// The row of a family that llama.cpp treats as another.
+GgufArchitecture also_called(GgufArchitecture architecture, std::string_view model_type) {
+  architecture.model_type = model_type;
+  return architecture;
+}
+
 const std::array<GgufArchitecture, 25>& table() {
   constexpr Activation gelu = Activation::gelu_tanh;
+  static const GgufArchitecture deepseek{.model_type = "deepseek_v2",
+                                         .name = "deepseek2",
+                                         .names = deepseek_names(),
+                                         .add_keys = add_deepseek,
+                                         .check = check_deepseek};
   static const GgufArchitecture gemma3{.model_type = "gemma3",
                                        .name = "gemma3",
                                        .activation = gelu,
@@ -130,16 +141,8 @@ const std::array<GgufArchitecture, 25>& table() {
        .window_period = 4,
        .add_keys = add_cohere,
        .check = check_cohere2},
-      {.model_type = "deepseek_v2",
-       .name = "deepseek2",
-       .names = deepseek_names(),
-       .add_keys = add_deepseek,
-       .check = check_deepseek},
-      {.model_type = "deepseek_v3",
-       .name = "deepseek2",
-       .names = deepseek_names(),
-       .add_keys = add_deepseek,
-       .check = check_deepseek},
+      deepseek,
+      also_called(deepseek, "deepseek_v3"),
       {.model_type = "gemma", .name = "gemma", .activation = gelu, .has_head = false},
       {.model_type = "gemma2",
        .name = "gemma2",
@@ -150,17 +153,13 @@ const std::array<GgufArchitecture, 25>& table() {
        .add_keys = add_softcaps,
        .check = check_gemma2},
       gemma3,
-      [] {
-        GgufArchitecture text = gemma3;
-        text.model_type = "gemma3_text";
-        return text;
-      }(),
+      also_called(gemma3, "gemma3_text"),
       {.model_type = "glm4", .name = "glm4", .names = glm4_names},
       {.model_type = "glm4_moe",
        .name = "glm4moe",
        .names = glm4_moe_names(),
-       .add_keys = add_glm4_moe,
-       .check = check_glm4_moe},
+       .add_keys = add_later_experts,
+       .check = check_groups},
       {.model_type = "gpt_neox",
        .name = "gptneox",
        .activation = gelu,

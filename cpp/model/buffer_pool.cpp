@@ -14,6 +14,12 @@ namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 
+/// Sizes that are nearly alike share memory: what experts need varies with the tokens that go to them.
+std::size_t rounded_up(std::size_t bytes) {
+  const std::size_t step = std::max<std::size_t>(1, std::bit_floor(bytes) / 8);
+  return (bytes + step - 1) / step * step;
+}
+
 }  // namespace
 
 at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype) {
@@ -31,16 +37,6 @@ at::Tensor mapped_copy(const at::Tensor& x) { return mapped_tensor(x.sizes(), x.
 at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) {
   return device.is_cpu() ? mapped_tensor(sizes, dtype) : at::zeros(sizes, at::device(device).dtype(dtype));
 }
-
-namespace {
-
-/// Sizes that are nearly alike share memory: what experts need varies with the tokens that go to them.
-std::size_t rounded_up(std::size_t bytes) {
-  const std::size_t step = std::max<std::size_t>(1, std::bit_floor(bytes) / 8);
-  return (bytes + step - 1) / step * step;
-}
-
-}  // namespace
 
 at::Tensor BufferPool::take(at::IntArrayRef sizes, const at::TensorOptions& options) {
   if (!options.device().is_cpu()) return at::empty(sizes, options);

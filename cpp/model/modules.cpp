@@ -119,9 +119,8 @@ class ModuleList {
   }
 
   void require(const std::string& tensor, const std::vector<std::int64_t>& shape) const {
+    if (const auto part = find_expert_part(checkpoint_, tensor)) return require_shape(tensor, part->shape, shape);
     const TensorInfo* found = checkpoint_.find(tensor);
-    const auto part = found == nullptr ? find_expert_part(checkpoint_, tensor) : std::nullopt;
-    if (part) return require_shape(tensor, part->shape, shape);
     if (!found)
       fail(Code::parse, tensor,
            "the checkpoint has no such tensor; config.json implies one of shape " + checkpoint::shape_text(shape));

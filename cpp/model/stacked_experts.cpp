@@ -47,7 +47,7 @@ bool is_stack(const checkpoint::TensorInfo& tensor, const Kind& kind) {
 
 std::optional<ExpertPart> find_expert_part(const checkpoint::Checkpoint& checkpoint, const std::string& name) {
   const std::size_t found = name.rfind(folder);
-  if (found == std::string::npos) return std::nullopt;
+  if (found == std::string::npos || checkpoint.find(name) != nullptr) return std::nullopt;
   const std::string_view prefix = std::string_view(name).substr(0, found + folder.size());
   std::string_view rest = std::string_view(name).substr(prefix.size());
   std::int64_t expert = 0;

@@ -22,7 +22,7 @@ struct ExpertPart {
   std::vector<std::int64_t> shape;  // [out, in] or [out]
 };
 
-/// The part called `name`; nullopt: the checkpoint has no stack that would hold it.
+/// The part called `name`; nullopt: the checkpoint has such a tensor itself, or no stack that would hold it.
 std::optional<ExpertPart> find_expert_part(const checkpoint::Checkpoint& checkpoint, const std::string& name);
 
 /// All parts of a tensor, expert by expert; none where it is no stack.

@@ -45,7 +45,7 @@ class CheckpointWeights : public WeightSource {
   }
 
   at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
-    if (const auto part = part_of_stack(name)) {
+    if (const auto part = find_expert_part(*checkpoint_, name)) {
       at::Tensor out = at::empty(part->shape, dtype);
       read(*part, out);
       return out;
@@ -57,7 +57,7 @@ class CheckpointWeights : public WeightSource {
   }
 
   void load_into(const std::string& name, at::Tensor out) const override {
-    if (const auto part = part_of_stack(name)) {
+    if (const auto part = find_expert_part(*checkpoint_, name)) {
       require_shape(name, part->shape, out.sizes().vec());
       return read(*part, out);
     }
@@ -91,10 +91,6 @@ class CheckpointWeights : public WeightSource {
   void will_need(const std::string& prefix) const override { checkpoint_->will_need(prefix); }
 
  private:
-  std::optional<ExpertPart> part_of_stack(const std::string& name) const {
-    return checkpoint_->find(name) == nullptr ? find_expert_part(*checkpoint_, name) : std::nullopt;
-  }
-
   void read(const ExpertPart& part, at::Tensor out) const {
     find(part.stack);
     out.copy_(read_expert_part(*checkpoint_, part));

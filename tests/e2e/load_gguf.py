@@ -32,8 +32,9 @@ ROUNDS_MINIMUM = ("Q4_1", "Q5_1")
 PAIRED = ("llama", "granite", "smollm3")  # architectures whose rows of q and k are stored in another order
 
 # Of the largest logit. A token may go to another expert; GELU comes out of a table of fp16 values.
-OF_TYPES, OF_EXPERTS, OF_MODELS, OF_DEEP, OF_GELU, OF_HEADLESS = 0.1, 0.2, 1e-5, 1e-4, 3e-3, 0.01
+OF_TYPES, OF_REROUTED, OF_MODELS, OF_DEEP, OF_GELU, OF_HEADLESS = 0.1, 0.2, 1e-5, 1e-4, 3e-3, 0.01
 DEEP = ("deepseek_v2_lite",)
+REROUTED = ("qwen2_moe_experts",)
 GELU = ("gpt_neox", "gpt_neox_sequential", "starcoder2")
 
 
@@ -238,7 +239,7 @@ def check_models(tool, root, of_types):
 
 def tolerance_of(name, of_types):
     if name in of_types:
-        return OF_EXPERTS if name.endswith("_experts") else OF_TYPES
+        return OF_REROUTED if name in REROUTED else OF_TYPES
     return OF_HEADLESS if name in HEADLESS else OF_GELU if name in GELU else OF_DEEP if name in DEEP else OF_MODELS
 
 
