@@ -85,6 +85,18 @@ struct ShardWriter::Impl {
     return found->second;
   }
 
+  /// One that has these bytes.
+  Tensor& find(std::string_view name, std::uint64_t offset, std::uint64_t bytes) {
+    Tensor& tensor = find(name);
+    const std::uint64_t size = tensor.info->byte_size();
+    if (offset > size || bytes > size - offset) {
+      fail(Code::internal, std::string(name),
+           "the tensor has " + std::to_string(size) + " bytes, not " + std::to_string(bytes) + " at offset " +
+               std::to_string(offset));
+    }
+    return tensor;
+  }
+
   std::string directory;
   std::vector<ShardLayout> shards;
   std::vector<OutputFile> files;  // parallel to `shards`
@@ -102,14 +114,13 @@ ShardWriter::ShardWriter(std::string directory, std::vector<ShardLayout> shards)
 ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::write(std::string_view name, std::uint64_t offset, gsl::span<const std::byte> bytes) {
-  Impl::Tensor& tensor = impl_->find(name);
-  const std::uint64_t size = tensor.info->byte_size();
-  if (offset > size || bytes.size() > size - offset) {
-    fail(Code::internal, std::string(name),
-         std::to_string(bytes.size()) + " bytes at offset " + std::to_string(offset) + " were written to a tensor of " +
-             std::to_string(size) + " bytes");
-  }
+  Impl::Tensor& tensor = impl_->find(name, offset, bytes.size());
   impl_->claim(name, tensor, offset, offset + bytes.size());
+  tensor.file->write(tensor.begin + offset, bytes);
+}
+
+void ShardWriter::rewrite(std::string_view name, std::uint64_t offset, gsl::span<const std::byte> bytes) {
+  Impl::Tensor& tensor = impl_->find(name, offset, bytes.size());
   tensor.file->write(tensor.begin + offset, bytes);
 }
 
@@ -132,9 +143,9 @@ void ShardWriter::keep(std::string_view name) {
   impl_->claim(name, tensor, 0, tensor.info->byte_size());
 }
 
-void ShardWriter::read(std::string_view name, gsl::span<std::byte> out) const {
-  const Impl::Tensor& tensor = impl_->find(name);
-  tensor.file->read(tensor.begin, out);
+void ShardWriter::read(std::string_view name, std::uint64_t offset, gsl::span<std::byte> out) const {
+  const Impl::Tensor& tensor = impl_->find(name, offset, out.size());
+  tensor.file->read(tensor.begin + offset, out);
 }
 
 std::string ShardWriter::place_of(std::string_view name) const {

@@ -37,12 +37,14 @@ class ShardWriter {
 
   /// Writes bytes [offset, offset + bytes.size()) of one planned tensor. Thread-safe for different tensors.
   void write(std::string_view name, std::uint64_t offset, gsl::span<const std::byte> bytes);
+  /// The same where bytes were written before. write() refuses that.
+  void rewrite(std::string_view name, std::uint64_t offset, gsl::span<const std::byte> bytes);
   /// Whether the file holds bytes of this hash where the tensor belongs. @throws Error io
   bool holds(std::string_view name, std::string_view hash) const;
   /// Counts the tensor as written whole.
   void keep(std::string_view name);
-  /// Fills `out`, as large as the tensor, with what is in its place. @throws Error io
-  void read(std::string_view name, gsl::span<std::byte> out) const;
+  /// Fills `out` with what is in the place of the tensor, from a byte of it on. @throws Error io
+  void read(std::string_view name, std::uint64_t offset, gsl::span<std::byte> out) const;
   /// "model.safetensors, offset 1234"
   std::string place_of(std::string_view name) const;
   std::vector<std::string> file_names() const;

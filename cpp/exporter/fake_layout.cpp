@@ -4,21 +4,24 @@
 #include "base/text.hpp"
 #include "exporter/folder_rules.hpp"
 #include "model/buffer_pool.hpp"
+#include "model/stacked_experts.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
 namespace {
 
-/// The type of the weight in the checkpoint; a head that was tied has that of the embeddings.
+/// The type of the weight in the checkpoint: a head that was tied has that of the embeddings, an expert that of its
+/// stack.
 checkpoint::DType stored_type(const ExportPlan& plan, const recipe::ModuleInfo& module) {
-  return plan.checkpoint.find(module.weight)->dtype;
+  const auto part = model::find_expert_part(plan.checkpoint, module.weight);
+  return plan.checkpoint.find(part ? part->stack : module.weight)->dtype;
 }
 
 class FakeLayout final : public Layout {
  public:
   void check(const ExportPlan& plan) const override {
     const std::vector<QuantizedModule> modules = quantized_modules(plan);
-    const Offences offences = schemes_without_a_place(plan, modules, {.floats = true, .supers = true});
+    const Offences offences = schemes_without_a_place(plan, modules, {.floats = true, .supers = true, .stacks = true});
     if (!offences.empty()) fail(Code::unsupported, "fake", "this format has no place for it: " + join(offences, "; "));
     if (modules.empty()) fail(Code::invalid_argument, "fake", "the recipe quantizes no module of this model");
   }
@@ -27,6 +30,8 @@ class FakeLayout final : public Layout {
                                               const quant::WeightFormat&) const override {
     return {{module.name + ".weight", stored_type(plan, module), module.shape}};
   }
+
+  bool keeps_stacks() const override { return true; }
 
   std::vector<at::Tensor> pack(const ExportPlan& plan, const quant::QuantizedWeight& weight) const override {
     for (const recipe::ModuleInfo& module : plan.modules) {

@@ -7,7 +7,9 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/hash.hpp"
 #include "exporter/written_tensors.hpp"
+#include "model/stacked_experts.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::exporter {
@@ -17,8 +19,22 @@ constexpr const char* kConfigFile = "quantization_config.json";
 
 at::Tensor read_tensor(const checkpoint::ShardWriter& writer, const checkpoint::TensorInfo& info) {
   at::Tensor tensor = at::empty(info.shape, model::torch_type(info.dtype));
-  writer.read(info.name, model::bytes_of(tensor));
+  writer.read(info.name, 0, model::bytes_of(tensor));
   return tensor;
+}
+
+/// Over what was copied of the stack that it is a part of.
+WrittenTensor write_part(checkpoint::ShardWriter& writer, const model::ExpertPart& part,
+                         const checkpoint::TensorInfo& stack, const at::Tensor& values) {
+  at::Tensor slice = at::empty(at::IntArrayRef(stack.shape).slice(1), model::torch_type(stack.dtype));
+  const std::uint64_t offset = static_cast<std::uint64_t>(part.expert) * slice.nbytes();
+  writer.read(stack.name, offset, model::bytes_of(slice));
+  model::view_of_part(slice, part).copy_(values);
+  const auto bytes = model::bytes_of(slice);
+  writer.rewrite(stack.name, offset, bytes);
+  Hasher hasher;
+  hasher.add(bytes);
+  return {part.name, bytes.size(), hasher.text()};
 }
 
 /// k_scale and v_scale of an attention module.
@@ -30,8 +46,8 @@ std::vector<checkpoint::TensorInfo> cache_tensors(const std::string& attention, 
 }  // namespace
 
 FolderPlan FolderFormat::plan_tensors(const ExportPlan& plan) const {
-  FolderPlan folder =
-      plan_folder(plan, [&](const auto& module, const auto& format) { return layout_->tensors(plan, module, format); });
+  const auto stored = [&](const auto& module, const auto& format) { return layout_->tensors(plan, module, format); };
+  FolderPlan folder = plan_folder(plan, stored, layout_->keeps_stacks());
   for (const auto& [attention, format] : plan.caches)
     for (checkpoint::TensorInfo& info : cache_tensors(attention, format))
       folder.tensors.push_back({std::move(info), attention});
@@ -56,8 +72,11 @@ void FolderFormat::begin(const ExportPlan& plan, const std::string& directory) {
 std::vector<WrittenTensor> FolderFormat::write(const quant::QuantizedWeight& weight) {
   check_announced(*plan_, weight);
   check_scales(weight);
-  const std::vector<checkpoint::TensorInfo> infos = tensors_of(weight.name);
   const std::vector<at::Tensor> tensors = layout_->pack(*plan_, weight);
+  if (layout_->keeps_stacks())
+    if (const auto part = model::find_expert_part(plan_->checkpoint, weight.name + ".weight"))
+      return {write_part(*writer_, *part, *plan_->checkpoint.find(part->stack), tensors.at(0))};
+  const std::vector<checkpoint::TensorInfo> infos = tensors_of(weight.name);
   Expects(infos.size() == tensors.size());
   std::vector<WrittenTensor> written;
   for (std::size_t i = 0; i < infos.size(); ++i) written.push_back(write_tensor(*writer_, infos[i].name, tensors[i]));

@@ -74,7 +74,7 @@ bool unties_embeddings(const ExportPlan& plan) {
          (is_quantized(plan, language_model_head(plan)) || is_quantized(plan, input_embeddings(plan)));
 }
 
-FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored) {
+FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored, bool keeps_stacks) {
   FolderPlan folder;
   const auto add_copy = [&](checkpoint::TensorInfo info, const std::string& from) {
     folder.copies.push_back({from, info.name});
@@ -92,7 +92,8 @@ FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored) {
   for (const auto& module : quantized) by_weight.emplace(weight_name(*module.module), &module);
   for (const auto& tensor : plan.checkpoint.tensors()) {
     const auto found = by_weight.find(tensor.name);
-    const std::vector<model::ExpertPart> parts = model::expert_parts(tensor);
+    const std::vector<model::ExpertPart> parts =
+        keeps_stacks ? std::vector<model::ExpertPart>() : model::expert_parts(tensor);
     if (found != by_weight.end()) {
       add_stored(*found->second);
     } else if (parts.empty() || plan.formats.count(module_of(parts.front().name)) == 0) {
@@ -105,7 +106,8 @@ FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored) {
 
   // A head that was tied, and experts that are one tensor, have none of their own to take the place of.
   for (const auto& module : quantized) {
-    if (plan.checkpoint.find(weight_name(*module.module)) == nullptr) add_stored(module);
+    const bool in_stack = keeps_stacks && !module.module->stack.empty();
+    if (!in_stack && plan.checkpoint.find(weight_name(*module.module)) == nullptr) add_stored(module);
   }
   const recipe::ModuleInfo* head = language_model_head(plan);
   if (unties_embeddings(plan) && head != nullptr && !is_quantized(plan, head) &&

@@ -46,7 +46,8 @@ struct FolderPlan {
 using StoredTensors =
     std::function<std::vector<checkpoint::TensorInfo>(const recipe::ModuleInfo&, const quant::WeightFormat&)>;
 
-FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored);
+/// @param keeps_stacks experts that are one tensor stay one: copied whole, quantized parts of it are written over
+FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored, bool keeps_stacks = false);
 
 /// Copies byte for byte, in pieces of bounded size.
 void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies,

@@ -132,7 +132,7 @@ std::string GgufFormat::damage(const std::string& module, const std::vector<Writ
 quant::QuantizedWeight GgufFormat::read(const std::string& module) const {
   const auto& [entry, place] = *entries_of(module).at(0);
   at::Tensor bytes = at::empty(place.shape, at::kByte);
-  writer_->read(place.name, model::bytes_of(bytes));
+  writer_->read(place.name, 0, model::bytes_of(bytes));
   const std::int64_t rows = entry.tensor.shape.at(0), size = static_cast<std::int64_t>(entry.tensor.byte_size());
   quant::QuantizedWeight weight = unpack_blocks(module, plan_->formats.at(module), *entry.tensor.type,
                                                 bytes.narrow(0, 0, size).view({rows, size / rows}));

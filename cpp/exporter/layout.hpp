@@ -18,6 +18,8 @@ class Layout {
   /// Names, types and shapes of the tensors that store one module.
   virtual std::vector<checkpoint::TensorInfo> tensors(const ExportPlan& plan, const recipe::ModuleInfo& module,
                                                       const quant::WeightFormat& format) const = 0;
+  /// Whether experts that the checkpoint holds as one tensor stay one: what `pack` gives then goes to its place in it.
+  virtual bool keeps_stacks() const { return false; }
   /// In the order of `tensors`.
   virtual std::vector<at::Tensor> pack(const ExportPlan& plan, const quant::QuantizedWeight& weight) const = 0;
   /// False when what is stored does not tell the codes: a run that was killed then starts over.

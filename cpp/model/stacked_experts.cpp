@@ -76,12 +76,16 @@ std::vector<ExpertPart> expert_parts(const checkpoint::TensorInfo& tensor) {
   return parts;
 }
 
+at::Tensor view_of_part(const at::Tensor& slice, const ExpertPart& part) {
+  const at::Tensor columns = slice.slice(-1, part.first, c10::nullopt, part.step);
+  return columns.dim() == 2 ? columns.t() : columns;
+}
+
 at::Tensor read_expert_part(const checkpoint::Checkpoint& checkpoint, const ExpertPart& part) {
   const checkpoint::TensorInfo& stack = *checkpoint.find(part.stack);
   at::Tensor slice = at::empty(at::IntArrayRef(stack.shape).slice(1), torch_type(stack.dtype));
   checkpoint.read(part.stack, static_cast<std::uint64_t>(part.expert) * slice.nbytes(), bytes_of(slice));
-  const at::Tensor columns = slice.slice(-1, part.first, c10::nullopt, part.step);
-  return (columns.dim() == 2 ? columns.t() : columns).contiguous();
+  return view_of_part(slice, part).contiguous();
 }
 
 at::Tensor read_stored(const checkpoint::Checkpoint& checkpoint, const std::string& name) {

@@ -28,6 +28,8 @@ std::optional<ExpertPart> find_expert_part(const checkpoint::Checkpoint& checkpo
 /// All parts of a tensor, expert by expert; none where it is no stack.
 std::vector<ExpertPart> expert_parts(const checkpoint::TensorInfo& tensor);
 
+/// The part as a view of its expert's slice of the stack.
+at::Tensor view_of_part(const at::Tensor& slice, const ExpertPart& part);
 /// Contiguous, in the type of the stack.
 at::Tensor read_expert_part(const checkpoint::Checkpoint& checkpoint, const ExpertPart& part);
 

@@ -22,8 +22,8 @@ import torch
 from auto_round import __version__ as auto_round_version
 from auto_round.export.export_to_awq.utils import dequantize_gemm
 from families import FAMILIES
-from load_compressed_tensors import W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state
 from safetensors.torch import load_file
+from tiny_models import W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state
 from transformers import AutoConfig
 from transformers.utils import logging
 

@@ -26,8 +26,7 @@ from compressed_tensors import __version__ as compressed_tensors_version
 from compressed_tensors.quantization.quant_scheme import PRESET_SCHEMES
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, CompressedTensorsConfig,
-                          LlamaConfig)
+from transformers import AutoConfig, CompressedTensorsConfig
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
@@ -35,23 +34,13 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import vllm_rules
 from families import FAMILIES
 from support import Recorder, scheme_row
+from tiny_models import (STACKED, W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state,
+                         weights)
 
-GROUP = 64
 # Those of which the installed compressed-tensors knows the format.
 PRESETS = sorted(name for name in PRESET_SCHEMES if name != "UNQUANTIZED" and not re.fullmatch("W[2-8]A16", name))
-
-
 # Recipes below whose schemes vLLM does not run.
 NOT_IN_VLLM = r"w8_a?sym_tensor|W[2-7]A4|W[23567]A8|MXFP4XFP8|MXFP6\w*|MXFP8\w*"
-
-
-def auto_class(config):
-    return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
-
-
-def name_in_transformers(name):
-    """Of a tensor that is stored under the name that older versions gave it, as transformers still writes it."""
-    return re.sub("^language_model[.]model", "model.language_model", name)
 
 
 def load(folder, dequantize):
@@ -61,11 +50,6 @@ def load(folder, dequantize):
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         assert not info.get(problem), f"{folder.name}: {problem}: {info[problem]}"
     return model.eval()
-
-
-def logits_of(model, ids):
-    with torch.no_grad():
-        return model(ids).logits.float()
 
 
 def in_fp32(folder, model):
@@ -83,36 +67,6 @@ def in_fp32(folder, model):
 def rounds_inputs(folder):
     groups = json.loads((folder / "config.json").read_text())["quantization_config"]["config_groups"].values()
     return any(group["input_activations"] for group in groups)
-
-
-def apart(name, stack):
-    """Weights and biases of experts that are one tensor (STACKED), as linears have them, by name: views of it."""
-    experts, _, last = name.rpartition(".")
-    projection, kind = (last.removesuffix("_bias"), "bias") if last.endswith("_bias") else (last, "weight")
-    columns = {"gate_proj": stack[..., 0::2], "up_proj": stack[..., 1::2]} if projection == "gate_up_proj" else {projection: stack}
-    for part, values in columns.items():
-        for index, expert in enumerate(values):
-            yield f"{experts}.{index}.{part}.{kind}", expert.t() if kind == "weight" else expert
-
-
-def stored_state(model):
-    """The model's tensors under the names that checkpoints have for them: transformers keeps all experts in one tensor."""
-    state = {}
-    mixtral = model.config.model_type == "mixtral"
-    gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
-    for name, tensor in model.state_dict().items():
-        experts, _, last = name.rpartition(".")
-        if mixtral:
-            experts = experts.replace(".mlp", ".block_sparse_moe")
-        if model.config.model_type in STACKED and experts.endswith(".experts"):
-            state |= dict(apart(name, tensor))
-        if model.config.model_type in STACKED or not experts.endswith(".experts"):
-            state[f"{experts}.{last}"] = tensor
-            continue
-        for index, expert in enumerate(tensor):
-            parts = zip((gate, up), expert.chunk(2)) if last == "gate_up_proj" else [(down, expert)]
-            state |= {f"{experts}.{index}.{part}.weight": weight for part, weight in parts}
-    return state
 
 
 def check_weights(folder, model, expected):
@@ -171,30 +125,6 @@ def check(folder, expected_folder=None, default_path=True):
     return in_vllm
 
 
-def make_model(folder, tied, config_class=LlamaConfig, dtype=torch.bfloat16, **options):
-    torch.manual_seed(0)
-    sizes = {
-        "hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "vocab_size": 128, "max_position_embeddings": 64, "tie_word_embeddings": tied, "initializer_range": 0.1, **options}
-    config = config_class(**{key: value for key, value in sizes.items() if value is not ...})
-    model = auto_class(config).from_config(config, dtype=dtype)
-    for name, parameter in model.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(parameter, std=0.02)  # transformers starts with none
-    model.save_pretrained(folder)
-
-
-def weights(bits, symmetric, strategy):
-    arguments = {"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": strategy}
-    return arguments | ({"group_size": GROUP} if strategy == "group" else {})
-
-
-def group(targets, *scheme):
-    return {"targets": targets, "weights": weights(*scheme)}
-
-
-W4 = {"config_groups": {"all": group(["Linear"], 4, True, "group")}, "ignore": ["lm_head"]}
-STACKED = ("gpt_oss",)  # their experts are one tensor, which transformers does not take quantized
 EXPERTS = ("W8A16", "MXFP4A16", "FP8_DYNAMIC")  # what transformers reads of experts besides W4; it stacks and dequantizes them
 
 
@@ -239,16 +169,6 @@ LAYERS = {"own_layers": {
     "re:.*layers.0.mlp.down_proj": {"scheme": {"weights": weights(3, False, "group")}},
     "model.layers.1.self_attn.o_proj": {"scheme": "UNQUANTIZED"},
 }}
-
-
-def export(tool, name_of_format, model, output, recipes):
-    """Rounds a model to nearest into output/NAME for each recipe. recipes: name -> keys of the modifier"""
-    output.mkdir()
-    files = []
-    for name, keys in recipes.items():
-        files.append(output / f"{name}.yaml")  # JSON is YAML
-        files[-1].write_text(json.dumps({"AutoRoundModifier": {"iters": 0, **keys}}))
-    subprocess.run([tool, name_of_format, model, output, *files], check=True)
 
 
 def note_scheme(record, name, in_vllm):

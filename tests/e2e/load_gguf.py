@@ -23,10 +23,13 @@ import numpy as np
 import torch
 from families import FAMILIES
 from llama_cpp import LlamaCpp
-from load_compressed_tensors import Recorder, apart, export, make_model, scheme_row
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tiny_models import apart, export, make_model
 from transformers import LlamaConfig, Phi3Config, Qwen2Config
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from support import Recorder, scheme_row
 
 ROUNDS_MINIMUM = ("Q4_1", "Q5_1")
 PAIRED = ("llama", "granite", "smollm3")  # architectures whose rows of q and k are stored in another order

@@ -15,7 +15,7 @@ import time
 
 import gguf
 from llama_cpp import LlamaCpp
-from load_compressed_tensors import make_model
+from tiny_models import make_model
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 VOCABULARY = 900

@@ -109,8 +109,8 @@ TEST_CASE("shard writer: misuse is told apart", "[checkpoint]") {
     CAPTURE(offset, text);
     CHECK(mentions(error_of([&, o = offset, t = text] { writer.write("a", o, bytes_of(t)); }), "written twice"));
   }
-  CHECK(mentions(error_of([&] { writer.write("a", 8, bytes_of("890")); }), "tensor of 10 bytes"));
-  CHECK(mentions(error_of([&] { writer.write("a", ~std::uint64_t{0}, bytes_of("8")); }), "tensor of 10 bytes"));
+  CHECK(mentions(error_of([&] { writer.write("a", 8, bytes_of("890")); }), "the tensor has 10 bytes"));
+  CHECK(mentions(error_of([&] { writer.write("a", ~std::uint64_t{0}, bytes_of("8")); }), "the tensor has 10 bytes"));
   CHECK(mentions(error_of([&] { writer.write("b", 0, bytes_of("8")); }), "not planned"));
   writer.write("a", 6, bytes_of("6789"));
   writer.write("a", 0, bytes_of("01"));
@@ -163,7 +163,7 @@ TEST_CASE("shard writer: a second writer of the plan finds what the first one wr
   CHECK_FALSE(writer.holds("b", hash_of("xyz")));
   CHECK(writer.place_of("b").rfind("model-00002-of-00002.safetensors, offset ", 0) == 0);
   std::string read(5, '?');
-  writer.read("a", gsl::as_writable_bytes(gsl::make_span(read)));
+  writer.read("a", 0, gsl::as_writable_bytes(gsl::make_span(read)));
   CHECK(read == "01234");
 
   CHECK(error_of([&] { writer.finish(); }).subject() == "a");  // there, but nobody vouched for it
@@ -171,6 +171,10 @@ TEST_CASE("shard writer: a second writer of the plan finds what the first one wr
   again.keep("a");
   CHECK(mentions(error_of([&] { again.write("a", 0, bytes_of("0")); }), "written twice"));
   CHECK(mentions(error_of([&] { again.keep("a"); }), "written twice"));
+  again.rewrite("a", 3, bytes_of("ab"));
+  writer.read("a", 2, gsl::as_writable_bytes(gsl::make_span(read).first(3)));
+  CHECK(read == "2ab34");
+  CHECK(mentions(error_of([&] { again.rewrite("a", 4, bytes_of("ab")); }), "not 2 at offset 4"));
   again.write("b", 0, bytes_of("xyz"));
   again.finish();
   CHECK(dir.read("model-00001-of-00002.safetensors").size() == damaged.size());

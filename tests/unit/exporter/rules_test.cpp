@@ -93,7 +93,7 @@ TEST_CASE("rules: experts that are one tensor have no place in a folder", "[expo
   check_refused(model, Code::unsupported,
                 {"`model.layers.1.mlp.experts` holds all experts", "ignore `re:.*[.]experts"});
   CHECK_THROWS_AS(exporter::auto_round_layout()->check(model.plan()), autoround::Error);
-  CHECK_THROWS_AS(exporter::fake_layout()->check(model.plan()), autoround::Error);
+  CHECK_NOTHROW(exporter::fake_layout()->check(model.plan()));
 }
 
 TEST_CASE("rules: columns must be whole groups", "[exporter]") {
