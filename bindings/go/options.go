@@ -11,15 +11,16 @@ type Output struct{ Directory, Format string }
 
 // Options are what the host decides, not the recipe. The zero value keeps the tensors in memory, in the [Result].
 type Options struct {
-	Outputs      []Output
-	Device       string       // "": "cpu"; "cuda", the first CUDA device; "cuda:1", ...
-	ComputeDtype string       // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
-	Seed         *uint64      // overrides the recipe's
-	Resume       bool         // a run that is killed or stopped leaves its finished blocks beside the outputs, and goes on after them
-	MemoryLimit  int64        // bytes on the device that a run stays below, or it is refused with the smallest that it can. 0: none
-	OnEvent      func(Event)  // called on the goroutine that made the call, during it. A panic stops the run and goes on after it
-	Events       EventKind    // what OnEvent is told of; 0: all but BlockInputs
-	Logger       *slog.Logger // gets the lines of the library's log, on the same goroutine; nil: silence
+	Outputs       []Output
+	Device        string       // "": "cpu"; "cuda", the first CUDA device; "cuda:1", ...
+	ComputeDtype  string       // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
+	Seed          *uint64      // overrides the recipe's
+	Deterministic *bool        // same seed and thread count, same bytes; nil: on the CPU, where nothing is faster without
+	Resume        bool         // a run that is killed or stopped leaves its finished blocks beside the outputs, and goes on after them
+	MemoryLimit   int64        // bytes on the device that a run stays below, or it is refused with the smallest that it can. 0: none
+	OnEvent       func(Event)  // called on the goroutine that made the call, during it. A panic stops the run and goes on after it
+	Events        EventKind    // what OnEvent is told of; 0: all but BlockInputs
+	Logger        *slog.Logger // gets the lines of the library's log, on the same goroutine; nil: silence
 }
 
 // build makes the library's options of o, which may be nil.
@@ -61,6 +62,11 @@ func (o *Options) fill(raw swig.Options, stop *stopper) error {
 	}
 	if o.Seed != nil {
 		if err := raw.SetSeed(int64(*o.Seed)); err != nil {
+			return err
+		}
+	}
+	if o.Deterministic != nil {
+		if err := raw.SetDeterministic(*o.Deterministic); err != nil {
 			return err
 		}
 	}

@@ -60,6 +60,14 @@ std::unique_ptr<DecoderLayer> CausalLm::load_layer(std::size_t index) const {
   return DecoderLayer::load(spec_, index, *weights_, dtype_);
 }
 
+void CausalLm::will_load_layer(std::size_t index) const {
+  // The reading may outlive this object.
+  weights_->will_load(spec_.layer_name(index) + ".",
+                      [spec = spec_, index, dtype = dtype_](const WeightSource& weights) {
+                        DecoderLayer::load(spec, index, weights, dtype);
+                      });
+}
+
 const RopeTable* CausalLm::rope(std::size_t index, std::int64_t length) const {
   const auto& spec = spec_.layers.at(index).attention.rope;
   if (!spec) return nullptr;

@@ -26,6 +26,8 @@ class CausalLm {
   /// @throws invalid_argument: an id out of range, or more tokens than the model has learned positions
   at::Tensor embed(const at::Tensor& ids) const;
   std::unique_ptr<DecoderLayer> load_layer(std::size_t index) const;
+  /// Has its weights read meanwhile (WeightSource::will_load).
+  void will_load_layer(std::size_t index) const;
   /// Table for `length` positions of layer `index`; null when the layer has none. Cached by length.
   const RopeTable* rope(std::size_t index, std::int64_t length) const;
   /// hidden: [T, H] after the last layer -> fp32 logits [T, vocab]. The head is loaded on first use.

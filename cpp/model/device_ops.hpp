@@ -12,11 +12,21 @@ namespace autoround::model {
 /// gradient (they are frozen). Everything is queued on the current stream.
 class DeviceOps : public AtenOps {
  public:
+  /// @param deterministic the same inputs have the same gradients, bit for bit: attention is slower then
+  explicit DeviceOps(bool deterministic = false) : deterministic_(deterministic) {}
+
+  bool groups(const ExpertProjections& experts) const override { return stack_of(experts).defined(); }
+  at::Tensor grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x) override {
+    return grouped_forward(x, stack_of(experts), rows.ends);
+  }
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+
+ private:
+  bool deterministic_;
 };
 
 }  // namespace autoround::model

@@ -66,20 +66,30 @@ std::unique_ptr<Experts> Experts::load(const ExpertsSpec& spec, const MlpSpec& m
   if (rules.bias) experts->router_bias_ = vector(router + ".bias", {rules.experts}, router_type);
   if (rules.correction) experts->correction_ = vector(router + ".e_score_correction_bias", {rules.experts}, at::kFloat);
 
-  const auto network = [&](const std::string& module, std::int64_t width, bool bias) {
-    return Network{
-        load_projection(weights,
-                        {{.name = module + "." + spec.gate_proj, .rows = width},
-                         {.name = module + "." + spec.up_proj, .rows = width}},
-                        hidden, bias, dtype),
-        load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias, dtype)};
+  const auto network = [&](const std::string& module, std::int64_t width, bool bias, at::Tensor gate_up = {},
+                           at::Tensor down = {}) {
+    return Network{load_projection(weights,
+                                   {{.name = module + "." + spec.gate_proj, .rows = width},
+                                    {.name = module + "." + spec.up_proj, .rows = width}},
+                                   hidden, bias, dtype, std::move(gate_up)),
+                   load_projection(weights, {{.name = module + "." + spec.down_proj, .rows = hidden}}, width, bias,
+                                   dtype, std::move(down))};
   };
-  for (std::int64_t i = 0; i < rules.experts; ++i)
-    experts->experts_.push_back(network(block + "experts." + std::to_string(i), spec.intermediate,
-                                        /*bias=*/spec.stacked));
-  for (Network& expert : experts->experts_) {
+  const auto stack = [&](std::int64_t rows, std::int64_t columns) {
+    return lasting_tensor({rules.experts, rows, columns}, dtype, weights.device());
+  };
+  const at::Tensor gate_ups = stack(2 * spec.intermediate, hidden), downs = stack(hidden, spec.intermediate);
+  for (std::int64_t i = 0; i < rules.experts; ++i) {
+    Network& expert = experts->experts_.emplace_back(network(block + "experts." + std::to_string(i), spec.intermediate,
+                                                             /*bias=*/spec.stacked, gate_ups[i], downs[i]));
     expert.gate_up.expert_role = "gate_up";
+    expert.gate_up.stack = gate_ups;
     expert.down.expert_role = "down";
+    expert.down.stack = downs;
+  }
+  for (const Network& expert : experts->experts_) {
+    experts->gate_ups_.push_back(&expert.gate_up);
+    experts->downs_.push_back(&expert.down);
   }
   if (spec.shared_intermediate > 0)
     experts->shared_ = std::make_unique<Network>(network(block + spec.shared, spec.shared_intermediate, mlp.bias));
@@ -102,14 +112,23 @@ at::Tensor Experts::run(const Network& network, const at::Tensor& x, Ops& ops) c
   return ops.linear(network.down, ops.gated_activation(ops.linear(network.gate_up, x), activation_));
 }
 
+at::Tensor Experts::run_routed(const at::Tensor& x, const Routing& routing, Ops& ops) const {
+  const TokenGroups groups(routing.experts, spec_.router.experts, pool_);
+  std::vector<at::Tensor> outputs;
+  if (ops.groups(gate_ups_) && ops.groups(downs_)) {
+    const at::Tensor gate_up = ops.grouped_linear(gate_ups_, groups.rows(), groups.spread(x));
+    outputs.push_back(ops.grouped_linear(downs_, groups.rows(), ops.gated_activation(gate_up, activation_)));
+  } else {
+    for (const auto& [expert, rows] : groups.split(x))
+      outputs.push_back(run(experts_[static_cast<std::size_t>(expert)], rows, ops));
+  }
+  return groups.combine(outputs, routing.weights);
+}
+
 at::Tensor Experts::forward(const at::Tensor& x, Ops& ops) const {
   const Routing routing = route(spec_.router, logits(x), correction_);
   ops.routed(this, routing.experts, spec_.router.experts);
-  const TokenGroups groups(routing.experts, spec_.router.experts, pool_);
-  std::vector<at::Tensor> outputs;
-  for (const auto& [expert, rows] : groups.split(x))
-    outputs.push_back(run(experts_[static_cast<std::size_t>(expert)], rows, ops));
-  const at::Tensor routed = groups.combine(outputs, routing.weights);
+  const at::Tensor routed = run_routed(x, routing, ops);
   if (!shared_) return routed;
   const at::Tensor shared = run(*shared_, x, ops);
   return routed + (shared_gate_.defined() ? at::sigmoid(at::linear(x, shared_gate_)) * shared : shared);

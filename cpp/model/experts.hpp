@@ -1,6 +1,6 @@
 // A mixture of experts: each token goes through a few of many feed-forward networks, which a router chooses, and
-// through a shared one where there is one. One product an expert with the tokens that it got; those without any cost
-// nothing.
+// through a shared one where there is one. One product an expert with the tokens that it got, those without any cost
+// nothing; or where operations group them, one product for all.
 #pragma once
 
 #include <cstdint>
@@ -44,12 +44,15 @@ class Experts {
   };
 
   at::Tensor logits(const at::Tensor& x) const;
+  /// What the routed experts make of x, their products grouped where `ops` groups them.
+  at::Tensor run_routed(const at::Tensor& x, const Routing& routing, Ops& ops) const;
   at::Tensor run(const Network& network, const at::Tensor& x, Ops& ops) const;
 
   ExpertsSpec spec_;
   Activation activation_ = Activation::silu;
   at::Tensor router_, router_bias_, correction_;  // fp32 where the router computes in fp32
   std::vector<Network> experts_;
+  ExpertProjections gate_ups_, downs_;  // of these
   std::unique_ptr<Network> shared_;
   at::Tensor shared_gate_;  // [1, H]
   c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>();

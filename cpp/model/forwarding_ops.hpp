@@ -1,4 +1,5 @@
-// Operations that are another object's: the base of those that change one of them.
+// Operations that are another object's: the base of those that change one of them. Products of experts are not grouped,
+// so that those who look at linears see them all.
 #pragma once
 
 #include "model/ops.hpp"
@@ -33,7 +34,7 @@ class ForwardingOps : public Ops {
   void end_pass() override { inner_.end_pass(); }
 
  protected:
-  Ops& inner() noexcept { return inner_; }
+  Ops& inner() const noexcept { return inner_; }
 
  private:
   Ops& inner_;

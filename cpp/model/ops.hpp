@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "model/buffer_pool.hpp"
+#include "model/grouped_products.hpp"
 #include "model/linear_products.hpp"
 #include "model/projection.hpp"
 #include "model/spec.hpp"
@@ -42,6 +43,10 @@ class Ops {
  public:
   virtual ~Ops() = default;
   virtual at::Tensor linear(const Projection& projection, const at::Tensor& x) = 0;
+  /// Whether grouped_linear takes these experts; else each is asked for a product of its own.
+  virtual bool groups(const ExpertProjections& /*experts*/) const { return false; }
+  /// The linears of all experts at once, of x [R, in] with rows in their order. -> [R, out]
+  virtual at::Tensor grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x);
   /// Causal attention (padding is on the right, so it needs no mask). -> [B*S, heads * head_dim]
   virtual at::Tensor attention(const AttentionInput& input) = 0;
   /// With a weight of x's dtype the normalized value is rounded before the weight; with a wider one, after it.
@@ -95,7 +100,10 @@ class FusedOps : public AtenOps {
   c10::intrusive_ptr<BufferPool> pool_ = c10::make_intrusive<BufferPool>(), pass_ = c10::make_intrusive<BufferPool>();
 };
 
-/// What a device computes fastest with, or where `fused` is false plain LibTorch operations.
-std::unique_ptr<Ops> make_ops(at::Device device, bool fused);
+struct Arithmetic {
+  bool fused = true;           // what the device computes fastest with, or plain LibTorch operations
+  bool deterministic = false;  // the same gradients each time, where a device has faster ones that are not
+};
+std::unique_ptr<Ops> make_ops(at::Device device, Arithmetic arithmetic);
 
 }  // namespace autoround::model

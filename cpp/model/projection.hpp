@@ -18,13 +18,15 @@ struct Projection {
   at::Tensor weight;  // [sum of rows, in_features], compute dtype, contiguous
   at::Tensor bias;    // [sum of rows] or undefined
   std::vector<Part> parts;
+  at::Tensor stack;  // [E, rows, in_features]: of all experts of a layer, a slice of which is `weight`; or undefined
   /// Of a routed expert, to which no token may go: what it does, "gate_up" or "down"; else empty.
   std::string expert_role;
 };
 
 /// Linears that share their input of `columns` elements, row under row; `parts` gives names and rows.
+/// @param weight where the weight goes, contiguous; undefined: into memory of its own
 /// @throws Error as WeightSource::load_into
 Projection load_projection(const WeightSource& weights, std::vector<Projection::Part> parts, std::int64_t columns,
-                           bool bias, at::ScalarType dtype);
+                           bool bias, at::ScalarType dtype, at::Tensor weight = {});
 
 }  // namespace autoround::model

@@ -1,5 +1,6 @@
 #include "model/stream_arena.hpp"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
 #include <deque>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "base/scratch_memory.hpp"
+#include "device/device.hpp"
 #include "model/buffer_pool.hpp"
 
 namespace autoround::model {
@@ -53,12 +55,35 @@ class StreamArena::Files {
   std::deque<File> files_;  // stay where they are
 };
 
+namespace {
+
+/// Under unified addressing a kernel takes the address of pinned memory as it is.
+at::Tensor pinned_stream(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) {
+  const at::Tensor host = at::empty(sizes, at::TensorOptions(dtype).pinned_memory(true));
+  const auto give_back = [host, device](void*) { device::synchronize(device); };  // what is queued may still read it
+  return at::from_blob(host.mutable_data_ptr(), sizes, give_back, at::TensorOptions(dtype).device(device), device);
+}
+
+/// The same memory, as the copies between host and device have to be told.
+at::Tensor as_host(const at::Tensor& pinned) {
+  return at::from_blob(pinned.mutable_data_ptr(), pinned.sizes(), at::TensorOptions(pinned.scalar_type()));
+}
+
+}  // namespace
+
 StreamArena::StreamArena(std::string directory, std::size_t streams, std::size_t bytes)
     : files_(std::make_shared<Files>(std::move(directory))) {
   files_->reserve(streams, bytes);
 }
 
+StreamArena StreamArena::on_host() {
+  StreamArena arena;
+  arena.on_host_ = true;
+  return arena;
+}
+
 at::Tensor StreamArena::take(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) const {
+  if (on_host_ && !device.is_cpu()) return pinned_stream(sizes, dtype, device);
   if (!files_ || !device.is_cpu()) return lasting_tensor(sizes, dtype, device);
   const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
   Files::File& file = files_->take(bytes);
@@ -68,7 +93,7 @@ at::Tensor StreamArena::take(at::IntArrayRef sizes, at::ScalarType dtype, at::De
 void StreamArena::put(at::Tensor& stream, std::int64_t total, std::int64_t first, const at::Tensor& rows) const {
   if (!stream.defined()) stream = take({total, rows.size(1)}, rows.scalar_type(), rows.device());
   at::Tensor place = stream.narrow(0, first, rows.size(0));
-  place.copy_(rows);
+  on_host_ && !place.is_cpu() ? as_host(place).copy_(rows, /*non_blocking=*/true) : place.copy_(rows);
   rest(place);
 }
 

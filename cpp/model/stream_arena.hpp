@@ -1,5 +1,6 @@
 // Where the activations of all samples are: one matrix a stream, [samples * length, width], of which a pass touches a
-// few samples at a time. In memory, or in files, so that only the samples that are being used are in the process.
+// few samples at a time. In memory, or outside of the memory that is short: in files, so that only the samples that are
+// being used are in the process, or of a device in the memory of the host.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,6 +20,8 @@ class StreamArena {
   /// In files without names in `directory`, handed out again and again. Room for `streams` of `bytes` each is reserved
   /// now: a full disk shows before the work. @throws Error io, not_found (subject = directory)
   StreamArena(std::string directory, std::size_t streams, std::size_t bytes);
+  /// For a CUDA device: in pinned memory of the host, as tensors of the device, whose kernels reach it over the bus.
+  static StreamArena on_host();
 
   /// Uninitialised. On devices other than the CPU it is their memory. @throws as the constructor; std::bad_alloc
   at::Tensor take(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) const;
@@ -28,10 +31,12 @@ class StreamArena {
   /// tensors of others.
   void rest(const at::Tensor& rows) const noexcept;
   bool in_files() const noexcept { return files_ != nullptr; }
+  bool is_on_host() const noexcept { return on_host_; }
 
  private:
   class Files;
   std::shared_ptr<Files> files_;
+  bool on_host_ = false;
 };
 
 }  // namespace autoround::model

@@ -56,8 +56,11 @@ struct Spread : Function<Spread> {
 struct Combine : Function<Combine> {
   static Variable forward(AutogradContext* ctx, at::TensorList groups, const at::Tensor& weights,
                           const at::Tensor& token, const at::Tensor& position, const Pool& pool) {
-    at::Tensor rows = pool->take({token.size(0), groups.front().size(1)}, groups.front().options());
-    at::cat_out(rows, groups);
+    at::Tensor rows = groups.front();
+    if (groups.size() > 1) {
+      rows = pool->take({token.size(0), rows.size(1)}, rows.options());
+      at::cat_out(rows, groups);
+    }
     std::vector<std::int64_t> sizes;
     for (const at::Tensor& group : groups) sizes.push_back(group.size(0));
     ctx->saved_data["sizes"] = sizes;
@@ -93,20 +96,24 @@ TokenGroups::TokenGroups(const at::Tensor& experts, std::int64_t count, Pool poo
   token_ = at::floor_divide(order, copies);
   const at::Tensor row = at::empty_like(order).index_copy_(0, order, at::arange(order.size(0), order.options()));
   position_ = row.view({-1, copies}).t().contiguous();
-  const at::Tensor counts = at::bincount(flat, {}, count).cpu();
-  const auto* first = counts.const_data_ptr<std::int64_t>();
-  counts_.assign(first, first + count);
+  const at::Tensor counts = at::bincount(flat, {}, count);
+  rows_.ends = counts.cumsum(0, at::kInt);
+  const at::Tensor seen = counts.cpu();
+  const auto* first = seen.const_data_ptr<std::int64_t>();
+  rows_.counts.assign(first, first + count);
 }
+
+at::Tensor TokenGroups::spread(const at::Tensor& x) const { return Spread::apply(x, token_, position_, pool_); }
 
 std::vector<std::pair<std::int64_t, at::Tensor>> TokenGroups::split(const at::Tensor& x) const {
   std::vector<std::int64_t> experts, sizes;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    if (counts_[i] == 0) continue;
+  for (std::size_t i = 0; i < rows_.counts.size(); ++i) {
+    if (rows_.counts[i] == 0) continue;
     experts.push_back(static_cast<std::int64_t>(i));
-    sizes.push_back(counts_[i]);
+    sizes.push_back(rows_.counts[i]);
   }
   std::vector<std::pair<std::int64_t, at::Tensor>> groups;
-  const std::vector<at::Tensor> rows = Spread::apply(x, token_, position_, pool_).split_with_sizes(sizes);
+  const std::vector<at::Tensor> rows = spread(x).split_with_sizes(sizes);
   for (std::size_t i = 0; i < rows.size(); ++i) groups.emplace_back(experts[i], rows[i]);
   return groups;
 }

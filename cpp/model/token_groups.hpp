@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/buffer_pool.hpp"
+#include "model/grouped_products.hpp"
 
 namespace autoround::model {
 
@@ -19,6 +20,9 @@ class TokenGroups {
   /// @param pool where rows that go to experts and come back are
   TokenGroups(const at::Tensor& experts, std::int64_t count, c10::intrusive_ptr<BufferPool> pool);
 
+  /// x [T, H] with a row for each expert of a token, in the order of the experts. -> [T * K, H]. Differentiable.
+  at::Tensor spread(const at::Tensor& x) const;
+  const ExpertRows& rows() const noexcept { return rows_; }
   /// The rows of x [T, H] that each expert gets, experts without any left out. Differentiable.
   std::vector<std::pair<std::int64_t, at::Tensor>> split(const at::Tensor& x) const;
   /// Rows that the experts made of those, in the order of `split`, times their weights [T, K] and added up in fp32.
@@ -26,9 +30,9 @@ class TokenGroups {
   at::Tensor combine(const std::vector<at::Tensor>& rows, const at::Tensor& weights) const;
 
  private:
-  at::Tensor token_;                  // [T * K]: of each row
-  at::Tensor position_;               // [K, T]: the row that holds the k-th copy of a token
-  std::vector<std::int64_t> counts_;  // rows of each expert
+  at::Tensor token_;     // [T * K]: of each row
+  at::Tensor position_;  // [K, T]: the row that holds the k-th copy of a token
+  ExpertRows rows_;
   c10::intrusive_ptr<BufferPool> pool_;
 };
 

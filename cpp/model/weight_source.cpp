@@ -88,7 +88,7 @@ class CheckpointWeights : public WeightSource {
     return out;
   }
 
-  void will_need(const std::string& prefix) const override { checkpoint_->will_need(prefix); }
+  void will_load(const std::string& prefix, const Load&) const override { checkpoint_->will_need(prefix); }
 
  private:
   void read(const ExpertPart& part, at::Tensor out) const {
@@ -126,30 +126,6 @@ class CheckpointWeights : public WeightSource {
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_;
-};
-
-class DeviceWeights : public WeightSource {
- public:
-  DeviceWeights(std::shared_ptr<WeightSource> host, at::Device device) : host_(std::move(host)), device_(device) {}
-
-  at::Device device() const override { return device_; }
-  bool has(const std::string& name) const override { return host_->has(name); }
-  at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
-    return host_->load(name, dtype).to(device_);
-  }
-  void load_into(const std::string& name, at::Tensor out) const override {
-    const at::Tensor staged = at::empty(out.sizes(), out.scalar_type());
-    host_->load_into(name, staged);
-    out.copy_(staged);
-  }
-  at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const override {
-    return host_->load_rows(name, ids, dtype);
-  }
-  void will_need(const std::string& prefix) const override { host_->will_need(prefix); }
-
- private:
-  std::shared_ptr<WeightSource> host_;
-  at::Device device_;
 };
 
 constexpr std::pair<DType, at::ScalarType> type_table[] = {
@@ -197,12 +173,7 @@ std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const Checkpoin
   return std::make_shared<CheckpointWeights>(std::move(checkpoint));
 }
 
-std::shared_ptr<WeightSource> on_device(std::shared_ptr<WeightSource> weights, at::Device device) {
-  if (device == weights->device()) return weights;
-  return std::make_shared<DeviceWeights>(std::move(weights), device);
-}
-
-void WeightSource::will_need(const std::string&) const {}
+void WeightSource::will_load(const std::string&, const Load&) const {}
 
 at::Tensor WeightSource::memory(at::IntArrayRef shape, at::ScalarType dtype) const {
   return at::empty(shape, at::device(device()).dtype(dtype));

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <gsl/span>
 #include <memory>
 #include <optional>
@@ -29,9 +30,11 @@ class WeightSource {
   /// In host memory, wherever the others go. Neighbouring ids are one read, so sorted ids are read fastest.
   /// @throws Error as load; invalid_argument: no such row
   virtual at::Tensor load_rows(const std::string& name, const at::Tensor& ids, at::ScalarType dtype) const = 0;
-  /// A hint that the tensors whose names begin with `prefix` are loaded next: they are read into the system's cache
-  /// meanwhile, where there are files to read.
-  virtual void will_need(const std::string& prefix) const;
+  using Load = std::function<void(const WeightSource&)>;
+  /// A hint that `load` will be called with this source before long, for tensors whose names begin with `prefix`: they
+  /// are read meanwhile, from files into the system's cache, and for a device into memory that it copies from. `load`
+  /// is called once more for that, by a thread of the source's, with one whose tensors have shapes and nothing else.
+  virtual void will_load(const std::string& prefix, const Load& load) const;
 
   /// Uninitialised memory that load_into can fill.
   at::Tensor memory(at::IntArrayRef shape, at::ScalarType dtype) const;
@@ -40,7 +43,7 @@ class WeightSource {
 /// Full-precision weights of a checkpoint: F32, F16, BF16.
 std::shared_ptr<WeightSource> checkpoint_weights(std::shared_ptr<const checkpoint::Checkpoint> checkpoint);
 
-/// The same weights for another device, tensor by tensor through host memory.
+/// The same weights for another device, tensor by tensor through host memory: pinned, what it was told of in time.
 std::shared_ptr<WeightSource> on_device(std::shared_ptr<WeightSource> weights, at::Device device);
 
 /// @throws Error parse, with both shapes, when a tensor of the checkpoint has not the shape that config.json implies.

@@ -111,8 +111,8 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   }
 
   const tuner::BlockData data = take_streams(run, subgraph, formats);
-  last_block_ = tuner::tune_block(block, data, formats, tune_options(recipe_, run.micro_batch), run.cancel,
-                                  run.on_iteration, run.log);
+  last_block_ = tuner::tune_block(block, data, formats, tune_options(recipe_, run.micro_batch, run.deterministic),
+                                  run.cancel, run.on_iteration, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
   for (std::size_t i = 0; i < last_block_.cache.size(); ++i) {
@@ -134,7 +134,7 @@ tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph&
   data.length = run.length;
   data.streams = run.streams;
   data.importance = tuner::measure_importance(tuner::DecoderBlock(subgraph.layers), data, formats,
-                                              tune_options(recipe_, run.micro_batch), run.cancel);
+                                              tune_options(recipe_, run.micro_batch, run.deterministic), run.cancel);
   if (recipe_.enable_quanted_input && q_input_.defined()) data.input = q_input_;
   capture.release();
   q_input_.reset();
@@ -145,7 +145,7 @@ void AutoRoundModifier::restore_block(Run& run, const Subgraph& subgraph,
                                       const std::vector<quant::QuantizedWeight>& weights) {
   if (captured_input(subgraph.block()).defined())
     q_input_ = tuner::rerun_block(tuner::DecoderBlock(subgraph.layers), take_streams(run, subgraph, {}), weights,
-                                  tune_options(recipe_, run.micro_batch), run.cancel);
+                                  tune_options(recipe_, run.micro_batch, run.deterministic), run.cancel);
   post_autoround_cleanup(subgraph);
 }
 

@@ -33,6 +33,7 @@ struct Run {
   std::function<void(const quant::CacheScales&)> on_cache;  // the cache of a decoder layer is
   std::function<void(const tuner::Iteration&)> on_iteration;
   std::int64_t micro_batch = 0;     // samples of a pass
+  bool deterministic = true;        // Options of the run, or what the device does by itself
   model::StreamArena streams = {};  // where those of all samples are
 };
 

@@ -5,7 +5,7 @@
 
 namespace autoround::modifier {
 
-tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro_batch) {
+tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro_batch, bool deterministic) {
   tuner::TuneOptions options;
   options.iters = recipe.iters;
   options.batch_size = recipe.batch_size;
@@ -18,7 +18,7 @@ tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro
   options.enable_minmax_tuning = recipe.enable_minmax_tuning;
   options.not_use_best_mse = recipe.not_use_best_mse;
   options.search_scales = recipe.searches_scales();
-  options.fused = recipe.enable_torch_compile;
+  options.arithmetic = {.fused = recipe.enable_torch_compile, .deterministic = deterministic};
   options.rtn_on_nan = recipe.on_nan == recipe::OnNan::rtn;
   options.observe_cache = recipe.kv_cache_scheme.has_value();
   options.seed = static_cast<std::uint64_t>(recipe.seed);

@@ -7,7 +7,7 @@
 namespace autoround::modifier {
 
 /// @param micro_batch samples of a pass
-tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro_batch);
+tuner::TuneOptions tune_options(const recipe::Recipe& recipe, std::int64_t micro_batch, bool deterministic = true);
 
 /// @throws Error unsupported: `enable_alg_ext` where the scheme of `linear` has no scales that can be searched,
 /// `momentum` where its steps cannot have any.

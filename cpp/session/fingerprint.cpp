@@ -75,6 +75,7 @@ Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const 
       {"processor", processor()},
       {"kernels", std::string(quant::kernel_name()) + ", " + at::get_cpu_capability()},
       {"compute_dtype", c10::toString(compute_type(options))},
+      {"deterministic", is_deterministic(options) ? "yes" : "no"},
       {"threads", std::to_string(at::get_num_threads())},
       {"formats", formats_text(options)},
       {"scales", c10::toString(scale_type(model.weight_type(), recipe, options))},

@@ -178,7 +178,7 @@ tuner::BlockData Layer::data(const tuner::Block& block, const std::map<std::stri
   if (samples_.front().targets.defined()) {
     data.target = stream(&Samples::targets, compute, data.streams).to(device);
   } else {
-    const auto ops = model::make_ops(data.input.device(), tuning.fused);
+    const auto ops = model::make_ops(data.input.device(), tuning.arithmetic);
     data.target =
         tuner::run_block(block, data.input, data.length, tuning.pass_samples(), *ops, *options.cancel, data.streams);
   }

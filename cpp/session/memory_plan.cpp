@@ -15,9 +15,6 @@ namespace {
 
 constexpr std::size_t most_streams = 3;  // alive at once, of blocks of one layer
 
-/// A pass of a device has the memory of the device; without samples there are no passes.
-bool has_choice(const RunShape& shape) { return shape.device.is_cpu() && shape.samples > 0; }
-
 bool splits_batches(const recipe::Recipe& recipe, const std::map<std::string, quant::WeightFormat>& formats) {
   const tuner::TuneOptions tuning = modifier::tune_options(recipe, recipe.batch_size);
   return recipe.iters == 0 || std::none_of(formats.begin(), formats.end(), [&](const auto& format) {
@@ -27,7 +24,7 @@ bool splits_batches(const recipe::Recipe& recipe, const std::map<std::string, qu
 
 std::vector<MemoryMode> modes(const recipe::Recipe& recipe, const RunShape& shape, bool splits) {
   std::vector<MemoryMode> all = {{recipe.batch_size, false}};
-  if (!has_choice(shape)) return all;
+  if (shape.samples == 0) return all;  // there are no passes
   all.push_back({recipe.batch_size, true});
   for (std::int64_t samples = std::min(recipe.batch_size, shape.samples); splits && samples > 1;) {
     samples = (samples + 1) / 2;
@@ -49,7 +46,7 @@ MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
                        const PredictMemory& predict) {
   MemoryPlan least, chosen;
   for (const MemoryMode& mode : modes(recipe, shape, splits_batches(recipe, formats))) {
-    const MemoryPlan plan{.mode = mode, .bytes = predict(mode), .limit = limit_of(options)};
+    const MemoryPlan plan{.mode = mode, .device = shape.device, .bytes = predict(mode), .limit = limit_of(options)};
     if (least.bytes == 0 || plan.bytes < least.bytes) least = plan;
     if (chosen.bytes == 0 && plan.fits()) chosen = plan;
   }
@@ -70,14 +67,16 @@ Json memory_json(const MemoryPlan& plan) {
   return {{"predicted_bytes", plan.bytes},
           {"limit_bytes", plan.limit},
           {"smallest_limit_bytes", plan.smallest},
-          {"streams", plan.mode.streams_in_files ? "files" : "memory"},
+          {"streams", !plan.mode.streams_outside ? "memory"
+                      : plan.device.is_cpu()     ? "files"
+                                                 : "host"},
           {"micro_batch", plan.mode.micro_batch}};
 }
 
 void log_memory(const MemoryPlan& plan, const recipe::Recipe& recipe, const Logger& log) {
   std::string line = "memory: " + format_bytes(plan.bytes) + " predicted";
   if (plan.limit > 0) line += ", the limit is " + format_bytes(plan.limit);
-  if (plan.mode.streams_in_files) line += "; streams in files";
+  if (plan.mode.streams_outside) line += plan.device.is_cpu() ? "; streams in files" : "; streams in the host's memory";
   if (plan.mode.micro_batch < recipe.batch_size)
     line += "; " + std::to_string(plan.mode.micro_batch) + " of the " + std::to_string(recipe.batch_size) +
             " samples of a batch at a time";
@@ -86,7 +85,8 @@ void log_memory(const MemoryPlan& plan, const recipe::Recipe& recipe, const Logg
 
 model::StreamArena make_streams(const MemoryPlan& plan, const Options& options, std::uint64_t bytes,
                                 const Logger& log) {
-  if (!plan.mode.streams_in_files) return {};
+  if (!plan.mode.streams_outside) return {};
+  if (!plan.device.is_cpu()) return model::StreamArena::on_host();
   const std::string directory =
       options.outputs.empty() ? temporary_directory() : parent_path(options.outputs.front().directory);
   if (is_in_memory(directory))

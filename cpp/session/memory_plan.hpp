@@ -22,16 +22,18 @@ constexpr std::uint64_t limit_for(std::uint64_t predicted) { return predicted + 
 
 struct MemoryPlan {
   MemoryMode mode;
-  std::uint64_t bytes = 0;     // predicted high-water mark
-  std::uint64_t smallest = 0;  // limit that the run can stay below
-  std::uint64_t limit = 0;     // of the host; 0: none
+  at::Device device = at::kCPU;  // whose memory is meant
+  std::uint64_t bytes = 0;       // predicted high-water mark
+  std::uint64_t smallest = 0;    // limit that the run can stay below
+  std::uint64_t limit = 0;       // of the host; 0: none
   bool fits() const noexcept { return limit == 0 || limit_for(bytes) <= limit; }
 };
 
 using PredictMemory = std::function<std::uint64_t(const MemoryMode&)>;
 
-/// In order: as the recipe asks; with its streams in files; with passes of fewer and fewer samples, down to one, which
-/// changes the order in which gradients are summed, and nothing else. Where nothing fits, what needs least.
+/// In order: as the recipe asks; with its streams outside of the memory; with passes of fewer and fewer samples, down
+/// to one, which changes the order in which gradients are summed, and nothing else. Where nothing fits, what needs
+/// least.
 /// @param formats of the linears that are tuned: what some of them do depends on the samples of a pass, which then stay
 MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
                        const std::map<std::string, quant::WeightFormat>& formats, const Options& options,
@@ -41,7 +43,8 @@ void check_memory(const MemoryPlan& plan);
 Json memory_json(const MemoryPlan& plan);
 /// One line about what was chosen.
 void log_memory(const MemoryPlan& plan, const recipe::Recipe& recipe, const Logger& log);
-/// Where the run has its streams, each of at most `bytes`: in memory, or in files beside its first output.
+/// Where the run has its streams, each of at most `bytes`: in memory, or in files beside its first output; those of a
+/// device in its memory or the host's.
 model::StreamArena make_streams(const MemoryPlan& plan, const Options& options, std::uint64_t bytes, const Logger& log);
 
 }  // namespace autoround::session

@@ -46,7 +46,7 @@ model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::Scal
                                  {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
   const device::Scope scope(device);
   const model::ThreadCount threads(threads_);
-  const auto inner = model::make_ops(device, /*fused=*/true);
+  const auto inner = model::make_ops(device, {});
   const quant::InputQuantizers inputs = exporter::open_inputs(*checkpoint_);
   quant::InputOps ops(inputs, *inner);
   return model::perplexity(causal_lm(compute, device), ids, data.lengths(), ops, cancel, on_layer);

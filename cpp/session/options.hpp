@@ -33,8 +33,8 @@ struct Options {
   std::string device = "cpu";
   std::map<std::string, std::int64_t> memory_limit;  // by device; bytes
   std::optional<std::uint64_t> seed;                 // overrides the recipe's
-  bool deterministic = true;
-  std::string compute_dtype;  // "", "bf16", "fp32"
+  std::optional<bool> deterministic;                 // unset: on the CPU
+  std::string compute_dtype;                         // "", "bf16", "fp32"
   struct Output {
     std::string directory, format;
   };

@@ -9,13 +9,14 @@
 namespace autoround::session {
 
 SequentialPipeline::SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch,
-                                       std::int64_t nblocks, bool fused, const modifier::HookRegistry& hooks,
-                                       const CancelToken& cancel, model::StreamArena streams)
+                                       std::int64_t nblocks, model::Arithmetic arithmetic,
+                                       const modifier::HookRegistry& hooks, const CancelToken& cancel,
+                                       model::StreamArena streams)
     : model_(model),
       ids_(std::move(ids)),
       batch_(batch),
       nblocks_(static_cast<std::size_t>(nblocks)),
-      ops_(model::make_ops(model.weights().device(), fused)),
+      ops_(model::make_ops(model.weights().device(), arithmetic)),
       hooks_(hooks),
       cancel_(cancel),
       streams_(std::move(streams)) {}
@@ -50,7 +51,7 @@ std::optional<std::size_t> SequentialPipeline::advance() {
     hooks_.fire(modifier::HookPoint::post_forward, layer.name(), stream_);
   }
   for (std::size_t i = next_; i < std::min(next_ + nblocks_, model_.spec().layers.size()); ++i)
-    model_.weights().will_need(model_.spec().layer_name(i) + ".");  // read while this block is tuned
+    model_.will_load_layer(i);  // read while this block is tuned
   return first;
 }
 

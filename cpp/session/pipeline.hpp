@@ -18,8 +18,9 @@ class SequentialPipeline {
   /// @param ids int64 [samples, length]; undefined: layers are loaded but nothing runs through them.
   /// @param batch samples of a pass
   /// @param nblocks decoder layers of a block; the last may have fewer
-  SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, std::int64_t nblocks, bool fused,
-                     const modifier::HookRegistry& hooks, const CancelToken& cancel, model::StreamArena streams = {});
+  SequentialPipeline(const model::CausalLm& model, at::Tensor ids, std::int64_t batch, std::int64_t nblocks,
+                     model::Arithmetic arithmetic, const modifier::HookRegistry& hooks, const CancelToken& cancel,
+                     model::StreamArena streams = {});
 
   /// Advances to the next block: loads its layers, runs the stream through them. Its first layer; nullopt after the
   /// last.

@@ -33,12 +33,12 @@ std::uint64_t resident_bytes();
 /// Ways to run that differ in memory, and in results at most by the order of sums.
 struct MemoryMode {
   std::int64_t micro_batch = 0;  // samples of a pass
-  bool streams_in_files = false;
+  bool streams_outside = false;  // of the memory that is meant: those of the CPU in files, of a device in the host's
   bool operator==(const MemoryMode&) const = default;
 };
 
 /// High-water mark in bytes: of the process, what it holds now plus what the run keeps alive together at its peak; on a
-/// device, of its memory, what the run keeps there whatever the mode.
+/// device, of its memory, what the run keeps there.
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
                              const MemoryMode& mode);
 /// The same for one linear layer [out, in] of a host, all of whose weights are tuned.

@@ -71,23 +71,32 @@ std::int64_t attention_bytes(const model::DecoderSpec& spec, std::int64_t length
 
 bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
 
-std::int64_t batch_tokens(const recipe::Recipe& recipe, const RunShape& shape) {
-  return std::min(shape.samples, recipe.batch_size) * shape.length;
+std::int64_t step_samples(const recipe::Recipe& recipe, const RunShape& shape) {
+  return std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps);
 }
 
 /// Plain operations keep what the fused ones compute again.
 std::int64_t kept_activations(const recipe::Recipe& recipe) { return recipe.enable_torch_compile ? 1 : 4; }
 
+bool has_experts(const model::DecoderSpec& spec) {
+  return std::any_of(spec.layers.begin(), spec.layers.end(),
+                     [](const auto& layer) { return layer.experts.has_value(); });
+}
+
 /// On a device: weights with their rounded twins, V and the best codes, the gradient of the largest projection, both
 /// streams, and of a minibatch what the backward pass needs, or of all samples the output.
 std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
-                            std::int64_t layers) {
-  const std::int64_t bytes = shape.element_bytes, stream = shape.samples * shape.length * spec.hidden_size * bytes;
+                            std::int64_t layers, const MemoryMode& mode) {
+  const std::int64_t bytes = shape.element_bytes, samples = std::min(shape.samples, mode.micro_batch);
+  const std::int64_t tokens = samples * shape.length;
+  const std::int64_t stream = mode.streams_outside ? 0 : shape.samples * shape.length * spec.hidden_size * bytes;
   const std::int64_t activations =
-      tunes(recipe, shape)
-          ? batch_tokens(recipe, shape) * layers * activation_width(spec, on_device) * bytes * kept_activations(recipe)
-          : 0;
-  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + bytes / 2 : 1);
+      tunes(recipe, shape) ? tokens * layers * activation_width(spec, on_device) * bytes * kept_activations(recipe)
+                           : tokens * activation_width(spec, of_a_pass) * bytes;
+  const std::int64_t sums = samples < step_samples(recipe, shape) ? 4 : 0;
+  // Of the largest projection; of gate and up of all experts together, two of three weights.
+  const std::int64_t gradient = has_experts(spec) ? 2 * bytes / 3 + 1 : bytes / 2;
+  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + gradient + sums : 1);
   constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
   return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
                                     workspaces);
@@ -117,9 +126,8 @@ std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, c
                           const Work& work) {
   const std::int64_t bytes = shape.element_bytes, samples = std::min(shape.samples, mode.micro_batch);
   const std::int64_t tokens = samples * shape.length;
-  const std::int64_t stream = (mode.streams_in_files ? tokens : shape.samples * shape.length) * work.stream * bytes;
+  const std::int64_t stream = (mode.streams_outside ? tokens : shape.samples * shape.length) * work.stream * bytes;
   const std::int64_t block = (shape.tuned_weights + work.loaded) * bytes;
-  const std::int64_t step = std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps);
 
   // The pass over all samples that gives the targets; one with rounded weights: input, target and output; tuning.
   const std::int64_t passing = tokens * work.passed * bytes;
@@ -127,7 +135,9 @@ std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, c
   const std::int64_t rounding = block + shape.tuned_weights * (bytes + 1) + 3 * stream + passing;
   std::int64_t most = std::max({reference, rounding, shape.lone_weights * (bytes + 2)});
   if (tunes(recipe, shape)) {
-    const std::int64_t held = work.loaded * bytes + shape.tuned_weights * bytes_of_tuned(recipe, shape, step > samples);
+    const std::int64_t held =
+        work.loaded * bytes +
+        shape.tuned_weights * bytes_of_tuned(recipe, shape, samples < step_samples(recipe, shape));
     const std::int64_t loop = 2 * stream + tokens * work.trained * bytes * kept_activations(recipe);
     most = std::max(most, held + std::max(loop, 3 * stream + passing));
   }
@@ -141,7 +151,7 @@ std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, c
 std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
                              const MemoryMode& mode) {
   const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
-  if (!shape.device.is_cpu()) return device_memory(spec, recipe, shape, layers);
+  if (!shape.device.is_cpu()) return device_memory(spec, recipe, shape, layers, mode);
   Work work;
   work.reference_streams = layers > 1 ? 4 : 3;  // both inputs and the output; between the layers of a block one more
   work.stream = spec.hidden_size;

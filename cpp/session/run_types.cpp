@@ -20,6 +20,10 @@ at::ScalarType compute_type(const Options& options) {
   return device::parse(options.device).is_cpu() ? model::preferred_compute_type() : at::kBFloat16;
 }
 
+bool is_deterministic(const Options& options) {
+  return device::parse(options.device).is_cpu() || options.deterministic.value_or(false);
+}
+
 const std::string& leading_format(const Options& options) {
   return options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
 }

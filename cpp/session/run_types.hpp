@@ -15,6 +15,8 @@ namespace autoround::session {
 at::Device compute_device(const Options& options);
 /// The host's choice, or what the device multiplies in hardware.
 at::ScalarType compute_type(const Options& options);
+/// Whether the run has the same bytes each time. On the CPU it always has: nothing is faster without.
+bool is_deterministic(const Options& options);
 /// The first output's format; without an output, the default one: what it would store decides how tensors are tuned.
 const std::string& leading_format(const Options& options);
 /// @param weights the type of the full-precision weights

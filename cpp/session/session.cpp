@@ -168,6 +168,7 @@ void Session::Impl::initialize() {
                        [&](const MemoryMode& mode) { return predict_memory(model->spec(), recipe, shape, mode); });
   check_memory(memory);
   run->micro_batch = memory.mode.micro_batch;
+  run->deterministic = is_deterministic(options);
   plan.emplace(export_plan());
   outputs.emplace(options.outputs, *plan);
   result->layers = layer_stats(modifier->assignment());
@@ -182,8 +183,9 @@ void Session::Impl::start() {
     outputs->begin(*plan, fingerprint(*model, recipe, data.get(), samples(), options, run->micro_batch), options.resume,
                    model->log());
   run->streams = make_streams(result->memory, options, stream_bytes(shape, model->spec().hidden_size), model->log());
-  pipeline.emplace(*lm, token_ids(), run->micro_batch, recipe.nblocks, recipe.enable_torch_compile, hooks,
-                   *options.cancel, run->streams);
+  pipeline.emplace(*lm, token_ids(), run->micro_batch, recipe.nblocks,
+                   model::Arithmetic{recipe.enable_torch_compile, run->deterministic}, hooks, *options.cancel,
+                   run->streams);
   emit(EventKind::progress, -1, "start", 0.0);
 }
 

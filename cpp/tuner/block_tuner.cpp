@@ -79,7 +79,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   check(data);
   const Stopwatch watch;
   const at::NoGradGuard no_grad;  // only the forward passes of the loop record
-  const auto chosen_ops = model::make_ops(data.input.device(), options.fused);
+  const auto chosen_ops = model::make_ops(data.input.device(), options.arithmetic);
   model::Ops& ops = *chosen_ops;
   const auto run = [&](model::Ops& with) {
     return run_block(block, data.input, data.length, options.pass_samples(), with, cancel, data.streams);
@@ -126,7 +126,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
     if (options.iters > 0) {
       const Optimization tuned = [&] {
         // Of its own: what they keep from one iteration to the next is gone before all samples are run again.
-        const auto loop_ops = model::make_ops(data.input.device(), options.fused);
+        const auto loop_ops = model::make_ops(data.input.device(), options.arithmetic);
         return optimize(block, states, data, options, result.rtn_loss, *loop_ops, cancel, on_iteration);
       }();
       result.losses = tuned.losses;
@@ -169,7 +169,7 @@ at::Tensor rerun_block(const Block& block, const BlockData& data, const std::vec
       if (weight->format.input) inputs.emplace(part.name, quant::InputQuantizer(*weight->format.input, weight->input));
     }
   }
-  const auto ops = model::make_ops(data.input.device(), options.fused);
+  const auto ops = model::make_ops(data.input.device(), options.arithmetic);
   quant::InputOps quantized(inputs, *ops);
   return run_block(block, data.input, data.length, options.pass_samples(), quantized, cancel, data.streams);
 }

@@ -33,7 +33,7 @@ struct TuneOptions {
   bool enable_minmax_tuning = true;
   bool not_use_best_mse = false;
   bool search_scales = false;  // tune from searched scales (SignRoundV2), or without iterations round with them
-  bool fused = true;           // fused kernels, or plain LibTorch operations
+  model::Arithmetic arithmetic;
   bool rtn_on_nan = false;  // a NaN or exploding loss: false = NUMERIC error, true = round-to-nearest and `fell_back`
   bool observe_cache = false;  // find out what the block's attention puts into the cache
   std::uint64_t seed = 42;

@@ -91,7 +91,7 @@ Importance measure_importance(const Block& block, const BlockData& data,
                               const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options,
                               const CancelToken& cancel) {
   const at::NoGradGuard no_grad;
-  const auto ops = model::make_ops(data.input.device(), options.fused);
+  const auto ops = model::make_ops(data.input.device(), options.arithmetic);
   MeasuringOps measuring(data, *ops);
   bool any = false;
   for (const model::Projection* projection : block.projections()) {

@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include <algorithm>
+
 namespace autoround::tuner {
 namespace {
 
@@ -63,7 +65,61 @@ struct QuantLinearBackward final : torch::autograd::Node {
   at::Tensor unrounded;  // undefined unless the scale of the input is trained
 };
 
+/// The same of all experts of a layer at once. Those without rows have no gradient.
+struct GroupedLinearBackward final : torch::autograd::Node {
+  GroupedLinearBackward(RoundingStates& rounding_states, std::vector<TunedProjection*> projections,
+                        model::ExpertRows expert_rows, const at::Tensor& x, at::Tensor weights)
+      : Node(torch::autograd::collect_next_edges(x)),
+        states(rounding_states),
+        tuned(std::move(projections)),
+        rows(std::move(expert_rows)),
+        input(x),
+        stack(std::move(weights)) {}
+
+  std::string name() const override { return "GroupedLinearBackward"; }
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor output_gradient = gradients.front().contiguous();
+    const at::Tensor of_weights = model::grouped_weight_gradient(output_gradient, input, rows.ends);
+    for (std::size_t i = 0; i < tuned.size(); ++i)
+      if (rows.counts[i] > 0) states.apply_gradient(*tuned[i], of_weights[static_cast<std::int64_t>(i)]);
+    if (!task_should_compute_output(0)) return {at::Tensor()};
+    return {model::grouped_input_gradient(output_gradient, stack, rows.ends)};
+  }
+
+  void release_variables() override { input.reset(); }
+
+  RoundingStates& states;
+  std::vector<TunedProjection*> tuned;  // of each expert
+  model::ExpertRows rows;
+  at::Tensor input, stack;  // stack: W' of all experts
+};
+
 }  // namespace
+
+bool QuantOps::groups(const model::ExpertProjections& experts) const {
+  const auto grouped = [&](const model::Projection* expert) {
+    const TunedProjection* tuned = states_.find(*expert);
+    return tuned != nullptr && !tuned->input;
+  };
+  return inner().groups(experts) && std::all_of(experts.begin(), experts.end(), grouped);
+}
+
+at::Tensor QuantOps::grouped_linear(const model::ExpertProjections& experts, const model::ExpertRows& rows,
+                                    const at::Tensor& x) {
+  at::Tensor y;
+  {
+    const at::NoGradGuard no_grad;
+    y = inner().grouped_linear(experts, rows, x);
+  }
+  if (!at::GradMode::is_enabled()) return y;
+  std::vector<TunedProjection*> tuned;
+  for (const model::Projection* expert : experts) tuned.push_back(states_.find(*expert));
+  torch::autograd::set_history(
+      y, std::make_shared<GroupedLinearBackward>(states_, std::move(tuned), rows, x, experts.front()->stack));
+  return y;
+}
 
 at::Tensor QuantOps::linear(const model::Projection& projection, const at::Tensor& x) {
   TunedProjection* tuned = states_.find(projection);

@@ -17,6 +17,10 @@ class QuantOps final : public model::ForwardingOps {
       : ForwardingOps(inner), states_(states), products_(states.fused()) {}
 
   at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override;
+  /// Where the inner operations group them and none rounds its input, which each does with a scale of its own.
+  bool groups(const model::ExpertProjections& experts) const override;
+  at::Tensor grouped_linear(const model::ExpertProjections& experts, const model::ExpertRows& rows,
+                            const at::Tensor& x) override;
 
  private:
   RoundingStates& states_;

@@ -49,6 +49,23 @@ class ProjectionStep {
   std::vector<quant::SignedStep> steps_;
 };
 
+/// W' of experts by the stack that their originals are in, which those keep alive.
+using Stacks = std::map<const void*, at::Tensor>;
+
+/// Gives the projection memory for W': in a stack if its weight is in one.
+void make_twin(model::Projection& projection, Stacks& stacks) {
+  const auto like = [](const at::Tensor& x) { return model::lasting_tensor(x.sizes(), x.scalar_type(), x.device()); };
+  if (!projection.stack.defined()) {
+    projection.weight = like(projection.weight);
+    return;
+  }
+  const std::int64_t place = projection.weight.storage_offset() - projection.stack.storage_offset();
+  at::Tensor& stack = stacks[projection.stack.const_data_ptr()];
+  if (!stack.defined()) stack = like(projection.stack);
+  projection.weight = stack[place / projection.weight.numel()];
+  projection.stack = stack;
+}
+
 void keep_best(TunedProjection& tuned) {
   for (auto& part : tuned.parts) quant::keep_best(part.state);
   if (tuned.input && tuned.input->trains()) tuned.input->keep_best();
@@ -58,7 +75,8 @@ void keep_best(TunedProjection& tuned) {
 
 RoundingStates::RoundingStates(const std::vector<model::Projection*>& projections,
                                const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options)
-    : fused_(options.fused && options.momentum == 0.0) {
+    : fused_(options.arithmetic.fused && options.momentum == 0.0) {
+  Stacks stacks;
   for (model::Projection* projection : projections) {
     const at::Tensor original = projection->weight;
     TunedProjection tuned{.projection = projection, .parts = {}, .gradient_sum = {}, .input = {}};
@@ -76,7 +94,7 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
     std::vector<quant::RoundingState*> states;
     for (TunedPart& part : tuned.parts) states.push_back(&part.state);
     quant::share_global_scale(states);
-    projection->weight = model::lasting_tensor(original.sizes(), original.scalar_type(), original.device());
+    make_twin(*projection, stacks);
     projection->weight.copy_(original);  // rows that are not quantized stay as they are
     if (options.step_samples() > options.pass_samples())
       tuned.gradient_sum = model::lasting_tensor(original.sizes(), at::kFloat, original.device());
@@ -153,10 +171,18 @@ void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& we
 
 void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
                                     model::LinearProducts& products) {
+  take_gradient(tuned, [&](const auto& take) { products.weight_gradient(output_gradient, input, take); });
+}
+
+void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& gradient) {
+  take_gradient(tuned, [&](const auto& take) { take(0, gradient); });
+}
+
+void RoundingStates::take_gradient(TunedProjection& tuned, const Compute& compute) {
   const bool accumulates = !(pass_.first && pass_.last), adds = tuned.has_gradient;
   std::optional<ProjectionStep> step;
   if (pass_.last) step.emplace(tuned, pass_.is_best, fused_);
-  products.weight_gradient(output_gradient, input, [&](std::int64_t first, const at::Tensor& rows) {
+  compute([&](std::int64_t first, const at::Tensor& rows) {
     at::Tensor gradient = rows;
     if (accumulates) {
       // Each micro-batch's gradient is rounded to the compute type, as a lone one is, and the sum is kept in fp32.

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -87,6 +88,8 @@ class RoundingStates {
   /// last pass of the step. The input is what the product was computed from, that is rounded.
   void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
                       model::LinearProducts& products);
+  /// The same with dW' as it is, contiguous.
+  void apply_gradient(TunedProjection& tuned, const at::Tensor& gradient);
   bool fused() const noexcept { return fused_; }
   /// Learning rates of the next iteration.
   void advance();
@@ -102,6 +105,9 @@ class RoundingStates {
   std::vector<quant::QuantizedWeight> best() const;     // of the step that was last begun as the best
 
  private:
+  /// Calls something with what takes dW' of `tuned` in blocks of rows.
+  using Compute = std::function<void(const model::LinearProducts::TakeRows&)>;
+  void take_gradient(TunedProjection& tuned, const Compute& compute);
   std::vector<quant::QuantizedWeight> round(bool searched) const;
 
   bool fused_, searched_ = false, drops_outliers_ = false;

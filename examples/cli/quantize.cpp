@@ -13,7 +13,7 @@ struct QuantizeArguments {
   std::vector<std::string> formats = {"compressed-tensors"};
   RecipeArguments recipe;
   long long seed = -1, memory_limit = 0;
-  bool dry_run = false, resume = false;
+  bool dry_run = false, resume = false, deterministic = false;
 };
 
 /// The value of a recipe key as a number; 0 when it is unset.
@@ -35,6 +35,7 @@ Options make_options(const QuantizeArguments& arguments) {
   auto options = make<Options>(autoround_options_new);
   call(autoround_options_set_device, options.get(), arguments.device.c_str());
   if (arguments.seed >= 0) call(autoround_options_set_seed, options.get(), static_cast<uint64_t>(arguments.seed));
+  if (arguments.deterministic) call(autoround_options_set_deterministic, options.get(), 1);
   if (arguments.memory_limit > 0)
     call(autoround_options_set_memory_limit, options.get(), arguments.device.c_str(),
          static_cast<int64_t>(arguments.memory_limit));
@@ -120,6 +121,8 @@ void add_quantize(CLI::App& app, const Common& common) {
       ->capture_default_str();
   arguments->recipe.add_to(*command);
   command->add_option("--seed", arguments->seed, "overrides the recipe's")->check(CLI::NonNegativeNumber);
+  command->add_flag("--deterministic", arguments->deterministic,
+                    "the same bytes each time on CUDA too, where attention is slower for it");
   command->add_option("--device", arguments->device, "cpu, or a CUDA device: cuda (the first), cuda:1, ...")
       ->capture_default_str();
   command

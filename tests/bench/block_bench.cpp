@@ -121,11 +121,11 @@ void run(const Arguments& arguments) {
   tuner::TuneOptions options;
   options.iters = arguments.iters;
   options.batch_size = arguments.batch;
-  options.fused = !arguments.plain;
+  options.arithmetic.fused = !arguments.plain;
   const quant::WeightFormat format = format_of(arguments);
 
   const at::NoGradGuard no_grad;
-  const auto ops = model::make_ops(device, /*fused=*/true);
+  const auto ops = model::make_ops(device, {});
   tuner::BlockData data;
   data.length = arguments.length;
   data.lengths.assign(static_cast<std::size_t>(arguments.samples), arguments.length);

@@ -80,6 +80,22 @@ TEST_CASE("cuda loop: the first losses are within 2 % of the CPU's, those of tun
   CHECK(device.weights.front().codes.is_cpu());
 }
 
+TEST_CASE("cuda loop: experts, their products grouped or, with rounded inputs, one by one", "[cuda]") {
+  if (no_gpu()) return;
+  const std::string preset = GENERATE("W4A16", "W8A8");
+  INFO(preset);
+  TinyBlock block(at::kBFloat16);
+  test::make_sparse(block, 2);
+  TuneOptions options = quick();
+  options.gradient_accumulate_steps = GENERATE(1, 2);
+  const BlockResult cpu = tune_on_cpu(block, format_of(preset), options);
+  const BlockResult device = tune_on_gpu(block, format_of(preset), options);
+  CHECK(device.rtn_loss == Approx(cpu.rtn_loss).epsilon(0.02));
+  CHECK(device.losses.front() == Approx(cpu.losses.front()).epsilon(0.02));
+  CHECK(device.loss == Approx(cpu.loss).epsilon(0.1));
+  CHECK(device.idle_experts == 1);
+}
+
 TEST_CASE("cuda loop: accumulation, several options and searched scales", "[cuda]") {
   if (no_gpu()) return;
   TuneOptions options = quick();
@@ -90,7 +106,7 @@ TEST_CASE("cuda loop: accumulation, several options and searched scales", "[cuda
   if (what == "patience") options.dynamic_max_gap = 5;
   if (what == "no minmax") options.enable_minmax_tuning = false;
   if (what == "searched") options.search_scales = true;
-  if (what == "plain") options.fused = false;
+  if (what == "plain") options.arithmetic.fused = false;
   if (what == "momentum") options.momentum = 0.9;
   const TinyBlock block(at::kFloat);
   const BlockResult cpu = tune_on_cpu(block, format_of("W2A16"), options);
@@ -104,8 +120,10 @@ TEST_CASE("cuda loop: accumulation, several options and searched scales", "[cuda
 TEST_CASE("cuda loop: the same again", "[cuda]") {
   if (no_gpu()) return;
   const TinyBlock block(at::kBFloat16);
-  const BlockResult first = tune_on_gpu(block, format_of("W4A16"), quick());
-  const BlockResult second = tune_on_gpu(block, format_of("W4A16"), quick());
+  TuneOptions options = quick();
+  options.arithmetic.deterministic = GENERATE(false, true);
+  const BlockResult first = tune_on_gpu(block, format_of("W4A16"), options);
+  const BlockResult second = tune_on_gpu(block, format_of("W4A16"), options);
   CHECK(first.losses == second.losses);
   CHECK(test::same_codes(first, second));
 }

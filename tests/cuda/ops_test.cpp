@@ -55,8 +55,9 @@ Tensors outcome(Ops& ops, Place place, const Tensors& inputs, const Tensors& gra
 
 /// Both processors come to the same results, and to the same gradients.
 template <typename Body>
-void check_alike(const Tensors& inputs, const Tensors& grads, double of_results, double of_gradients, Body body) {
-  DeviceOps fast;
+void check_alike(const Tensors& inputs, const Tensors& grads, double of_results, double of_gradients, Body body,
+                 bool deterministic = false) {
+  DeviceOps fast(deterministic);
   AtenOps plain;
   const Tensors got = outcome(fast, Place{true}, inputs, grads, body);
   const Tensors wanted = outcome(plain, Place{false}, inputs, grads, body);
@@ -257,7 +258,8 @@ TEST_CASE("CUDA attention: output and gradient are those of the CPU", "[attentio
       {"scores with a soft limit (Gemma 2)", 80, 2, 4, 2, 64, 64, 0, false, 1.5},
       {"sinks in a window (gpt-oss)", 90, 2, 4, 2, 64, 64, 30, false, 0.0, true},
   }));
-  CAPTURE(type, c.what);
+  const bool deterministic = GENERATE(false, true);
+  CAPTURE(type, c.what, deterministic);
   AttentionSpec spec;
   spec.heads = c.heads;
   spec.kv_heads = c.kv_heads;
@@ -275,16 +277,18 @@ TEST_CASE("CUDA attention: output and gradient are those of the CPU", "[attentio
   RopeTable rope;
   if (c.rotary_dim > 0) rope = reference::rope_table(c.sequence + 1, c.rotary_dim);
   const double of_gradients = type == at::kFloat ? 2e-5 : 2e-2;
-  check_alike({qkv}, {grad}, type == at::kFloat ? 2e-5 : 1e-2, of_gradients,
-              [&](Ops& ops, Place place, const Tensors& leaves) {
-                const RopeTable table = {place(rope.cos), place(rope.sin)};
-                AttentionInput input{.qkv = leaves[0], .batch = c.batch, .spec = &spec};
-                if (c.rotary_dim > 0) input.rope = &table;
-                if (c.qk_norm) input.q_norm = place(q_norm), input.k_norm = place(k_norm);
-                if (c.sinks) input.sinks = place(sinks);
-                input.norm_eps = kEps;
-                return Tensors{ops.attention(input)};
-              });
+  check_alike(
+      {qkv}, {grad}, type == at::kFloat ? 2e-5 : 1e-2, of_gradients,
+      [&](Ops& ops, Place place, const Tensors& leaves) {
+        const RopeTable table = {place(rope.cos), place(rope.sin)};
+        AttentionInput input{.qkv = leaves[0], .batch = c.batch, .spec = &spec};
+        if (c.rotary_dim > 0) input.rope = &table;
+        if (c.qk_norm) input.q_norm = place(q_norm), input.k_norm = place(k_norm);
+        if (c.sinks) input.sinks = place(sinks);
+        input.norm_eps = kEps;
+        return Tensors{ops.attention(input)};
+      },
+      deterministic);
 }
 
 }  // namespace autoround::model

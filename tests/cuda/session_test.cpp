@@ -90,6 +90,21 @@ TEST_CASE("cuda session: events give host memory, a limit is kept, and a plan kn
   CHECK(plan(*toy.model, recipe_of("W4A16"), samples().get(), options).find("memory_bytes") != std::string::npos);
 }
 
+TEST_CASE("cuda session: streams on the host and passes of one sample change the order of sums alone", "[cuda]") {
+  if (no_gpu()) return;
+  const test::ToyModel toy(wide());
+  Options options = options_for("cuda:0");
+  const auto free_run = oneshot(toy.model, recipe_of("W4A16"), samples(), options);
+  REQUIRE_FALSE(free_run->memory.mode.streams_outside);
+  options.memory_limit["cuda:0"] = static_cast<std::int64_t>(free_run->memory.smallest);
+  const auto limited = oneshot(toy.model, recipe_of("W4A16"), samples(), options);
+  REQUIRE(limited->memory.mode.streams_outside);
+  REQUIRE(limited->blocks.size() == free_run->blocks.size());
+  CHECK(limited->blocks.front().rtn_loss == Approx(free_run->blocks.front().rtn_loss).epsilon(1e-3));
+  for (std::size_t i = 0; i < limited->blocks.size(); ++i)
+    CHECK(limited->blocks[i].loss == Approx(free_run->blocks[i].loss).epsilon(0.1));
+}
+
 TEST_CASE("cuda session: a layer of a host", "[cuda]") {
   if (no_gpu()) return;
   const at::Tensor weight = at::randn({64, 128}), inputs = at::randn({8, 16, 128});

@@ -61,7 +61,7 @@ namespace LibAutoRound {
       return Change(options => options.setSeed(unchecked((long)seed)));
     }
 
-    /// <summary>true, the default: same seed and thread count, same bytes.</summary>
+    /// <summary>true, the default on the CPU: same seed and thread count, same bytes. false, the default on CUDA: faster.</summary>
     public Options Deterministic(bool on) {
       return Change(options => options.setDeterministic(on));
     }

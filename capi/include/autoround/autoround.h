@@ -292,12 +292,12 @@ AUTOROUND_TRY(autoround_options_set_device, autoround_options *options, const ch
 AUTOROUND_TRY(autoround_options_set_compute_dtype, autoround_options *options, const char *dtype);
 /* Overrides the recipe's seed. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_seed, autoround_options *options, uint64_t seed);
-/* 1 (default): same seed and thread count, same bytes. 0 allows faster operations that are not; today there are none. On CUDA
- * LibTorch's attention adds gradients up in any order, whatever is set here: last bits may differ. Since 0.1 */
+/* 1: same seed and thread count, same bytes. 0 allows faster operations whose last bits differ from run to run. Default: 1 on the
+ * CPU, where no operation is faster for it; 0 on CUDA, where attention then adds its gradients up in any order. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_deterministic, autoround_options *options, int32_t on);
 /* A run on `device` ("cpu", "cuda", "cuda:1", ...; it need not be there) is to stay below `bytes` of memory: of the CPU the resident set
  * of the process, with what it held before. Where prediction says that it would not, it has its activations in files without names,
- * beside the first output, or without one in $TMPDIR, else /var/tmp; and where that is not enough, smaller passes, which change the
+ * beside the first output, or without one in $TMPDIR, else /var/tmp (on a device: in pinned memory of the host); and where that is not enough, smaller passes, which change the
  * order of sums and nothing else. A limit that cannot be kept is refused by initialize with INVALID_ARGUMENT, which says the smallest
  * that can. autoround_model_plan shows what would be chosen. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_memory_limit, autoround_options *options, const char *device, int64_t bytes);

@@ -6,6 +6,7 @@
 #include "model/forwarding_ops.hpp"
 #include "model/stacked_experts.hpp"
 #include "support/catch.hpp"
+#include "support/grouping_ops.hpp"
 #include "tiny_model.hpp"
 
 namespace autoround::model {
@@ -21,22 +22,22 @@ ExpertsSpec small_experts(std::int64_t experts, std::int64_t top_k) {
   return spec;
 }
 
-test::Tensors weights_of(const ExpertsSpec& spec) {
+test::Tensors weights_of(const ExpertsSpec& spec, std::int64_t features = hidden) {
   test::Tensors tensors;
   std::uint64_t seed = 40;
   const auto add = [&](const std::string& name, at::IntArrayRef shape) {
     tensors["layer.mlp." + name] = test::random_tensor(shape, ++seed).mul(0.5);
   };
   const auto network = [&](const std::string& name, std::int64_t inner) {
-    add(name + ".gate_proj.weight", {inner, hidden});
-    add(name + ".up_proj.weight", {inner, hidden});
-    add(name + ".down_proj.weight", {hidden, inner});
+    add(name + ".gate_proj.weight", {inner, features});
+    add(name + ".up_proj.weight", {inner, features});
+    add(name + ".down_proj.weight", {features, inner});
   };
-  add("gate.weight", {spec.router.experts, hidden});
+  add("gate.weight", {spec.router.experts, features});
   if (spec.router.correction) add("gate.e_score_correction_bias", {spec.router.experts});
-  for (std::int64_t i = 0; i < spec.router.experts; ++i) network("experts." + std::to_string(i), width);
+  for (std::int64_t i = 0; i < spec.router.experts; ++i) network("experts." + std::to_string(i), spec.intermediate);
   if (spec.shared_intermediate > 0) network("shared_experts", spec.shared_intermediate);
-  if (spec.shared_gate) add("shared_expert_gate.weight", {1, hidden});
+  if (spec.shared_gate) add("shared_expert_gate.weight", {1, features});
   return tensors;
 }
 
@@ -147,6 +148,32 @@ TEST_CASE("experts: output and gradients are those of all experts on all tokens"
   out.backward(gradient);
   expected.backward(gradient);
   CHECK((x.grad() - same.grad()).abs().max().item<float>() < 1e-4f);
+}
+
+TEST_CASE("experts: grouped products are those of each expert", "[model]") {
+  ExpertsSpec spec = small_experts(5, GENERATE(1, 2));
+  spec.intermediate = 8;
+  const std::int64_t wide = 16;
+  const test::Tensors tensors = weights_of(spec, wide);
+  const test::TinyFolder folder(test::tiny_config(), tensors);
+  const auto dtype = GENERATE(at::kBFloat16, at::kFloat);  // fp32 is not grouped
+  const auto experts = Experts::load(spec, {}, "layer", wide, *checkpoint_weights(folder.open()), dtype);
+  const at::AutoGradMode record(true);
+  const auto run = [&](Ops& ops) {
+    const at::Tensor x = test::random_tensor({tokens, wide}, 7).to(dtype).requires_grad_();
+    const at::Tensor out = experts->forward(x, ops);
+    out.backward(test::random_tensor({tokens, wide}, 8).to(dtype));
+    return std::pair(out.detach(), x.grad());
+  };
+  AtenOps plain;
+  CountingOps counting(plain);
+  autoround::test::GroupingOps grouping;
+  const auto [wanted, wanted_gradient] = run(counting);
+  const auto [out, gradient] = run(grouping);
+  CHECK(counting.products > 2);
+  CHECK(grouping.products == (dtype == at::kBFloat16 ? 2 : 0));
+  CHECK(at::equal(out, wanted));
+  CHECK(at::allclose(gradient, wanted_gradient, 0.02, 0.02));
 }
 
 TEST_CASE("experts: those without tokens cost nothing", "[model]") {

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "session/run_types.hpp"
 #include "support/catch.hpp"
 #include "toy.hpp"
 
@@ -48,6 +49,19 @@ TEST_CASE("fingerprint: the same run is the same, and each change is named", "[s
   twice.outputs.push_back({"out2", "compressed-tensors"});
   CHECK(field(of(w4(), &data, twice)) == "formats");
   CHECK(field(fingerprint(*toy.model, w4(), &data, data.size(), options, 4)) == "micro_batch");
+}
+
+TEST_CASE("run types: the CPU has the same bytes each time, a device when it is asked to", "[session]") {
+  Options options;
+  CHECK(is_deterministic(options));
+  options.deterministic = false;
+  CHECK(is_deterministic(options));
+  options.device = "cuda:1";
+  CHECK_FALSE(is_deterministic(options));
+  options.deterministic.reset();
+  CHECK_FALSE(is_deterministic(options));
+  options.deterministic = true;
+  CHECK(is_deterministic(options));
 }
 
 TEST_CASE("fingerprint: another model file is another model", "[session]") {

@@ -88,8 +88,8 @@ Holdings holdings() {
 TEST_CASE("memory limit: streams in files change no bit", "[session]") {
   Scene scene;
   const auto free_run = scene.run(0), limited = scene.run(scene.asked() - margin);
-  CHECK_FALSE(free_run->memory.mode.streams_in_files);
-  REQUIRE(limited->memory.mode.streams_in_files);
+  CHECK_FALSE(free_run->memory.mode.streams_outside);
+  REQUIRE(limited->memory.mode.streams_outside);
   REQUIRE(limited->memory.mode.micro_batch == batch);
   CHECK(test::agreement(free_run->tensors, limited->tensors) == 1.0);
   for (std::size_t i = 0; i < free_run->blocks.size(); ++i) {
@@ -105,7 +105,7 @@ TEST_CASE("memory limit: streams in files change no bit", "[session]") {
 TEST_CASE("memory limit: the smallest that a plan names can be kept, by the order of sums alone", "[session]") {
   Scene scene;
   const auto free_run = scene.run(0), limited = scene.run(scene.smallest() + margin);
-  REQUIRE(limited->memory.mode.streams_in_files);
+  REQUIRE(limited->memory.mode.streams_outside);
   REQUIRE(limited->memory.mode.micro_batch < batch);  // how far depends on what this process holds besides
   CHECK(test::agreement(free_run->tensors, limited->tensors) > 0.99);
   for (std::size_t i = 0; i < free_run->blocks.size(); ++i) {

@@ -18,7 +18,7 @@ constexpr std::int64_t samples = 64, length = 2048, hidden = 1024;
 /// Streams of 256 MiB each, and as much for every sample of a pass.
 std::uint64_t need(const MemoryMode& mode) {
   const std::uint64_t stream = samples * length * hidden * 2;
-  return (mode.streams_in_files ? 0 : 3 * stream) + static_cast<std::uint64_t>(mode.micro_batch) * stream;
+  return (mode.streams_outside ? 0 : 3 * stream) + static_cast<std::uint64_t>(mode.micro_batch) * stream;
 }
 
 /// A little more than is predicted.
@@ -27,12 +27,14 @@ std::uint64_t limit_of(const MemoryMode& mode) { return session::limit_for(need(
 RunShape shape_of_run() { return {samples, length, 2, 1'000'000, 1'000'000}; }
 
 MemoryPlan plan_for(std::uint64_t limit, const RunShape& shape = shape_of_run(),
-                    const std::map<std::string, quant::WeightFormat>& formats = {}, bool alg_ext = false) {
+                    const std::map<std::string, quant::WeightFormat>& formats = {}, bool alg_ext = false,
+                    const std::string& device = "cpu") {
   recipe::Recipe recipe;
   recipe.batch_size = 8;
   recipe.enable_alg_ext = alg_ext;
   session::Options options;
-  options.memory_limit["cpu"] = static_cast<std::int64_t>(limit);
+  options.device = device;
+  options.memory_limit[device] = static_cast<std::int64_t>(limit);
   return plan_memory(recipe, shape, formats, options, need);
 }
 
@@ -62,11 +64,18 @@ TEST_CASE("memory plan: a limit that cannot be kept is refused with the smallest
   CHECK(plan_for(plan.smallest).fits());
 }
 
-TEST_CASE("memory plan: no way but one on a device or without samples", "[session]") {
+TEST_CASE("memory plan: a device has its streams in the memory of the host", "[session]") {
   RunShape shape = shape_of_run();
   shape.device = c10::Device(c10::kCUDA, 0);
-  CHECK(plan_for(1000, shape).mode == MemoryMode{8, false});
-  shape = shape_of_run();
+  const MemoryPlan plan = plan_for(limit_of({8, true}), shape, {}, false, "cuda:0");
+  CHECK(plan.mode == MemoryMode{8, true});
+  CHECK(session::memory_json(plan)["streams"] == "host");
+  CHECK(make_streams(plan, {}, 1 << 20, Logger()).is_on_host());
+  CHECK(plan_for(limit_of({1, true}), shape, {}, false, "cuda:0").mode == MemoryMode{1, true});
+}
+
+TEST_CASE("memory plan: no way but one without samples", "[session]") {
+  RunShape shape = shape_of_run();
   shape.samples = 0;
   CHECK(plan_for(1000, shape).mode == MemoryMode{8, false});
 }

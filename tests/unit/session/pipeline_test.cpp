@@ -23,7 +23,7 @@ TEST_CASE("pipeline: one full-precision pass a layer, whose output is the next l
                                 [&](const std::string&, const at::Tensor& y) { outputs.push_back(y); }));
   }
   const at::Tensor ids = at::arange(24, at::kLong).view({3, 8});
-  session::SequentialPipeline pipeline(lm, ids, 2, 1, true, hooks, cancel);
+  session::SequentialPipeline pipeline(lm, ids, 2, 1, {}, hooks, cancel);
   CHECK(pipeline.advance() == 0u);
   CHECK(pipeline.subgraph(toy.model->modules()).layers.at(0).layer->name() == "model.layers.0");
   CHECK(pipeline.advance() == 1u);
@@ -41,7 +41,7 @@ TEST_CASE("pipeline: blocks of several layers, the last of what is left", "[sess
   const model::CausalLm lm = toy.model->causal_lm(at::kFloat);
   const modifier::HookRegistry hooks;
   const CancelToken cancel;
-  session::SequentialPipeline pipeline(lm, at::arange(24, at::kLong).view({3, 8}), 2, 2, true, hooks, cancel);
+  session::SequentialPipeline pipeline(lm, at::arange(24, at::kLong).view({3, 8}), 2, 2, {}, hooks, cancel);
   const auto layers = [&] {
     std::vector<std::string> names;
     for (const auto& step : pipeline.subgraph(toy.model->modules()).layers) {
@@ -69,7 +69,7 @@ TEST_CASE("pipeline: without ids layers are loaded and nothing runs", "[session]
   int fired = 0;
   const auto handle =
       hooks.add(HookPoint::pre_forward, "model.layers.0", [&](const std::string&, const at::Tensor&) { ++fired; });
-  session::SequentialPipeline pipeline(lm, {}, 2, 1, true, hooks, cancel);
+  session::SequentialPipeline pipeline(lm, {}, 2, 1, {}, hooks, cancel);
   CHECK(pipeline.advance() == 0u);
   const modifier::Subgraph subgraph = pipeline.subgraph(toy.model->modules());
   CHECK(subgraph.layers.size() == 1);

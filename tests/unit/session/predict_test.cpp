@@ -65,6 +65,19 @@ TEST_CASE("predict: streams in files and smaller passes need less", "[session]")
   CHECK(with_others - memory(8, true) == (1 << 30) + (1 << 20));
 }
 
+TEST_CASE("predict: a device needs less with its streams on the host and with smaller passes", "[session]") {
+  const test::ToyModel toy;
+  session::RunShape shape{128, 2048, 2, 1'000'000, 1'000'000};
+  shape.device = c10::Device(c10::kCUDA, 0);
+  const auto memory = [&](std::int64_t micro_batch, bool host) {
+    return session::predict_memory(toy.model->spec(), recipe::Recipe(), shape, {micro_batch, host});
+  };
+  const std::uint64_t stream = session::stream_bytes(shape, 64);
+  CHECK(memory(8, false) - memory(8, true) >= 2 * stream);
+  CHECK(memory(8, false) - memory(8, true) <= 3 * stream);
+  CHECK(memory(4, true) < memory(8, true));
+}
+
 TEST_CASE("predict: a single layer", "[session]") {
   recipe::Recipe recipe;
   const auto memory = [&](std::int64_t samples, std::int64_t out) {

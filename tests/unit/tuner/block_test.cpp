@@ -63,7 +63,7 @@ TEST_CASE("block: one step moves every weight of a row of layers, fused as by pl
     const DecoderBlock chain = pair.chain();
     const BlockData& data = pair.block.data;
     TuneOptions options;
-    options.fused = fused;
+    options.arithmetic.fused = fused;
     RoundingStates states(chain.projections(), pair.formats(4), options);
     states.write_weights();
     model::AtenOps plain_ops;
@@ -92,7 +92,7 @@ TEST_CASE("block tuner: layers are tuned together against the last one's output"
   TuneOptions options;
   options.iters = 60;
   options.batch_size = 4;
-  options.fused = GENERATE(true, false);
+  options.arithmetic.fused = GENERATE(true, false);
   const auto rounded = round_block(pair.chain(), pair.formats(3));
   const auto result = tune_block(pair.chain(), pair.block.data, pair.formats(3), options, {}, {}, Logger());
   CAPTURE(result.rtn_loss, result.loss);

@@ -4,9 +4,11 @@
 #include <algorithm>
 
 #include "support/catch.hpp"
+#include "support/grouping_ops.hpp"
 #include "tiny_block.hpp"
 #include "tuner/block_tuner.hpp"
 #include "tuner/expert_count.hpp"
+#include "tuner/quant_ops.hpp"
 #include "tuner/rounding_states.hpp"
 
 namespace autoround::tuner {
@@ -14,41 +16,11 @@ namespace {
 
 using test::int_format;
 using test::linear_name;
+using test::make_sparse;
 using test::TinyBlock;
 
-constexpr std::int64_t experts = 6;
+constexpr std::int64_t experts = test::sparse_experts;
 const std::string idle_expert = linear_name("mlp.experts.2.");
-
-/// Gives the block experts in place of its feed-forward network; no token ever goes to the third.
-void make_sparse(TinyBlock& block, std::int64_t top_k) {
-  auto generator = at::detail::createCPUGenerator(21);
-  const std::int64_t hidden = block.spec.hidden_size, width = 32;
-  model::ExpertsSpec spec;
-  spec.router.scores = model::RouterSpec::Scores::sigmoid;
-  spec.router.experts = experts;
-  spec.router.top_k = top_k;
-  spec.router.correction = true;
-  spec.router.normalize = true;
-  spec.intermediate = width;
-  spec.shared_intermediate = width;
-  block.spec.layers[0].experts = spec;
-
-  const auto add = [&](const std::string& name, at::IntArrayRef shape, double spread) {
-    block.weights.tensors[linear_name("mlp." + name)] = at::randn(shape, generator).mul_(spread).to(at::kBFloat16);
-  };
-  const auto network = [&](const std::string& name) {
-    add(name + ".gate_proj.weight", {width, hidden}, 0.2);
-    add(name + ".up_proj.weight", {width, hidden}, 0.2);
-    add(name + ".down_proj.weight", {hidden, width}, 0.2);
-  };
-  add("gate.weight", {experts, hidden}, 0.2);
-  at::Tensor correction = at::zeros({experts});
-  correction[2] = -9.0;
-  block.weights.tensors[linear_name("mlp.gate.e_score_correction_bias")] = correction;
-  for (std::int64_t i = 0; i < experts; ++i) network("experts." + std::to_string(i));
-  network("shared_experts");
-  block.data.target = block.reference();
-}
 
 struct Tuned {
   std::unique_ptr<model::DecoderLayer> layer;
@@ -79,7 +51,7 @@ TEST_CASE("experts: one that no token goes to is rounded to nearest and counted,
   TuneOptions options;
   options.iters = 40;
   options.batch_size = 4;
-  options.fused = GENERATE(true, false);
+  options.arithmetic.fused = GENERATE(true, false);
   const Tuned tuned = tune(block, options, int_format(3, 32, GENERATE(true, false)));
 
   CHECK(tuned.result.experts == experts);
@@ -98,6 +70,43 @@ TEST_CASE("experts: one that no token goes to is rounded to nearest and counted,
   }
 }
 
+TEST_CASE("experts: grouped products take the steps of each expert's own", "[tuner]") {
+  TinyBlock block(at::kBFloat16);
+  make_sparse(block, 2);
+  const std::int64_t passes = GENERATE(1, 2);
+  // V of every linear after one step, by operations that group the products of experts or do not.
+  const auto values = [&](model::Ops& ops) {
+    const auto layer = block.layer();
+    TuneOptions options;
+    options.gradient_accumulate_steps = passes;
+    RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
+    states.write_weights();
+    QuantOps quantized(states, ops);
+    for (std::int64_t pass = 0; pass < passes; ++pass) {
+      states.begin({.first = pass == 0, .last = pass == passes - 1, .is_best = false});
+      const at::AutoGradMode record(true);
+      const at::Tensor out = block.view(*layer).forward(block.data.input, 12, quantized);
+      out.backward(out.detach() - block.data.target);
+    }
+    states.finish_step();
+    std::vector<at::Tensor> moved;
+    for (auto* projection : layer->projections())
+      for (const auto& part : states.find(*projection)->parts) moved.push_back(part.state.value.clone());
+    return moved;
+  };
+  model::AtenOps plain;
+  autoround::test::GroupingOps grouping;
+  const std::vector<at::Tensor> wanted = values(plain), got = values(grouping);
+  CHECK(grouping.products == 2 * passes);
+  REQUIRE(got.size() == wanted.size());
+  std::size_t still = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CHECK(at::eq(got[i], wanted[i]).to(at::kDouble).mean().item<double>() > 0.99);
+    still += got[i].abs().max().item<float>() == 0.f;
+  }
+  CHECK(still == 3);  // of the idle expert
+}
+
 TEST_CASE("experts: minibatches that miss some of them step the others, and keep what is best of all", "[tuner]") {
   TinyBlock block(at::kFloat, {.samples = 6, .length = 2});
   make_sparse(block, 1);
@@ -105,7 +114,7 @@ TEST_CASE("experts: minibatches that miss some of them step the others, and keep
   options.iters = 30;
   options.batch_size = 1;  // two tokens: most experts get none
   options.gradient_accumulate_steps = GENERATE(1, 3);
-  options.fused = GENERATE(true, false);
+  options.arithmetic.fused = GENERATE(true, false);
   const Tuned tuned = tune(block, options, int_format(3, 32));
   CHECK(tuned.result.losses.size() == 30);
   CHECK(tuned.result.loss <= tuned.result.rtn_loss);

@@ -41,7 +41,7 @@ std::vector<at::Tensor> values_after_one_step(std::unique_ptr<model::DecoderLaye
                                               const BlockData& data, bool fused, double* loss) {
   const DecoderBlock block(*layer, rope);
   TuneOptions options;
-  options.fused = fused;
+  options.arithmetic.fused = fused;
   RoundingStates states(layer->projections(), test::all_linears(*layer, int_format(4, 32)), options);
   states.write_weights();
   model::AtenOps plain_ops;

@@ -86,6 +86,36 @@ at::Tensor TinyBlock::reference() const {
   return run_block(view(*layer()), data.input, data.length, 4, ops, {});
 }
 
+void make_sparse(TinyBlock& block, std::int64_t top_k) {
+  auto generator = at::detail::createCPUGenerator(21);
+  const std::int64_t hidden = block.spec.hidden_size, width = 32;
+  model::ExpertsSpec spec;
+  spec.router.scores = model::RouterSpec::Scores::sigmoid;
+  spec.router.experts = sparse_experts;
+  spec.router.top_k = top_k;
+  spec.router.correction = true;
+  spec.router.normalize = true;
+  spec.intermediate = width;
+  spec.shared_intermediate = width;
+  block.spec.layers[0].experts = spec;
+
+  const auto add = [&](const std::string& name, at::IntArrayRef shape, double spread) {
+    block.weights.tensors[linear_name("mlp." + name)] = at::randn(shape, generator).mul_(spread).to(at::kBFloat16);
+  };
+  const auto network = [&](const std::string& name) {
+    add(name + ".gate_proj.weight", {width, hidden}, 0.2);
+    add(name + ".up_proj.weight", {width, hidden}, 0.2);
+    add(name + ".down_proj.weight", {hidden, width}, 0.2);
+  };
+  add("gate.weight", {sparse_experts, hidden}, 0.2);
+  at::Tensor correction = at::zeros({sparse_experts});
+  correction[2] = -9.0;
+  block.weights.tensors[linear_name("mlp.gate.e_score_correction_bias")] = correction;
+  for (std::int64_t i = 0; i < sparse_experts; ++i) network("experts." + std::to_string(i));
+  network("shared_experts");
+  block.data.target = block.reference();
+}
+
 quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric) {
   quant::WeightFormat format;
   format.bits = bits;

@@ -65,6 +65,10 @@ struct TinyBlock {
   BlockData data;
 };
 
+constexpr std::int64_t sparse_experts = 6;
+/// Gives the block so many experts in place of its feed-forward network; no token ever goes to the third.
+void make_sparse(TinyBlock& block, std::int64_t top_k);
+
 /// Linears of the layer in forward order.
 inline const char* const linear_names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                            "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",

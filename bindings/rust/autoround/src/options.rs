@@ -76,8 +76,8 @@ impl<'a> Options<'a> {
         Ok(self)
     }
 
-    /// True (default): the same seed and thread count give the same bytes. False allows faster operations that do not; today there are
-    /// none.
+    /// True: the same seed and thread count give the same bytes. False allows faster operations whose last bits differ. Default: true
+    /// on the CPU, where no operation is faster for it; false on CUDA.
     ///
     /// # Errors
     /// None of its own.

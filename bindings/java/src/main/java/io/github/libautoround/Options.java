@@ -42,7 +42,7 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
     return change(raw -> raw.setSeed(seed));
   }
 
-  /** true, the default: same seed and thread count, same bytes. */
+  /** true, the default on the CPU: same seed and thread count, same bytes. false, the default on CUDA: faster. */
   public Options deterministic(boolean on) {
     return change(raw -> raw.setDeterministic(on));
   }
