@@ -5,20 +5,15 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
+#include "model/autograd_names.hpp"
 #include "model/device_ops.hpp"
 #include "model/device_tensors.hpp"
 
 namespace autoround::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 /// What the backward of TakeHeads needs beside qkv: the constants, and the tensors that their pointers point into.
 struct HeadsPlan : torch::CustomClassHolder {

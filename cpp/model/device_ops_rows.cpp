@@ -1,19 +1,14 @@
 // Norms and gated activations on a CUDA device.
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.hpp"
+#include "model/autograd_names.hpp"
 #include "model/device_ops.hpp"
 #include "model/device_tensors.hpp"
 
 namespace autoround::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 /// Whether the kernels take such a weight for such an x.
 bool fits(const at::Tensor& weight, const at::Tensor& x) {

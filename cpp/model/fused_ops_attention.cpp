@@ -1,20 +1,15 @@
 // Attention of FusedOps: one autograd Function over the blocked kernel, from qkv to the heads' outputs and back.
 #include <ATen/ops/empty.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <utility>
 
+#include "model/autograd_names.hpp"
 #include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
 
 namespace autoround::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 /// What the backward needs beside qkv, out and lse: the constants, the tensors that their pointers point into, and
 /// where results go.

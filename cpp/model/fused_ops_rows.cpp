@@ -1,9 +1,9 @@
 // FusedOps but for attention: RMSNorm and gated activation are one autograd Function each, over the row kernels.
 #include <ATen/core/grad_mode.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
+#include "model/autograd_names.hpp"
 #include "model/guided_for.hpp"
 #include "model/kept_pool.hpp"
 #include "model/kernels/kernels.hpp"
@@ -11,11 +11,6 @@
 
 namespace autoround::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 constexpr std::int64_t kElementsPerTask = 16384;  // below this a thread costs more than it brings
 

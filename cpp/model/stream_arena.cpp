@@ -97,6 +97,12 @@ void StreamArena::put(at::Tensor& stream, std::int64_t total, std::int64_t first
   rest(place);
 }
 
+at::Tensor StreamArena::on_cpu(const at::Tensor& rows) const {
+  if (!on_host_ || rows.is_cpu()) return rows.cpu();
+  device::synchronize(rows.device());
+  return as_host(rows).clone();
+}
+
 void StreamArena::rest(const at::Tensor& rows) const noexcept {
   if (files_ && rows.defined()) files_->evict(rows.const_data_ptr(), rows.nbytes());
 }

@@ -27,6 +27,8 @@ class StreamArena {
   at::Tensor take(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) const;
   /// Puts `rows` at row `first` of `stream`, to rest there. An undefined stream is taken, `total` rows of their kind.
   void put(at::Tensor& stream, std::int64_t total, std::int64_t first, const at::Tensor& rows) const;
+  /// What the rows hold now, in memory that the CPU reads: their own, where it does.
+  at::Tensor on_cpu(const at::Tensor& rows) const;
   /// These rows will not be read or written for a while: what is in files leaves the process. Nothing happens to
   /// tensors of others.
   void rest(const at::Tensor& rows) const noexcept;

@@ -1,20 +1,15 @@
 #include "model/token_groups.hpp"
 
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "model/autograd_names.hpp"
 #include "model/kept_pool.hpp"
 
 namespace autoround::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 /// x[places]
 at::Tensor rows_at(const at::Tensor& x, const at::Tensor& places, BufferPool& pool) {

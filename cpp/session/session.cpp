@@ -200,7 +200,7 @@ std::optional<std::size_t> Session::Impl::next_block() {
     const auto stream = modifier->captured_input(*first);
     const auto quantized = modifier->quantized_input().defined() ? modifier->quantized_input() : stream;
     const auto sized = [&](const at::Tensor& t) {
-      return t.cpu().view({static_cast<std::int64_t>(samples()), run->length, -1});
+      return run->streams.on_cpu(t).view({static_cast<std::int64_t>(samples()), run->length, -1});
     };
     emit(EventKind::block_inputs, reached->index(), reached->name, 0.0, -1, no_loss, {sized(stream), sized(quantized)});
     for (const at::Tensor& shown : {stream, quantized}) run->streams.rest(shown);

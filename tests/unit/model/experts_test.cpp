@@ -150,6 +150,20 @@ TEST_CASE("experts: output and gradients are those of all experts on all tokens"
   CHECK((x.grad() - same.grad()).abs().max().item<float>() < 1e-4f);
 }
 
+TEST_CASE("experts: those read ahead for a device are the same", "[model]") {
+  const ExpertsSpec spec = small_experts(3, 1);
+  const test::TinyFolder folder(test::tiny_config(), weights_of(spec));
+  const auto from = [&](const WeightSource& weights) {
+    return Experts::load(spec, {}, "layer", hidden, weights, at::kFloat);
+  };
+  const auto host = checkpoint_weights(folder.open());
+  const auto there = on_device(host, at::Device(at::kCPU, 0));  // stands for a device
+  there->will_load("layer.", [&](const WeightSource& weights) { from(weights); });
+  const auto wanted = from(*host), got = from(*there);
+  for (std::size_t i = 0; i < wanted->projections().size(); ++i)
+    CHECK(at::equal(got->projections()[i]->weight, wanted->projections()[i]->weight));
+}
+
 TEST_CASE("experts: grouped products are those of each expert", "[model]") {
   ExpertsSpec spec = small_experts(5, GENERATE(1, 2));
   spec.intermediate = 8;
