@@ -67,6 +67,10 @@ at::Tensor AtenOps::linear(const Projection& projection, const at::Tensor& x) {
   return at::linear(x, projection.weight, projection.bias);
 }
 
+at::Tensor AtenOps::grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x) {
+  return grouped_forward(x, stack_of(experts), rows.ends);
+}
+
 at::Tensor AtenOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return normalize(x, weight, eps);
 }

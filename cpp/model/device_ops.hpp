@@ -16,9 +16,6 @@ class DeviceOps : public AtenOps {
   explicit DeviceOps(bool deterministic = false) : deterministic_(deterministic) {}
 
   bool groups(const ExpertProjections& experts) const override { return stack_of(experts).defined(); }
-  at::Tensor grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x) override {
-    return grouped_forward(x, stack_of(experts), rows.ends);
-  }
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,

@@ -11,6 +11,9 @@ class ForwardingOps : public Ops {
   explicit ForwardingOps(Ops& inner) : inner_(inner) {}
 
   at::Tensor linear(const Projection& projection, const at::Tensor& x) override { return inner_.linear(projection, x); }
+  at::Tensor grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x) override {
+    return inner_.grouped_linear(experts, rows, x);
+  }
   at::Tensor attention(const AttentionInput& input) override { return inner_.attention(input); }
   at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) override {
     return inner_.rms_norm(x, weight, eps);

@@ -43,10 +43,10 @@ class Ops {
  public:
   virtual ~Ops() = default;
   virtual at::Tensor linear(const Projection& projection, const at::Tensor& x) = 0;
-  /// Whether grouped_linear takes these experts; else each is asked for a product of its own.
+  /// Whether the linears of these experts are better asked for at once than one by one.
   virtual bool groups(const ExpertProjections& /*experts*/) const { return false; }
-  /// The linears of all experts at once, of x [R, in] with rows in their order. -> [R, out]
-  virtual at::Tensor grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x);
+  /// The linears of all experts, which have a stack_of(), of x [R, in] with rows in their order. -> [R, out]
+  virtual at::Tensor grouped_linear(const ExpertProjections& experts, const ExpertRows& rows, const at::Tensor& x) = 0;
   /// Causal attention (padding is on the right, so it needs no mask). -> [B*S, heads * head_dim]
   virtual at::Tensor attention(const AttentionInput& input) = 0;
   /// With a weight of x's dtype the normalized value is rounded before the weight; with a wider one, after it.
@@ -70,6 +70,7 @@ class Ops {
 class AtenOps : public Ops {
  public:
   at::Tensor linear(const Projection&, const at::Tensor&) override;
+  at::Tensor grouped_linear(const ExpertProjections&, const ExpertRows&, const at::Tensor&) override;
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,

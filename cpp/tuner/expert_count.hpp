@@ -15,10 +15,6 @@ class ExpertCount final : public model::ForwardingOps {
   ExpertCount(const BlockData& data, model::Ops& inner) : ForwardingOps(inner), data_(data) {}
 
   bool groups(const model::ExpertProjections& experts) const override { return inner().groups(experts); }
-  at::Tensor grouped_linear(const model::ExpertProjections& experts, const model::ExpertRows& rows,
-                            const at::Tensor& x) override {
-    return inner().grouped_linear(experts, rows, x);
-  }
   void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override;
 
   std::int64_t experts() const noexcept;  // of all layers; 0: they have none
