@@ -18,7 +18,6 @@ NOT_IN_RUST = {"autoround_error_status": "the status that the call returned says
 NOT_IN_LANGUAGE = {
     ("java", "statusName"): "AutoRoundException.Code names them",
     ("csharp", "statusName"): "ErrorCode names them",
-    ("go", "setDeterministic"): "false is Go's zero value and would not be the default; today both do the same",
     ("csharp", "isRequested"): "a CancellationToken knows by itself",
     ("go", "isRequested"): "a Context knows by itself",
 }
