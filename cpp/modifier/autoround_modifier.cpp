@@ -111,8 +111,7 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
   }
 
   const tuner::BlockData data = take_streams(run, subgraph, formats);
-  last_block_ = tuner::tune_block(block, data, formats, tune_options(recipe_, run.micro_batch, run.deterministic),
-                                  run.cancel, run.on_iteration, run.log);
+  last_block_ = tuner::tune_block(block, data, formats, tuning(run), run.cancel, run.on_iteration, run.log);
   for (quant::QuantizedWeight& weight : last_block_.weights) run.on_weight(std::move(weight));
   last_block_.weights.clear();
   for (std::size_t i = 0; i < last_block_.cache.size(); ++i) {
@@ -120,6 +119,10 @@ void AutoRoundModifier::apply_autoround(Run& run, const Subgraph& subgraph) {
     run.on_cache(quant::cache_scales(caches_.at(attention), attention, last_block_.cache[i]));
   }
   q_input_ = std::exchange(last_block_.output, {});
+}
+
+tuner::TuneOptions AutoRoundModifier::tuning(const Run& run) const {
+  return tune_options(recipe_, run.micro_batch, run.deterministic);
 }
 
 /// Both sides of the block that was reached, and what searched scales of `formats` are weighed with. The result alone
@@ -133,8 +136,8 @@ tuner::BlockData AutoRoundModifier::take_streams(const Run& run, const Subgraph&
   data.lengths = run.lengths;
   data.length = run.length;
   data.streams = run.streams;
-  data.importance = tuner::measure_importance(tuner::DecoderBlock(subgraph.layers), data, formats,
-                                              tune_options(recipe_, run.micro_batch, run.deterministic), run.cancel);
+  data.importance =
+      tuner::measure_importance(tuner::DecoderBlock(subgraph.layers), data, formats, tuning(run), run.cancel);
   if (recipe_.enable_quanted_input && q_input_.defined()) data.input = q_input_;
   capture.release();
   q_input_.reset();
@@ -145,7 +148,7 @@ void AutoRoundModifier::restore_block(Run& run, const Subgraph& subgraph,
                                       const std::vector<quant::QuantizedWeight>& weights) {
   if (captured_input(subgraph.block()).defined())
     q_input_ = tuner::rerun_block(tuner::DecoderBlock(subgraph.layers), take_streams(run, subgraph, {}), weights,
-                                  tune_options(recipe_, run.micro_batch, run.deterministic), run.cancel);
+                                  tuning(run), run.cancel);
   post_autoround_cleanup(subgraph);
 }
 

@@ -62,6 +62,7 @@ class AutoRoundModifier : public Modifier {
   void check_calibrated_inputs(const Run& run) const;
   void check_tuning() const;
   void apply_autoround(Run& run, const Subgraph& subgraph);
+  tuner::TuneOptions tuning(const Run& run) const;
   tuner::BlockData take_streams(const Run& run, const Subgraph& subgraph,
                                 const std::map<std::string, quant::WeightFormat>& formats);
   void post_autoround_cleanup(const Subgraph& subgraph);

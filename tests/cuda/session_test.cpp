@@ -90,7 +90,7 @@ TEST_CASE("cuda session: events give host memory, a limit is kept, and a plan kn
   CHECK(plan(*toy.model, recipe_of("W4A16"), samples().get(), options).find("memory_bytes") != std::string::npos);
 }
 
-TEST_CASE("cuda session: streams on the host and passes of one sample change the order of sums alone", "[cuda]") {
+TEST_CASE("cuda session: streams on the host, in passes as small as it takes, change the order of sums alone", "[cuda]") {
   if (no_gpu()) return;
   const test::ToyModel toy(wide());
   Options options = options_for("cuda:0");

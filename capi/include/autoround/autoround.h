@@ -297,9 +297,10 @@ AUTOROUND_TRY(autoround_options_set_seed, autoround_options *options, uint64_t s
 AUTOROUND_TRY(autoround_options_set_deterministic, autoround_options *options, int32_t on);
 /* A run on `device` ("cpu", "cuda", "cuda:1", ...; it need not be there) is to stay below `bytes` of memory: of the CPU the resident set
  * of the process, with what it held before. Where prediction says that it would not, it has its activations in files without names,
- * beside the first output, or without one in $TMPDIR, else /var/tmp (on a device: in pinned memory of the host); and where that is not enough, smaller passes, which change the
- * order of sums and nothing else. A limit that cannot be kept is refused by initialize with INVALID_ARGUMENT, which says the smallest
- * that can. autoround_model_plan shows what would be chosen. 0: no limit. Errors: INVALID_ARGUMENT. Since 0.1 */
+ * beside the first output, or without one in $TMPDIR, else /var/tmp (on a device: in pinned memory of the host); and where that is not
+ * enough, smaller passes, which change the order of sums and nothing else. A limit that cannot be kept is refused by initialize with
+ * INVALID_ARGUMENT, which says the smallest that can. autoround_model_plan shows what would be chosen. 0: no limit. Errors:
+ * INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_memory_limit, autoround_options *options, const char *device, int64_t bytes);
 /* Where the run writes and in which format. May be called several times, one per format: each call adds one (directory, format) pair.
  * format: a name of autoround_format_name, e.g. "compressed-tensors". directory: created when absent, must be empty otherwise; never the
