@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "model/kernels/kernels.hpp"
+
 namespace autoround::model {
 namespace {
 
@@ -47,9 +49,8 @@ at::ScalarType compute_type(bool bf16_instructions, const char* aten_limit, cons
 }
 
 at::ScalarType preferred_compute_type() {
-  const char* onednn_limit = std::getenv("ONEDNN_MAX_CPU_ISA");
-  if (!onednn_limit) onednn_limit = std::getenv("DNNL_MAX_CPU_ISA");  // its older name, which oneDNN still reads
-  return compute_type(cpu_has("avx512_bf16") || cpu_has("amx_bf16"), std::getenv("ATEN_CPU_CAPABILITY"), onednn_limit);
+  return compute_type(cpu_has("avx512_bf16") || cpu_has("amx_bf16"), std::getenv("ATEN_CPU_CAPABILITY"),
+                      kernels::onednn_limit());
 }
 
 }  // namespace autoround::model

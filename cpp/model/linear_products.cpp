@@ -18,11 +18,14 @@ namespace {
 using kernels::Bf16;
 using kernels::Bf16Matrix;
 using kernels::kPanelColumns;
+using kernels::Product;
+using kernels::ProductKernels;
 
-constexpr std::int64_t kSliceRows = 96;  // rows of A that share a packed panel before the next panel's turn
+constexpr std::int64_t kLargeBytes = 4 << 20;
 constexpr std::int64_t kOperationsPerTask = 1 << 21;  // below this a thread costs more than it brings
 
 std::int64_t divide_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
+std::int64_t round_up(std::int64_t value, std::int64_t by) { return divide_up(value, by) * by; }
 
 Bf16Matrix matrix(const at::Tensor& x) {
   return {static_cast<const Bf16*>(x.const_data_ptr()), x.stride(0), x.size(0), x.size(1)};
@@ -37,7 +40,7 @@ Bf16Matrix columns_of(Bf16Matrix x, std::int64_t first, std::int64_t most) {
 /// One piece of memory cut into parts of 64-byte multiples.
 class Cutter {
  public:
-  static std::int64_t padded(std::int64_t bytes) { return divide_up(bytes, 64) * 64; }
+  static std::int64_t padded(std::int64_t bytes) { return round_up(bytes, 64); }
   explicit Cutter(std::byte* memory) : memory_(memory) {}
   template <class T>
   T* take(std::int64_t bytes) {
@@ -50,53 +53,104 @@ class Cutter {
   std::byte* memory_;
 };
 
-constexpr std::int64_t kPartialBytes = kSliceRows * kPanelColumns * 4;
-std::int64_t panel_bytes(std::int64_t depth) { return divide_up(depth, 2) * kPanelColumns * 4; }
+/// What one product is cut into, the same whatever the number of threads.
+struct Pieces {
+  Pieces(const ProductKernels& kernels, std::int64_t rows, std::int64_t columns, std::int64_t depth)
+      : pairs(round_up(divide_up(depth, 2), kernels.cut.pair_multiple)),
+        panel(pairs * kPanelColumns * 2),
+        panels(divide_up(columns, kPanelColumns)),
+        slice(std::min(kernels.cut.slice_rows, round_up(rows, kernels.cut.tile_rows))),
+        step(round_up(divide_up(pairs, divide_up(pairs, kernels.cut.depth)), kernels.cut.pair_multiple)),
+        group(std::clamp<std::int64_t>(kernels.cut.group_bytes / (step * kPanelColumns * 4), 1, panels)) {}
 
-/// C[m, n] = A B + bias with A as stored. Tasks are slices of A under one panel after the other, so that every thread
-/// packs few panels and all have equal work whatever the shape. `pack(first, panel)` packs the columns of B from
-/// `first`.
+  std::int64_t partial_bytes() const { return slice * kPanelColumns * 4; }
+
+  std::int64_t pairs;   // with the zeros at the end
+  std::int64_t panel;   // elements of one
+  std::int64_t panels;  // of B
+  std::int64_t slice;   // rows of A
+  std::int64_t step;    // pairs that are summed before the next panel's turn
+  std::int64_t group;   // panels that meet a slice of A, one after the other
+};
+
+/// While it lives, this thread multiplies.
+class Multiplying {
+ public:
+  explicit Multiplying(const ProductKernels& kernels) : kernels_(kernels) { kernels_.begin(); }
+  ~Multiplying() { kernels_.end(); }
+  Multiplying(const Multiplying&) = delete;
+  Multiplying& operator=(const Multiplying&) = delete;
+
+ private:
+  const ProductKernels& kernels_;
+};
+
+/// One slice of A by the columns [first, first + count panels) of B: `product` has what all of them share, its c, bias
+/// and columns those of the first column of all. The sums of a panel wait in a part of `partial` of its own.
+void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product product, std::int64_t first,
+                    std::int64_t count, std::int64_t columns) {
+  const Product whole = product;
+  for (product.begin = 0; product.begin < product.pairs; product.begin = product.end) {
+    product.end = std::min(product.pairs, product.begin + pieces.step);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t column = (first + i) * kPanelColumns;
+      product.b = whole.b + i * pieces.panel;
+      product.bias = whole.bias == nullptr ? nullptr : whole.bias + column;
+      product.columns = std::min(kPanelColumns, columns - column);
+      product.c = whole.c + column;
+      product.partial = whole.partial + i * pieces.slice * kPanelColumns;
+      kernels.multiply(product);
+    }
+  }
+}
+
+/// Memory of one thread.
+std::int64_t stored_bytes(const Pieces& pieces) {
+  return pieces.group * (Cutter::padded(pieces.panel * 2) + Cutter::padded(pieces.partial_bytes()));
+}
+
+/// C[m, n] = A B + bias with A as stored. Tasks are slices of A under one group of panels after the other, so that
+/// every thread packs few of them and all have equal work whatever the shape. `pack(first, panel)` packs the columns of
+/// B from `first`.
 template <class Pack>
-void multiply_stored(const kernels::ProductKernels& kernels, const Bf16Matrix& a, const Pack& pack, const Bf16* bias,
-                     const at::Tensor& c, std::byte* memory) {
-  const std::int64_t columns = c.size(1), slices = divide_up(a.rows, kSliceRows);
-  const std::int64_t per_thread = Cutter::padded(panel_bytes(a.columns)) + kPartialBytes;
-  const std::int64_t grain = divide_up(kOperationsPerTask, kSliceRows * kPanelColumns * a.columns);
-  guided_for(divide_up(columns, kPanelColumns) * slices, grain, [&](std::int64_t begin, std::int64_t end) {
-    Cutter cutter(memory + at::get_thread_num() * per_thread);
-    auto* panel = cutter.take<Bf16>(panel_bytes(a.columns));
-    kernels::Product product;
-    product.b = panel;
-    product.partial = cutter.take<float>(kPartialBytes);
+void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const Bf16Matrix& a, const Pack& pack,
+                     const Bf16* bias, const at::Tensor& c, std::byte* memory) {
+  const std::int64_t columns = c.size(1), slices = divide_up(a.rows, pieces.slice);
+  const std::int64_t grain = divide_up(kOperationsPerTask, pieces.slice * pieces.group * pieces.panel / 2);
+  guided_for(divide_up(pieces.panels, pieces.group) * slices, grain, [&](std::int64_t begin, std::int64_t end) {
+    const Multiplying multiplying(kernels);
+    Cutter cutter(memory + at::get_thread_num() * stored_bytes(pieces));
+    auto* panels = cutter.take<Bf16>(pieces.group * pieces.panel * 2);
+    Product product;
+    product.partial = cutter.take<float>(pieces.group * pieces.partial_bytes());
     product.a_row = a.step;
     product.pairs = a.columns / 2;
     product.c_row = c.stride(0);
+    product.c_is_large = c.numel() * 2 > kLargeBytes;
+    product.b = panels;
+    product.bias = bias;
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t column = task / slices * kPanelColumns, row = task % slices * kSliceRows;
-      if (task == begin || row == 0) pack(column, panel);
+      const std::int64_t first = task / slices * pieces.group, row = task % slices * pieces.slice;
+      const std::int64_t count = std::min(pieces.group, pieces.panels - first);
+      if (task == begin || row == 0) {
+        for (std::int64_t i = 0; i < count; ++i) pack((first + i) * kPanelColumns, panels + i * pieces.panel);
+      }
       product.a = a.data + row * a.step;
-      product.rows = std::min(kSliceRows, a.rows - row);
-      product.columns = std::min(kPanelColumns, columns - column);
-      product.bias = bias == nullptr ? nullptr : bias + column;
-      product.c = static_cast<Bf16*>(c.mutable_data_ptr()) + row * product.c_row + column;
-      kernels.multiply(product);
+      product.rows = std::min(pieces.slice, a.rows - row);
+      product.c = static_cast<Bf16*>(c.mutable_data_ptr()) + row * product.c_row;
+      multiply_slice(kernels, pieces, product, first, count, columns);
     }
   });
 }
 
-std::int64_t stored_bytes(std::int64_t depth) {
-  return at::get_num_threads() * (Cutter::padded(panel_bytes(depth)) + kPartialBytes);
-}
-
 /// All of x as panels, one under the other, for products that sum over its rows.
-void pack_columns(const kernels::ProductKernels& kernels, const Bf16Matrix& x, Bf16* panels) {
+void pack_columns(const ProductKernels& kernels, const Pieces& pieces, const Bf16Matrix& x, Bf16* panels) {
   constexpr std::int64_t strip = 32;  // rows at once, so that they are read along and not across
   guided_for(divide_up(x.rows, strip), 2, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin * strip; row < std::min(end * strip, x.rows); row += strip) {
-      for (std::int64_t column = 0; column < x.columns; column += kPanelColumns) {
-        Bf16* panel = panels + column / kPanelColumns * (panel_bytes(x.rows) / 2);
-        kernels.panel_from_columns(columns_of(rows_of(x, row, strip), column, kPanelColumns),
-                                   panel + row * kPanelColumns);
+      for (std::int64_t panel = 0; panel < pieces.panels; ++panel) {
+        kernels.panel_from_columns(columns_of(rows_of(x, row, strip), panel * kPanelColumns, kPanelColumns), row / 2,
+                                   pieces.pairs, panels + panel * pieces.panel);
       }
     }
   });
@@ -123,6 +177,8 @@ std::byte* LinearProducts::workspace(std::int64_t bytes) {
   return static_cast<std::byte*>(workspace_.mutable_data_ptr());
 }
 
+std::byte* LinearProducts::thread_memory(std::int64_t bytes) { return workspace(at::get_num_threads() * bytes); }
+
 at::Tensor LinearProducts::whole_gradient(std::int64_t outputs, std::int64_t inputs, const at::Tensor& like) {
   if (!like.is_cpu()) return at::empty({outputs, inputs}, like.options());
   std::byte* memory = workspace(outputs * inputs * static_cast<std::int64_t>(like.element_size()));
@@ -132,14 +188,15 @@ at::Tensor LinearProducts::whole_gradient(std::int64_t outputs, std::int64_t inp
 void LinearProducts::forward(at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const at::NoGradGuard no_grad;  // operations that write into given memory refuse tensors that need a gradient
   if (packs(x, weight)) {
-    const auto& kernels = *kernels::select_kernels().products;
+    const ProductKernels& kernels = *kernels::select_kernels().products;
     const Bf16Matrix w = matrix(weight);
+    const Pieces pieces(kernels, x.size(0), w.rows, w.columns);
     const auto pack = [&](std::int64_t column, Bf16* panel) {
       kernels.panel_from_rows(rows_of(w, column, kPanelColumns), panel);
     };
     const at::Tensor dense = bias.defined() ? bias.to(at::kBFloat16).contiguous() : bias;
     const auto* added = dense.defined() ? static_cast<const Bf16*>(dense.const_data_ptr()) : nullptr;
-    multiply_stored(kernels, matrix(x), pack, added, y, workspace(stored_bytes(w.columns)));
+    multiply_stored(kernels, pieces, matrix(x), pack, added, y, thread_memory(stored_bytes(pieces)));
   } else if (bias.defined()) {
     at::addmm_out(y, bias, x, weight.t());
   } else {
@@ -150,12 +207,14 @@ void LinearProducts::forward(at::Tensor& y, const at::Tensor& x, const at::Tenso
 void LinearProducts::input_gradient(at::Tensor& gradient, const at::Tensor& output_gradient, const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   if (packs(output_gradient, weight)) {
-    const auto& kernels = *kernels::select_kernels().products;
+    const ProductKernels& kernels = *kernels::select_kernels().products;
     const Bf16Matrix w = matrix(weight);
+    const Pieces pieces(kernels, output_gradient.size(0), w.columns, w.rows);
     const auto pack = [&](std::int64_t column, Bf16* panel) {
-      kernels.panel_from_columns(columns_of(w, column, kPanelColumns), panel);
+      kernels.panel_from_columns(columns_of(w, column, kPanelColumns), 0, pieces.pairs, panel);
     };
-    multiply_stored(kernels, matrix(output_gradient), pack, nullptr, gradient, workspace(stored_bytes(w.rows)));
+    multiply_stored(kernels, pieces, matrix(output_gradient), pack, nullptr, gradient,
+                    thread_memory(stored_bytes(pieces)));
   } else {
     at::mm_out(gradient, output_gradient, weight);
   }
@@ -170,35 +229,36 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
     return take(0, gradient);
   }
 
-  const auto& kernels = *kernels::select_kernels().products;
-  const std::int64_t panels = divide_up(inputs, kPanelColumns), panel = panel_bytes(tokens);
-  const std::int64_t tiles = panel_bytes(tokens) / kPanelColumns * kSliceRows, block = kSliceRows * inputs * 2;
-  const std::int64_t per_thread = Cutter::padded(tiles) + Cutter::padded(block) + kPartialBytes;
-  std::byte* memory = workspace(panels * panel + at::get_num_threads() * per_thread);
-  auto* packed = reinterpret_cast<Bf16*>(memory);
-  pack_columns(kernels, matrix(x), packed);
-
+  const ProductKernels& kernels = *kernels::select_kernels().products;
   // Slices are shorter than they could be where there are few of them, so that no thread waits long for the last one.
-  const std::int64_t share = divide_up(outputs, 4 * at::get_num_threads() * kernels::kTileHeight);
-  const std::int64_t rows = std::min(kSliceRows, share * kernels::kTileHeight);
-  guided_for(divide_up(outputs, rows), 1, [&](std::int64_t begin, std::int64_t end) {
-    Cutter cutter(memory + panels * panel + at::get_thread_num() * per_thread);
+  const std::int64_t share = divide_up(outputs, 4 * at::get_num_threads());
+  const Pieces pieces(kernels, share, inputs, tokens);
+  const std::int64_t tiles = pieces.slice * pieces.pairs * 4, block = pieces.slice * inputs * 2;
+  const std::int64_t per_thread = Cutter::padded(tiles) + Cutter::padded(block) + pieces.partial_bytes();
+  std::byte* memory = workspace(pieces.panels * pieces.panel * 2 + at::get_num_threads() * per_thread);
+  auto* packed = reinterpret_cast<Bf16*>(memory);
+  pack_columns(kernels, pieces, matrix(x), packed);
+
+  guided_for(divide_up(outputs, pieces.slice), 1, [&](std::int64_t begin, std::int64_t end) {
+    Cutter cutter(memory + pieces.panels * pieces.panel * 2 + at::get_thread_num() * per_thread);
     auto* left = cutter.take<Bf16>(tiles);
     auto* gradient = cutter.take<Bf16>(block);
-    kernels::Product product;
+    Product product;
     product.a = left;
-    product.partial = cutter.take<float>(kPartialBytes);
-    product.pairs = divide_up(tokens, 2);
+    product.partial = cutter.take<float>(pieces.partial_bytes());
+    product.pairs = pieces.pairs;
+    product.c = gradient;
     product.c_row = inputs;
-    for (std::int64_t row = begin * rows; row < std::min(end * rows, outputs); row += rows) {
-      const Bf16Matrix columns = columns_of(matrix(output_gradient), row, rows);
+    for (std::int64_t row = begin * pieces.slice; row < std::min(end * pieces.slice, outputs); row += pieces.slice) {
+      const Bf16Matrix columns = columns_of(matrix(output_gradient), row, pieces.slice);
       kernels.tiles_from_columns(columns, left);
       product.rows = columns.columns;
-      for (std::int64_t column = 0; column < inputs; column += kPanelColumns) {
-        product.b = packed + column / kPanelColumns * (panel / 2);
-        product.columns = std::min(kPanelColumns, inputs - column);
-        product.c = gradient + column;
-        kernels.multiply(product);
+      {
+        const Multiplying multiplying(kernels);
+        for (std::int64_t panel = 0; panel < pieces.panels; ++panel) {
+          product.b = packed + panel * pieces.panel;
+          multiply_slice(kernels, pieces, product, panel, 1, inputs);
+        }
       }
       take(row, at::from_blob(gradient, {product.rows, inputs}, x.options()));
     }

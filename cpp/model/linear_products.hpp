@@ -34,6 +34,7 @@ class LinearProducts {
  private:
   bool packs(const at::Tensor& a, const at::Tensor& b) const;
   std::byte* workspace(std::int64_t bytes);
+  std::byte* thread_memory(std::int64_t bytes);
   at::Tensor whole_gradient(std::int64_t outputs, std::int64_t inputs, const at::Tensor& like);
 
   bool fused_;

@@ -1,8 +1,8 @@
 // What happens to one row of one head between the projection and the products of attention: per-head RMSNorm, rotation,
-// rounding to bf16; and the way back for its gradient. Only for the AVX512-BF16 translation unit.
+// rounding to bf16; and the way back for its gradient. Only for the AVX512-BF16 and AMX translation units.
 #pragma once
 
-#include "model/kernels/bf16_tile.hpp"
+#include "model/kernels/bf16_units.hpp"
 
 namespace autoround::model::kernels {
 namespace {

@@ -1,5 +1,11 @@
 #include <cstdlib>
+#include <string>
 #include <string_view>
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "model/kernels/tables.hpp"
 
@@ -11,11 +17,27 @@ constexpr Kernels kPortable{"portable", &portable_rows_bf16, &portable_rows_fp32
 #if defined(__x86_64__)
 constexpr Kernels kAvx2{"avx2", &avx2_rows_bf16, &avx2_rows_fp32, nullptr, nullptr};
 constexpr Kernels kAvx512{"avx512", &avx512_rows_bf16, &avx512_rows_fp32, nullptr, nullptr};
-constexpr AttentionKernels kAttention{&avx512_bf16_attention_forward, &avx512_bf16_attention_backward};
-constexpr Kernels kAvx512Bf16{"avx512_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &kAttention, &avx512_bf16_products};
+constexpr Kernels kAvx512Bf16{"avx512_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &avx512_bf16_attention,
+                              &avx512_bf16_products};
+constexpr Kernels kAmx{"amx_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &amx_bf16_attention, &amx_bf16_products};
 
-// Tile registers multiply several times as fast as vectors: there LibTorch's products, which use them, are the fastest.
-constexpr Kernels kAmx{"amx_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &kAttention, nullptr};
+/// The tile registers are usable once the process has asked for them (Linux, Documentation/arch/x86/xstate.rst), as
+/// LibTorch's oneDNN does too. Refused where a thread's signal stack is too small for them.
+bool tiles_granted() {
+#if defined(__linux__)
+  constexpr int request_permission = 0x1023, tile_data = 18;
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
+/// Whether oneDNN may use tile registers at a level, which may be named in small letters too.
+bool allows_tiles(std::string_view level) {
+  std::string name(level);
+  for (char& c : name) c = 'a' <= c && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return name.empty() || name == "DEFAULT" || name == "ALL" || name.find("AMX") != name.npos;
+}
 #endif
 
 }  // namespace
@@ -27,16 +49,17 @@ CpuFeatures cpu_features() {
   features.avx512 = features.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
-  features.amx_bf16 = features.avx512_bf16 && __builtin_cpu_supports("amx-bf16");
+  features.amx_bf16 = features.avx512_bf16 && __builtin_cpu_supports("amx-bf16") && tiles_granted();
 #endif
   return features;
 }
 
-const Kernels& kernels_for([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]] const char* limit) {
+const Kernels& kernels_for([[maybe_unused]] const CpuFeatures& features, [[maybe_unused]] const char* limit,
+                           [[maybe_unused]] const char* onednn) {
 #if defined(__x86_64__)
   const std::string_view named(limit);
   const bool avx2_allowed = named != "default", avx512_allowed = avx2_allowed && named != "avx2";
-  if (avx512_allowed && features.amx_bf16) return kAmx;
+  if (avx512_allowed && features.amx_bf16 && allows_tiles(onednn)) return kAmx;
   if (avx512_allowed && features.avx512_bf16) return kAvx512Bf16;
   if (avx512_allowed && features.avx512) return kAvx512;
   if (avx2_allowed && features.avx2) return kAvx2;
@@ -44,10 +67,15 @@ const Kernels& kernels_for([[maybe_unused]] const CpuFeatures& features, [[maybe
   return kPortable;
 }
 
+const char* onednn_limit() {
+  const char* limit = std::getenv("ONEDNN_MAX_CPU_ISA");
+  return limit != nullptr ? limit : std::getenv("DNNL_MAX_CPU_ISA");  // its older name, which oneDNN still reads
+}
+
 const Kernels& select_kernels() {
   static const Kernels& chosen = []() -> const Kernels& {
-    const char* limit = std::getenv("ATEN_CPU_CAPABILITY");
-    return kernels_for(cpu_features(), limit == nullptr ? "" : limit);
+    const char *limit = std::getenv("ATEN_CPU_CAPABILITY"), *onednn = onednn_limit();
+    return kernels_for(cpu_features(), limit == nullptr ? "" : limit, onednn == nullptr ? "" : onednn);
   }();
   return chosen;
 }

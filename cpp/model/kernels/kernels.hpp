@@ -92,21 +92,22 @@ struct AttentionKernels {
 
 /// Columns of C that are computed together: what one packed panel of B is wide.
 constexpr std::int64_t kPanelColumns = 64;
-/// Rows of C that are computed together: what one packed tile of A is high.
-constexpr std::int64_t kTileHeight = 6;
 
 /// C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]: bf16 in, fp32 sums, rounded once. k counts in pairs of
 /// neighbours, as the processor multiplies them. A is read as stored (a_row apart, pairs adjacent) or from packed
 /// tiles.
 struct Product {
   const Bf16* a = nullptr;
-  std::int64_t a_row = 0;                         // elements between rows of A; 0: A is tiles
-  const Bf16* b = nullptr;                        // one panel
-  const Bf16* bias = nullptr;                     // [columns] or null
-  std::int64_t rows = 0, columns = 0, pairs = 0;  // columns: at most kPanelColumns
-  Bf16* c = nullptr;
-  std::int64_t c_row = 0;    // elements between rows of C
-  float* partial = nullptr;  // [rows][kPanelColumns] for sums of unfinished rows
+  std::int64_t a_row = 0;              // elements between rows of A; 0: A is tiles
+  const Bf16* b = nullptr;             // one panel
+  const Bf16* bias = nullptr;          // [columns] or null
+  std::int64_t rows = 0, columns = 0;  // columns: at most kPanelColumns
+  std::int64_t pairs = 0;              // of A and B
+  std::int64_t begin = 0, end = 0;  // the pairs that are summed now; the first call has begin 0, the last end == pairs
+  Bf16* c = nullptr;                // written by the last
+  std::int64_t c_row = 0;           // elements between rows of C
+  bool c_is_large = false;          // more than caches hold
+  float* partial = nullptr;         // [rows][kPanelColumns]: sums from one call to the next
 };
 
 /// A matrix of bf16 in memory, `step` elements between its rows.
@@ -115,14 +116,29 @@ struct Bf16Matrix {
   std::int64_t step = 0, rows = 0, columns = 0;
 };
 
+/// How operands are cut so that the pieces in use fit the caches. Pairs count along k.
+struct Cut {
+  std::int64_t tile_rows = 0;      // rows of A that are packed together
+  std::int64_t pair_multiple = 0;  // packed operands end at a multiple of it, with zeros
+  std::int64_t depth = 0;          // pairs that are summed before other rows and columns get their turn
+  std::int64_t slice_rows = 0;     // rows of A that meet a panel, one after the other
+  std::int64_t group_bytes = 0;    // `depth` of the panels that meet a slice, one after the other: of one at least
+};
+
 /// Operands are packed by whoever multiplies, piece by piece, so that a piece is in a core's cache when it is used.
+/// How they are laid out in there is a matter of the kernels. `pairs` is a multiple of pair_multiple.
 struct ProductKernels {
-  /// B = xᵀ: panel [x.columns / 2][64][2] of at most 64 rows of x; x.columns is even.
+  Cut cut;
+  /// B = xᵀ: a panel [pairs][64][2] of at most 64 rows of x; x.columns is even.
   void (*panel_from_rows)(const Bf16Matrix& x, Bf16* panel);
-  /// B = x: panel [ceil(x.rows / 2)][64][2] of at most 64 columns of x.
-  void (*panel_from_columns)(const Bf16Matrix& x, Bf16* panel);
-  /// A = xᵀ: tiles [ceil(x.columns / 6)][ceil(x.rows / 2)][6][2].
+  /// B = x: pairs [first_pair, ...) of a panel [pairs][64][2] from at most 64 columns of x, whose first row is the
+  /// first of first_pair. Pieces start at multiples of pair_multiple.
+  void (*panel_from_columns)(const Bf16Matrix& x, std::int64_t first_pair, std::int64_t pairs, Bf16* panel);
+  /// A = xᵀ: tiles [ceil(x.columns / tile_rows)][pairs][tile_rows][2].
   void (*tiles_from_columns)(const Bf16Matrix& x, Bf16* tiles);
+  /// Between begin and end a thread may multiply; nothing else that uses the same registers may run there.
+  void (*begin)();
+  void (*end)();
   void (*multiply)(const Product& product);
 };
 
@@ -130,7 +146,7 @@ struct Kernels {
   const char* name;  // "amx_bf16", "avx512_bf16", "avx512", "avx2" or "portable"
   const RowKernels *bf16, *fp32;
   const AttentionKernels* attention;  // for Bf16; null where the CPU has no bf16 products
-  const ProductKernels* products;     // likewise, and null where LibTorch's own are faster
+  const ProductKernels* products;     // likewise
 };
 
 /// What matters here of the instructions that this CPU and its operating system offer.
@@ -139,11 +155,15 @@ struct CpuFeatures {
 };
 CpuFeatures cpu_features();
 
-/// The fastest table that runs with `features`. `limit` is "default", "avx2" or "avx512", or anything else for none; it
-/// never raises the choice above what the features allow.
-const Kernels& kernels_for(const CpuFeatures& features, const char* limit);
+/// The fastest table that runs with `features`. Limits never raise the choice above what the features allow.
+/// @param limit "default", "avx2" or "avx512", or anything else for none
+/// @param onednn a level as oneDNN names them: where it has no tile registers, none are used here
+const Kernels& kernels_for(const CpuFeatures& features, const char* limit, const char* onednn);
 
-/// The table for this CPU, limited by the environment variable ATEN_CPU_CAPABILITY, which LibTorch reads too.
+/// The level that the environment allows oneDNN, which LibTorch multiplies with: ONEDNN_MAX_CPU_ISA. Null: any.
+const char* onednn_limit();
+
+/// The table for this CPU, limited by the environment as LibTorch is: ATEN_CPU_CAPABILITY and onednn_limit().
 const Kernels& select_kernels();
 
 }  // namespace autoround::model::kernels

@@ -10,8 +10,8 @@ extern const RowKernels portable_rows_bf16, portable_rows_fp32;
 extern const RowKernels avx2_rows_bf16, avx2_rows_fp32;
 extern const RowKernels avx512_rows_bf16, avx512_rows_fp32;
 extern const RowKernels avx512_bf16_rows;
-extern const AttentionPass avx512_bf16_attention_forward, avx512_bf16_attention_backward;
-extern const ProductKernels avx512_bf16_products;
+extern const AttentionKernels avx512_bf16_attention, amx_bf16_attention;
+extern const ProductKernels avx512_bf16_products, amx_bf16_products;
 #endif
 
 }  // namespace autoround::model::kernels

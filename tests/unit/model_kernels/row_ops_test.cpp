@@ -33,8 +33,8 @@ at::Tensor grad_of(const at::Tensor& y, const at::Tensor& x, const at::Tensor& g
 }  // namespace
 
 TEST_CASE("kernels: the table is the fastest that CPU and limit allow", "[dispatch]") {
-  const auto name = [](const kernels::CpuFeatures& features, const char* limit) {
-    return std::string(kernels::kernels_for(features, limit).name);
+  const auto name = [](const kernels::CpuFeatures& features, const char* limit, const char* onednn = "") {
+    return std::string(kernels::kernels_for(features, limit, onednn).name);
   };
   CHECK(name({}, "") == "portable");
 #if defined(__x86_64__)
@@ -47,21 +47,26 @@ TEST_CASE("kernels: the table is the fastest that CPU and limit allow", "[dispat
   CHECK(name(amx, "avx2") == "avx2");
   CHECK(name(amx, "default") == "portable");
   CHECK(name(avx2, "avx512") == "avx2");
-  CHECK(kernels::kernels_for(bf16, "").products != nullptr);
-  CHECK(kernels::kernels_for(amx, "").products == nullptr);
-  CHECK(kernels::kernels_for(amx, "").attention == kernels::kernels_for(bf16, "").attention);
+  CHECK(name(amx, "", "avx512_core_bf16") == "avx512_bf16");
+  CHECK(name(amx, "", "AVX512_CORE_AMX") == "amx_bf16");
+  CHECK(name(amx, "", "default") == "amx_bf16");
+  CHECK(name(bf16, "", "AVX512_CORE_AMX") == "avx512_bf16");
+  CHECK(kernels::kernels_for(bf16, "", "").products != nullptr);
+  CHECK(kernels::kernels_for(amx, "", "").products != kernels::kernels_for(bf16, "", "").products);
+  CHECK(kernels::kernels_for(avx512, "", "").products == nullptr);
 #endif
 }
 
-TEST_CASE("kernels: the table in use is that of this CPU and ATEN_CPU_CAPABILITY", "[dispatch]") {
-  const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
-  const std::string limit = variable == nullptr ? "" : variable;
-  CAPTURE(limit);
-  CHECK(&kernels::select_kernels() == &kernels::kernels_for(kernels::cpu_features(), limit.c_str()));
+TEST_CASE("kernels: the table in use is that of this CPU and its environment", "[dispatch]") {
+  const auto value = [](const char* variable) { return std::string(variable == nullptr ? "" : variable); };
+  const std::string limit = value(std::getenv("ATEN_CPU_CAPABILITY")), onednn = value(kernels::onednn_limit());
+  CAPTURE(limit, onednn);
+  CHECK(&kernels::select_kernels() == &kernels::kernels_for(kernels::cpu_features(), limit.c_str(), onednn.c_str()));
 #if defined(__x86_64__)
   CHECK(kernels::cpu_features().avx512_bf16 >= kernels::cpu_features().amx_bf16);
   if (__builtin_cpu_supports("avx512bf16")) CHECK(kernels::cpu_features().avx512_bf16);
-  if (!kernels::cpu_features().amx_bf16) WARN("this CPU has no AMX: products by tile registers were not run");
+  if (!kernels::cpu_features().amx_bf16)
+    WARN("this CPU has no AMX: products and attention by tile registers were not run");
 #endif
 }
 

@@ -1,8 +1,9 @@
-// The forward of blocked attention.
+// The forward of blocked attention. Only for the AVX512-BF16 and AMX translation units.
+#pragma once
+
 #include <math.h>
 
-#include "model/kernels/bf16_blocks.hpp"
-#include "model/kernels/tables.hpp"
+#include "model/kernels/attention_blocks.hpp"
 
 namespace autoround::model::kernels {
 namespace {
@@ -13,8 +14,8 @@ struct ForwardSpace {
     value_units = carver.take<Unit>(t.blocks * kBlock / 2 * t.width);
     rows = carver.take<Bf16>(kBlock * t.width);
     sum = carver.take<float>(kBlock * t.width);
-    scores = carver.take<float>(kTileRows * kBlock);
-    weights = carver.take<Bf16>(kTileRows * kBlock);
+    scores = carver.take<float>(kStripRows * kBlock);
+    weights = carver.take<Bf16>(kStripRows * kBlock);
     maximum = carver.take<float>(kBlock);
     total = carver.take<float>(kBlock);
   }
@@ -31,10 +32,10 @@ template <bool whole>
 inline void online_softmax(const Attention& a, const Strip& strip, const float* scores, float* maximum, float* total,
                            float* sum, std::int64_t width, Bf16* weights) {
   const __m512 scale = _mm512_set1_ps(a.scale * kLog2E), lowest = _mm512_set1_ps(kLowest);
-  const std::int64_t vectors = whole ? kBlock / kLanes : strip.vectors();
+  const std::int64_t vectors = whole ? kBlock / kLanes : strip.columns / kLanes;
   alignas(64) float factor[kLanes] = {};
   alignas(64) float raised[kLanes] = {};
-  for (std::int64_t r = 0; r < kTileRows; ++r) {
+  for (std::int64_t r = 0; r < kStripRows; ++r) {
     __m512 top = lowest;
     for (std::int64_t v = 0; v < vectors; ++v) {
       const __mmask16 m = whole ? kAll : visible(a, strip.query + r, strip.key + v * kLanes);
@@ -47,7 +48,7 @@ inline void online_softmax(const Attention& a, const Strip& strip, const float* 
     maximum[r] = raised[r];
   }
   _mm512_store_ps(factor, exp2(_mm512_load_ps(factor)));
-  for (std::int64_t r = 0; r < kTileRows; ++r) {
+  for (std::int64_t r = 0; r < kStripRows; ++r) {
     const __m512 top = _mm512_set1_ps(raised[r]);
     __m512 row_total = _mm512_setzero_ps();
     for (std::int64_t v = 0; v < vectors; ++v) {
@@ -66,8 +67,9 @@ inline void online_softmax(const Attention& a, const Strip& strip, const float* 
   }
 }
 
+template <class Multiply>
 void forward_block(const Attention& a, const Task& t, ForwardSpace& space, std::int64_t head, std::int64_t block) {
-  const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kTileRows);
+  const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kStripRows);
   prepare_rows(a.qkv + t.query(a, block, head), t.turned(a, a.q_norm), block * kBlock, rows, padded, t.width,
                space.rows);
   fill_zero(space.sum, kBlock * t.width);
@@ -75,20 +77,20 @@ void forward_block(const Attention& a, const Task& t, ForwardSpace& space, std::
     space.maximum[r] = kLowest;
     space.total[r] = 0;
   }
-  const auto* queries = reinterpret_cast<const Unit*>(space.rows);
-  const auto* weights = reinterpret_cast<const Unit*>(space.weights);
+  const Unit* queries = units(space.rows);
+  const Unit* weights = units(space.weights);
   for (std::int64_t kb = first_key_block(a, block); kb <= block; ++kb) {
     const Unit* keys = space.key_units + kb * (t.width / 2) * kBlock;
     const Unit* values = space.value_units + kb * (kBlock / 2) * t.width;
-    for (std::int64_t r = 0; r < padded; r += kTileRows) {
+    for (std::int64_t r = 0; r < padded; r += kStripRows) {
       const Strip strip = strip_at(a, block, r, kb);
       float* sum = space.sum + r * t.width;
-      multiply<false>({queries + r * t.width / 2, t.width / 2, 1}, keys, kBlock, t.width / 2, strip.columns(),
-                      space.scores, kBlock);
+      Multiply::template multiply<false>(queries + r * t.width / 2, t.width / 2, keys, kBlock, t.width / 2,
+                                         strip.columns, space.scores, kBlock);
       bend_scores(a, strip, space.scores);
       const auto softmax = strip.whole ? online_softmax<true> : online_softmax<false>;
       softmax(a, strip, space.scores, space.maximum + r, space.total + r, sum, t.width, space.weights);
-      multiply<true>({weights, kBlock / 2, 1}, values, t.width, strip.keys / 2, t.width, sum, t.width);
+      Multiply::template multiply<true>(weights, kBlock / 2, values, t.width, strip.columns / 2, t.width, sum, t.width);
     }
   }
   Bf16* out = a.out + t.output(a, block, head);
@@ -102,24 +104,25 @@ void forward_block(const Attention& a, const Task& t, ForwardSpace& space, std::
   }
 }
 
+template <class Multiply>
 void forward(const Attention& a, std::int64_t task, void* workspace) {
+  [[maybe_unused]] const typename Multiply::Use use;
   const Task t(a, task);
   ForwardSpace space(t, workspace);
   for (std::int64_t b = 0; b < t.blocks; ++b) {
     prepare_rows(a.qkv + t.key(a, b), t.turned(a, a.k_norm), b * kBlock, t.rows(a, b), kBlock, t.width, space.rows);
-    transpose_rows(space.rows, kBlock, t.width, space.key_units + b * (t.width / 2) * kBlock);
+    transpose(units(space.rows), kBlock, t.width / 2, space.key_units + b * (t.width / 2) * kBlock, kBlock);
     prepare_rows(a.qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width, space.rows);
     pair_rows(space.rows, kBlock, t.width, space.value_units + b * (kBlock / 2) * t.width);
   }
   for (std::int64_t h = t.kv_head * t.group; h < (t.kv_head + 1) * t.group; ++h) {
-    for (std::int64_t b = 0; b < t.blocks; ++b) forward_block(a, t, space, h, b);
+    for (std::int64_t b = 0; b < t.blocks; ++b) forward_block<Multiply>(a, t, space, h, b);
   }
 }
 
-std::size_t workspace_bytes(const Attention& a) { return ForwardSpace(Task(a, 0), nullptr).carver.used(); }
+template <class Multiply>
+constexpr AttentionPass kForward{[](const Attention& a) { return ForwardSpace(Task(a, 0), nullptr).carver.used(); },
+                                 forward<Multiply>};
 
 }  // namespace
-
-const AttentionPass avx512_bf16_attention_forward{workspace_bytes, forward};
-
 }  // namespace autoround::model::kernels

@@ -1,7 +1,7 @@
 // How blocked attention cuts up its work, after FlashAttention-2 (Dao 2023): blocks of 64 queries against blocks of 64
 // keys, softmax kept as a running maximum and sum, nothing of size sequence^2 stored. A task lays out the keys and
-// values of one kv head once and walks through the query heads that share them. Only for the AVX512-BF16 translation
-// units.
+// values of one kv head once and walks through the query heads that share them. The passes are templates over how they
+// multiply (vector_multiply.hpp, tile_multiply.hpp). Only for the AVX512-BF16 and AMX translation units.
 #pragma once
 
 #include "model/kernels/bf16_heads.hpp"
@@ -10,6 +10,8 @@ namespace autoround::model::kernels {
 namespace {
 
 constexpr std::int64_t kBlock = 64;
+constexpr std::int64_t kStripRows = 16;  // queries whose scores are made and used at once
+constexpr std::int64_t kColumns = 32;    // what widths, and the keys that a strip meets, are padded to
 constexpr __mmask16 kAll = 0xffff;
 constexpr float kLowest = -1e38f;  // below every score; unlike -infinity its difference to itself is 0
 constexpr float kLog2E = 1.44269504f;
@@ -38,7 +40,7 @@ struct Task {
         kv_head(task % a.kv_heads),
         group(a.heads / a.kv_heads),
         blocks((a.sequence + kBlock - 1) / kBlock),
-        width(round_up(a.head_dim, kTileColumns)),
+        width(round_up(a.head_dim, kColumns)),
         row_step((a.heads + 2 * a.kv_heads) * a.head_dim),
         out_step(a.heads * a.head_dim) {}
 
@@ -78,19 +80,17 @@ inline __mmask16 visible(const Attention& a, std::int64_t query, std::int64_t ke
   return hidden <= 0 ? causal : static_cast<__mmask16>(causal & ~lanes(hidden));
 }
 
-/// One strip of 8 queries against one block of keys: how many of the keys the causal edge leaves, and whether every
+/// One strip of 16 queries against one block of keys: how many of the keys the causal edge leaves, and whether every
 /// query of it is real and sees all of them.
 struct Strip {
   std::int64_t query, key;  // first positions
-  std::int64_t keys;        // 8..64, multiple of 8
+  std::int64_t columns;     // of keys: 32 or 64
   bool whole;
-  std::int64_t vectors() const { return (keys + kLanes - 1) / kLanes; }
-  std::int64_t columns() const { return round_up(keys, kTileColumns); }
 };
 
 inline Strip strip_at(const Attention& a, std::int64_t query_block, std::int64_t row, std::int64_t key_block) {
-  const std::int64_t query = query_block * kBlock + row, key = key_block * kBlock, last = query + kTileRows - 1;
-  if (query_block == key_block) return {query, key, row + kTileRows, false};
+  const std::int64_t query = query_block * kBlock + row, key = key_block * kBlock, last = query + kStripRows - 1;
+  if (query_block == key_block) return {query, key, round_up(row + kStripRows, kColumns), false};
   return {query, key, kBlock, last < a.sequence && (a.window == 0 || last - a.window < key)};
 }
 
@@ -101,8 +101,8 @@ inline void bend_scores(const Attention& a, const Strip& strip, float* scores) {
   if (a.softcap <= 0) return;
   const __m512 exponent = _mm512_set1_ps(2.0f * kLog2E * score_bend(a)), limit = _mm512_set1_ps(a.softcap / a.scale);
   const __m512 one = _mm512_set1_ps(1.0f), minus_two = _mm512_set1_ps(-2.0f);
-  for (std::int64_t r = 0; r < kTileRows; ++r) {
-    for (std::int64_t v = 0; v < strip.vectors(); ++v) {
+  for (std::int64_t r = 0; r < kStripRows; ++r) {
+    for (std::int64_t v = 0; v < strip.columns / kLanes; ++v) {
       float* strip_scores = scores + r * kBlock + v * kLanes;
       // tanh(u) = 1 - 2 / (e^2u + 1)
       const __m512 e = exp2(_mm512_mul_ps(exponent, _mm512_loadu_ps(strip_scores)));

@@ -1,6 +1,8 @@
-// The backward of blocked attention: the weights are computed again from the saved log-sum-exp.
-#include "model/kernels/bf16_blocks.hpp"
-#include "model/kernels/tables.hpp"
+// The backward of blocked attention: the weights are computed again from the saved log-sum-exp. Only for the
+// AVX512-BF16 and AMX translation units.
+#pragma once
+
+#include "model/kernels/attention_blocks.hpp"
 
 namespace autoround::model::kernels {
 namespace {
@@ -14,22 +16,22 @@ struct BackwardSpace {
     grad_value = carver.take<float>(t.blocks * kBlock * t.width);
     query = carver.take<Bf16>(kBlock * t.width);
     grad = carver.take<Bf16>(kBlock * t.width);
-    query_pairs = carver.take<Unit>(kBlock / 2 * t.width);
-    grad_pairs = carver.take<Unit>(kBlock / 2 * t.width);
+    query_columns = carver.take<Unit>(t.width * kBlock / 2);
+    grad_columns = carver.take<Unit>(t.width * kBlock / 2);
     grad_query = carver.take<float>(kBlock * t.width);
     delta = carver.take<float>(kBlock);
     lse = carver.take<float>(kBlock);
-    scores = carver.take<float>(kTileRows * kBlock);
-    products = carver.take<float>(kTileRows * kBlock);
+    scores = carver.take<float>(kStripRows * kBlock);
+    products = carver.take<float>(kStripRows * kBlock);
     weights = carver.take<Unit>(kBlock / 2 * kBlock);
     slopes = carver.take<Unit>(kBlock / 2 * kBlock);
     slope_rows = carver.take<Bf16>(kBlock * kBlock);
   }
   Carver carver;
   Unit *key_columns, *value_columns, *key_pairs;  // whole sequence: [block][width / 2][64] twice, [block][32][width]
-  float *grad_key, *grad_value;                   // whole sequence: [block][64][width]
+  float *grad_key, *grad_value;                   // whole sequence: [block][width][64]
   Bf16 *query, *grad;                             // one block of queries and of the output's gradient, rows
-  Unit *query_pairs, *grad_pairs;                 // the same as row pairs
+  Unit *query_columns, *grad_columns;             // the same, [width][32]: pairs of rows side by side
   float* grad_query;
   float *delta, *lse;        // per query: grad . out, log-sum-exp
   float *scores, *products;  // one strip: q.k and grad.v
@@ -37,14 +39,29 @@ struct BackwardSpace {
   Bf16* slope_rows;          // dS as rows
 };
 
+/// Rows [count][width] of bf16, count a multiple of 32, as [width][32] units of two rows.
+inline void columns_of(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
+  for (std::int64_t r = 0; r < count; r += 2 * kLanes) {
+    for (std::int64_t c = 0; c < width; c += kLanes) {
+      __m512i square[kLanes];
+      for (std::int64_t i = 0; i < kLanes; ++i) {
+        const Bf16* even = rows + (r + 2 * i) * width + c;
+        square[i] = interleave(load_words(even), load_words(even + width));
+      }
+      transpose_16x16(square);
+      for (std::int64_t i = 0; i < kLanes; ++i) _mm512_storeu_si512(out + (c + i) * kBlock / 2 + r / 2, square[i]);
+    }
+  }
+}
+
 /// P = exp2(scores - lse) and dS = P (products - delta), times the slope of the soft limit, of one strip, in bf16 and
 /// laid out for what they multiply.
 template <bool whole>
 inline void strip_slopes(const Attention& a, const Strip& strip, const BackwardSpace& space, std::int64_t row) {
   const __m512 scale = _mm512_set1_ps(a.scale * kLog2E);
   const __m512 one = _mm512_set1_ps(1.0f), bend = _mm512_set1_ps(score_bend(a));
-  const std::int64_t vectors = whole ? kBlock / kLanes : strip.vectors();
-  for (std::int64_t r = 0; r < kTileRows; r += 2) {
+  const std::int64_t vectors = whole ? kBlock / kLanes : strip.columns / kLanes;
+  for (std::int64_t r = 0; r < kStripRows; r += 2) {
     const float* lse = space.lse + row + r;
     const float* delta = space.delta + row + r;
     for (std::int64_t v = 0; v < vectors; ++v) {
@@ -69,43 +86,49 @@ inline void strip_slopes(const Attention& a, const Strip& strip, const BackwardS
 }
 
 /// One block of queries against one block of keys: adds to the gradients of all three.
-void backward_pair(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t block, std::int64_t kb) {
-  const std::int64_t padded = round_up(t.rows(a, block), kTileRows), units = t.width / 2;
-  const Unit* keys = space.key_columns + kb * units * kBlock;
-  const Unit* values = space.value_columns + kb * units * kBlock;
+template <class Multiply>
+void backward_pair(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t rows, std::int64_t block,
+                   std::int64_t kb) {
+  const std::int64_t width = t.width / 2;  // in units
+  const Unit* keys = space.key_columns + kb * width * kBlock;
+  const Unit* values = space.value_columns + kb * width * kBlock;
   const Unit* key_pairs = space.key_pairs + kb * kBlock / 2 * t.width;
-  const auto* queries = reinterpret_cast<const Unit*>(space.query);
-  const auto* grads = reinterpret_cast<const Unit*>(space.grad);
-  const auto* slope_rows = reinterpret_cast<const Unit*>(space.slope_rows);
-  for (std::int64_t r = 0; r < padded; r += kTileRows) {
+  for (std::int64_t r = 0; r < rows; r += kStripRows) {
     const Strip strip = strip_at(a, block, r, kb);
-    multiply<false>({queries + r * units, units, 1}, keys, kBlock, units, strip.columns(), space.scores, kBlock);
+    Multiply::template multiply<false>(units(space.query) + r * width, width, keys, kBlock, width, strip.columns,
+                                       space.scores, kBlock);
     bend_scores(a, strip, space.scores);
-    multiply<false>({grads + r * units, units, 1}, values, kBlock, units, strip.columns(), space.products, kBlock);
+    Multiply::template multiply<false>(units(space.grad) + r * width, width, values, kBlock, width, strip.columns,
+                                       space.products, kBlock);
     strip.whole ? strip_slopes<true>(a, strip, space, r) : strip_slopes<false>(a, strip, space, r);
-    multiply<true>({slope_rows + r * kBlock / 2, kBlock / 2, 1}, key_pairs, t.width, strip.keys / 2, t.width,
-                   space.grad_query + r * t.width, t.width);
+    Multiply::template multiply<true>(units(space.slope_rows) + r * kBlock / 2, kBlock / 2, key_pairs, t.width,
+                                      strip.columns / 2, t.width, space.grad_query + r * t.width, t.width);
   }
-  for (std::int64_t k = 0; k < t.rows(a, kb); k += kTileRows) {  // keys see only the queries from their own position on
-    const std::int64_t first = kb == block ? k / 2 : 0, pairs = padded / 2 - first;
-    const std::int64_t from = first * kBlock + k;
-    const std::int64_t key = (kb * kBlock + k) * t.width;
-    multiply<true>({space.weights + from, 1, kBlock}, space.grad_pairs + first * t.width, t.width, pairs, t.width,
-                   space.grad_value + key, t.width);
-    multiply<true>({space.slopes + from, 1, kBlock}, space.query_pairs + first * t.width, t.width, pairs, t.width,
-                   space.grad_key + key, t.width);
+  // Keys see only the queries from their own position on.
+  const std::int64_t columns = kb == block ? kColumns : kBlock;
+  for (std::int64_t key = 0; key < kBlock; key += columns) {
+    const std::int64_t first = kb == block ? key / 2 : 0;
+    for (std::int64_t c = 0; first < rows / 2 && c < t.width; c += kStripRows) {
+      const std::int64_t left = c * kBlock / 2 + first, right = first * kBlock + key;
+      const std::int64_t sum = (kb * t.width + c) * kBlock + key;
+      Multiply::template multiply<true>(space.grad_columns + left, kBlock / 2, space.weights + right, kBlock,
+                                        rows / 2 - first, columns, space.grad_value + sum, kBlock);
+      Multiply::template multiply<true>(space.query_columns + left, kBlock / 2, space.slopes + right, kBlock,
+                                        rows / 2 - first, columns, space.grad_key + sum, kBlock);
+    }
   }
 }
 
+template <class Multiply>
 void backward_block(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t head, std::int64_t block) {
-  const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kTileRows);
+  const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kColumns);
   const Bf16* source = a.qkv + t.query(a, block, head);
   const Bf16* grad_out = a.grad_out + t.output(a, block, head);
   const Bf16* out = a.out + t.output(a, block, head);
   prepare_rows(source, t.turned(a, a.q_norm), block * kBlock, rows, padded, t.width, space.query);
   prepare_rows(grad_out, t.plain(a, t.out_step), block * kBlock, rows, padded, t.width, space.grad);
-  pair_rows(space.query, padded, t.width, space.query_pairs);
-  pair_rows(space.grad, padded, t.width, space.grad_pairs);
+  columns_of(space.query, padded, t.width, space.query_columns);
+  columns_of(space.grad, padded, t.width, space.grad_columns);
   for (std::int64_t r = 0; r < padded; ++r) {
     prefetch_row(out + (r + kRowsAhead) * t.out_step, a.head_dim);
     __m512 dot = _mm512_setzero_ps();
@@ -116,40 +139,44 @@ void backward_block(const Attention& a, const Task& t, BackwardSpace& space, std
     space.lse[r] = r < rows ? a.lse[(t.sample * a.heads + head) * a.sequence + block * kBlock + r] : 0.0f;
   }
   fill_zero(space.grad_query, kBlock * t.width);
-  for (std::int64_t kb = first_key_block(a, block); kb <= block; ++kb) backward_pair(a, t, space, block, kb);
+  for (std::int64_t kb = first_key_block(a, block); kb <= block; ++kb) {
+    backward_pair<Multiply>(a, t, space, padded, block, kb);
+  }
   restore_rows(space.grad_query, a.scale, source, t.turned(a, a.q_norm), block * kBlock, rows, t.width,
                a.grad_qkv + t.query(a, block, head));
 }
 
+template <class Multiply>
 void backward(const Attention& a, std::int64_t task, void* workspace) {
+  [[maybe_unused]] const typename Multiply::Use use;
   const Task t(a, task);
   BackwardSpace space(t, workspace);
   for (std::int64_t b = 0; b < t.blocks; ++b) {
     const std::int64_t columns = b * (t.width / 2) * kBlock;
     prepare_rows(a.qkv + t.key(a, b), t.turned(a, a.k_norm), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
-    transpose_rows(space.query, kBlock, t.width, space.key_columns + columns);
+    transpose(units(space.query), kBlock, t.width / 2, space.key_columns + columns, kBlock);
     pair_rows(space.query, kBlock, t.width, space.key_pairs + b * (kBlock / 2) * t.width);
     prepare_rows(a.qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
-    transpose_rows(space.query, kBlock, t.width, space.value_columns + columns);
+    transpose(units(space.query), kBlock, t.width / 2, space.value_columns + columns, kBlock);
   }
   fill_zero(space.grad_key, t.blocks * kBlock * t.width);
   fill_zero(space.grad_value, t.blocks * kBlock * t.width);
   for (std::int64_t h = t.kv_head * t.group; h < (t.kv_head + 1) * t.group; ++h) {
-    for (std::int64_t b = 0; b < t.blocks; ++b) backward_block(a, t, space, h, b);
+    for (std::int64_t b = 0; b < t.blocks; ++b) backward_block<Multiply>(a, t, space, h, b);
   }
   for (std::int64_t b = 0; b < t.blocks; ++b) {
     const std::int64_t first = b * kBlock * t.width, key = t.key(a, b), value = t.value(a, b), rows = t.rows(a, b);
-    restore_rows(space.grad_key + first, a.scale, a.qkv + key, t.turned(a, a.k_norm), b * kBlock, rows, t.width,
-                 a.grad_qkv + key);
-    restore_rows(space.grad_value + first, 1.0f, a.qkv + value, t.plain(a, t.row_step), b * kBlock, rows, t.width,
-                 a.grad_qkv + value);
+    float* gradient = space.grad_query;  // its memory: by rows again
+    transpose(space.grad_key + first, t.width, kBlock, gradient, t.width);
+    restore_rows(gradient, a.scale, a.qkv + key, t.turned(a, a.k_norm), b * kBlock, rows, t.width, a.grad_qkv + key);
+    transpose(space.grad_value + first, t.width, kBlock, gradient, t.width);
+    restore_rows(gradient, 1.0f, a.qkv + value, t.plain(a, t.row_step), b * kBlock, rows, t.width, a.grad_qkv + value);
   }
 }
 
-std::size_t workspace_bytes(const Attention& a) { return BackwardSpace(Task(a, 0), nullptr).carver.used(); }
+template <class Multiply>
+constexpr AttentionPass kBackward{[](const Attention& a) { return BackwardSpace(Task(a, 0), nullptr).carver.used(); },
+                                  backward<Multiply>};
 
 }  // namespace
-
-const AttentionPass avx512_bf16_attention_backward{workspace_bytes, backward};
-
 }  // namespace autoround::model::kernels

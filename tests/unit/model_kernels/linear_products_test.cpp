@@ -41,9 +41,11 @@ struct Shape {
 
 TEST_CASE("linear products: every shape gives the sums of the definition", "[model]") {
   at::manual_seed(3);
-  // Ends of panels (64), tiles (6), slices (96) and of the sums that stay in registers (2048); one row, few columns.
+  // Ends of panels (64), tiles (6, 16), slices (96, 256) and of the sums that stay in registers (576, 2048); one row,
+  // few columns; a result of more than 4 MiB, with whole lines and without.
   const auto shape = GENERATE(Shape{64, 64, 64}, Shape{1, 2, 2}, Shape{7, 66, 10}, Shape{193, 130, 258},
-                              Shape{97, 2050, 70}, Shape{2051, 48, 34}, Shape{50, 96, 4100}, Shape{256, 576, 960});
+                              Shape{97, 2050, 70}, Shape{2051, 48, 34}, Shape{50, 96, 4100}, Shape{256, 576, 960},
+                              Shape{16, 578, 32}, Shape{48, 610, 96}, Shape{1100, 64, 2048}, Shape{1100, 64, 2050});
   const bool biased = GENERATE(false, true);
   INFO(shape.tokens << " tokens, " << shape.inputs << " inputs, " << shape.outputs << " outputs, bias " << biased);
   const auto x = random_bf16(shape.tokens, shape.inputs), weight = random_bf16(shape.outputs, shape.inputs);

@@ -1,6 +1,6 @@
-// Matrix products of bf16 by VDPBF16PS, and the re-laying of rows that it wants. The instruction multiplies pairs of
-// neighbouring bf16 and adds both products to a float lane, so C[m, n] += A[m, k] B[k, n] reads A as units of two
-// neighbours in k, broadcast, and B as [k / 2][n] units. Only for the AVX512-BF16 translation units.
+// bf16 as matrix products want it. The instructions multiply pairs of neighbouring bf16 and add both products to a
+// float, so C[m, n] += A[m, k] B[k, n] reads A as units of two neighbours in k, and B as [k / 2][n] units. Only for the
+// AVX512-BF16 and AMX translation units.
 #pragma once
 
 #include <immintrin.h>
@@ -12,9 +12,9 @@ namespace {
 
 using Unit = std::uint32_t;  // two bf16: even k in the low half
 
-constexpr std::int64_t kLanes = 16;    // floats in a register
-constexpr std::int64_t kTileRows = 8;  // 8 x 32 accumulators are 16 registers: enough to hide the latency
-constexpr std::int64_t kTileColumns = 32;
+constexpr std::int64_t kLanes = 16;  // floats in a register
+
+inline const Unit* units(const Bf16* pairs) { return reinterpret_cast<const Unit*>(pairs); }
 
 inline std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -60,48 +60,6 @@ inline __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(p, whole);
 }
 
-/// One operand: unit (row, k) is data[row * row_step + k * k_step].
-struct Units {
-  const Unit* data;
-  std::int64_t row_step, k_step;
-};
-
-/// c[8, 32] (+)= a[8, pairs] b[pairs, 32]; b is [pairs][b_step].
-template <bool accumulate>
-inline void multiply_tile(Units a, const Unit* b, std::int64_t b_step, std::int64_t pairs, float* c,
-                          std::int64_t c_step) {
-  __m512 sum[kTileRows][2];
-#pragma GCC unroll 8
-  for (int row = 0; row < kTileRows; ++row) {
-    sum[row][0] = accumulate ? _mm512_loadu_ps(c + row * c_step) : _mm512_setzero_ps();
-    sum[row][1] = accumulate ? _mm512_loadu_ps(c + row * c_step + kLanes) : _mm512_setzero_ps();
-  }
-  for (std::int64_t k = 0; k < pairs; ++k) {
-    const __m512bh left = (__m512bh)_mm512_loadu_si512(b + k * b_step);
-    const __m512bh right = (__m512bh)_mm512_loadu_si512(b + k * b_step + kLanes);
-#pragma GCC unroll 8
-    for (int row = 0; row < kTileRows; ++row) {
-      const __m512bh x = (__m512bh)_mm512_set1_epi32(static_cast<int>(a.data[row * a.row_step + k * a.k_step]));
-      sum[row][0] = _mm512_dpbf16_ps(sum[row][0], x, left);
-      sum[row][1] = _mm512_dpbf16_ps(sum[row][1], x, right);
-    }
-  }
-#pragma GCC unroll 8
-  for (int row = 0; row < kTileRows; ++row) {
-    _mm512_storeu_ps(c + row * c_step, sum[row][0]);
-    _mm512_storeu_ps(c + row * c_step + kLanes, sum[row][1]);
-  }
-}
-
-/// c[8, columns] (+)= a[8, pairs] b[pairs, columns]; columns is a multiple of 32.
-template <bool accumulate>
-inline void multiply(Units a, const Unit* b, std::int64_t b_step, std::int64_t pairs, std::int64_t columns, float* c,
-                     std::int64_t c_step) {
-  for (std::int64_t n = 0; n < columns; n += kTileColumns) {
-    multiply_tile<accumulate>(a, b + n, b_step, pairs, c + n, c_step);
-  }
-}
-
 /// Rows [count, width] of bf16 as [count / 2][width] units of two rows: operand B when k runs over the rows.
 inline void pair_rows(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
   for (std::int64_t r = 0; r < count; r += 2) {
@@ -139,15 +97,16 @@ inline void transpose_16x16(__m512i (&a)[16]) {
   }
 }
 
-/// Rows [count, width] of bf16 as [width / 2][count] units: operand B when k runs along the rows and n over them.
-inline void transpose_rows(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
-  const auto* units = reinterpret_cast<const Unit*>(rows);
-  for (std::int64_t r = 0; r < count; r += 16) {
-    for (std::int64_t c = 0; c < width / 2; c += 16) {
+/// A matrix of units, or floats, [rows][columns], both multiples of 16, as [columns][out_step].
+template <typename T>
+inline void transpose(const T* in, std::int64_t rows, std::int64_t columns, T* out, std::int64_t out_step) {
+  static_assert(sizeof(T) == 4);
+  for (std::int64_t r = 0; r < rows; r += 16) {
+    for (std::int64_t c = 0; c < columns; c += 16) {
       __m512i square[16];
-      for (int i = 0; i < 16; ++i) square[i] = _mm512_loadu_si512(units + (r + i) * (width / 2) + c);
+      for (int i = 0; i < 16; ++i) square[i] = _mm512_loadu_si512(in + (r + i) * columns + c);
       transpose_16x16(square);
-      for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + (c + i) * count + r, square[i]);
+      for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + (c + i) * out_step + r, square[i]);
     }
   }
 }

@@ -1,0 +1,199 @@
+// Products by tile registers (AMX): 32 rows by 32 columns of C in four tiles, so that four loads feed four
+// multiplications. A tile of A is 16 rows of 16 pairs, one of B 16 pairs of 16 columns.
+#include "model/kernels/amx_tiles.hpp"
+#include "model/kernels/bf16_panels.hpp"
+#include "model/kernels/tables.hpp"
+
+namespace autoround::model::kernels {
+namespace {
+
+constexpr std::int64_t kSide = 16;  // rows of a tile; pairs and columns likewise
+constexpr std::int64_t kTileElements = 2 * kSide * kSide;
+constexpr std::int64_t kHalf = 2 * kSide;  // columns of C in tiles at once
+constexpr std::int64_t kRowBytes = 64;     // of a packed tile
+constexpr std::int64_t kDepth = 288;       // pairs: half a panel of them, 36 KiB, stays in the first cache
+
+/// A panel is two halves of 32 columns, one after the other, each [pairs / 16][2][16][16]: what is read in turn lies in
+/// turn, and a half spreads over all sets of the first cache.
+struct Halves {
+  static constexpr std::int64_t pair_multiple = kSide;
+  static std::int64_t at(std::int64_t pair, std::int64_t column, std::int64_t pairs) {
+    return column / kHalf * pairs * kHalf + pair / kSide * (kHalf * kSide) + column % kHalf / kSide * (kSide * kSide) +
+           pair % kSide * kSide;
+  }
+};
+
+/// Tiles [x.columns / 16][pairs / 16][16 columns][16 pairs]. Two tiles of 32 columns are transposed at once.
+void tiles_from_columns(const Bf16Matrix& x, Bf16* tiles) {
+  auto* out = reinterpret_cast<Unit*>(tiles);
+  const std::int64_t pairs = round_up((x.rows + 1) / 2, kSide), tile_step = pairs * kSide;
+  for (std::int64_t pair = 0; pair < pairs; pair += kSide) {
+    for (std::int64_t column = 0; column < x.columns; column += kHalf) {
+      const __mmask32 words = first_words(x.columns - column);
+      __m512i low[kSide], high[kSide];
+      for (std::int64_t i = 0; i < kSide; ++i) {
+        const std::int64_t row = 2 * (pair + i);
+        const Bf16* even = x.data + row * x.step + column;
+        prefetch(even + kHalf * x.step);
+        prefetch(even + (kHalf + 1) * x.step);
+        const __m512i top = _mm512_maskz_loadu_epi16(row < x.rows ? words : 0, even);
+        const __m512i bottom = _mm512_maskz_loadu_epi16(row + 1 < x.rows ? words : 0, even + x.step);
+        low[i] = _mm512_unpacklo_epi16(top, bottom);
+        high[i] = _mm512_unpackhi_epi16(top, bottom);
+      }
+      transpose_16x16(low);
+      transpose_16x16(high);
+      // Of each eight columns the first four are in `low`.
+      Unit* tile = out + column / kSide * tile_step + pair / kSide * (kSide * kSide);
+      for (std::int64_t i = 0; i < kSide; ++i) {
+        const std::int64_t at = i / 4 * 8 + i % 4;
+        if (at >= kSide && column + kSide >= x.columns) break;
+        Unit* to = tile + at / kSide * tile_step + at % kSide * kSide;
+        _mm512_storeu_si512(to, low[i]);
+        _mm512_storeu_si512(to + 4 * kSide, high[i]);
+      }
+    }
+  }
+}
+
+/// Where the tiles of some rows of A lie.
+struct Left {
+  const Bf16* data;
+  std::int64_t row_bytes;  // between rows of a tile
+  std::int64_t below;      // elements to the 16 rows below
+  std::int64_t next;       // elements to the next 16 pairs
+};
+
+/// sums[16 or 32, 32] (+)= A B over `steps` times 16 pairs; B is half a panel.
+template <int kTall>
+inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, bool first, float* sums,
+                      std::int64_t sums_row) {
+  const std::int64_t sums_bytes = sums_row * 4;
+  memory_is_written();
+  if (first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (kTall == 2) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+  } else {
+    _tile_loadd(0, sums, sums_bytes);
+    _tile_loadd(1, sums + kSide, sums_bytes);
+    if constexpr (kTall == 2) {
+      _tile_loadd(2, sums + kSide * sums_row, sums_bytes);
+      _tile_loadd(3, sums + kSide * sums_row + kSide, sums_bytes);
+    }
+  }
+  const Bf16* left = a.data;
+  for (std::int64_t step = 0; step < steps; ++step, left += a.next, b += 2 * kTileElements) {
+    _tile_loadd(6, b, kRowBytes);
+    _tile_stream_loadd(4, left, a.row_bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, b + kTileElements, kRowBytes);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kTall == 2) {
+      _tile_stream_loadd(5, left + a.below, a.row_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sums, sums_bytes);
+  _tile_stored(1, sums + kSide, sums_bytes);
+  if constexpr (kTall == 2) {
+    _tile_stored(2, sums + kSide * sums_row, sums_bytes);
+    _tile_stored(3, sums + kSide * sums_row + kSide, sums_bytes);
+  }
+}
+
+/// At most 32 rows of `words` words, and zeros, as two tiles after the other two for each 16 pairs.
+inline void stage(const Bf16* a, std::int64_t a_row, std::int64_t rows, std::int64_t words, Bf16* tiles) {
+  for (std::int64_t word = 0; word < words; word += kHalf) {
+    const __mmask32 real = first_words(words - word);
+    for (std::int64_t r = 0; r < kHalf; ++r, tiles += kHalf) {
+      const bool there = r < rows;
+      _mm512_storeu_si512(tiles, _mm512_maskz_loadu_epi16(there ? real : 0, a + (there ? r * a_row + word : 0)));
+    }
+  }
+}
+
+/// Sums of `rows` (at most 32) rows from `row` on against half a panel.
+void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, float* sums,
+              std::int64_t sums_row) {
+  const bool first = p.begin == 0;
+  const auto sum = rows > kSide ? sum_tiles<2> : sum_tiles<1>;
+  const std::int64_t padded = round_up(p.pairs, kSide);
+  if (p.a_row == 0) {
+    const Bf16* tiles = p.a + (row / kSide * padded + p.begin) * (2 * kSide);
+    const std::int64_t steps = (round_up(p.end, kSide) - p.begin) / kSide;
+    return sum({tiles, kRowBytes, padded * 2 * kSide, kTileElements}, b, steps, first, sums, sums_row);
+  }
+  // Tiles that would reach beyond the rows or the columns of A are put together elsewhere.
+  const Bf16* a = p.a + row * p.a_row;
+  const std::int64_t direct = rows % kSide == 0 ? (p.end - p.begin) / kSide : 0, staged = p.begin + direct * kSide;
+  if (direct > 0) {
+    sum({a + 2 * p.begin, p.a_row * 2, kSide * p.a_row, 2 * kSide}, b, direct, first, sums, sums_row);
+  }
+  if (staged == p.end) return;
+  alignas(64) Bf16 tiles[kDepth / kSide * 2 * kTileElements];
+  stage(a + 2 * staged, p.a_row, rows, 2 * (p.end - staged), tiles);
+  sum({tiles, kRowBytes, kTileElements, 2 * kTileElements}, b + direct * 2 * kTileElements,
+      (round_up(p.end, kSide) - staged) / kSide, first && direct == 0, sums, sums_row);
+}
+
+inline __m512 bias_of(const Bf16* bias, __mmask32 columns) {
+  return bias == nullptr ? _mm512_setzero_ps()
+                         : bf16_to_float(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(columns), bias));
+}
+
+/// `rows` rows of finished sums, rounded, to C from `row` and `column` on.
+void finish(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t column, const float* sums,
+            std::int64_t sums_row) {
+  const __mmask32 columns = first_words(p.columns - column);
+  const Bf16* bias = p.bias == nullptr ? nullptr : p.bias + column;
+  const __m512 left_bias = bias_of(bias, columns);
+  const __m512 right_bias = bias_of(bias == nullptr ? nullptr : bias + kLanes, columns >> kLanes);
+  Bf16* c = p.c + row * p.c_row + column;
+  // Whole lines of a large C go to memory at once: read first, as a cache would, they cost as much as the sums.
+  const auto place = reinterpret_cast<std::uintptr_t>(c) | static_cast<std::uintptr_t>(p.c_row * 2);
+  const bool lines = p.c_is_large && columns == first_words(kHalf) && place % 64 == 0;
+  for (std::int64_t r = 0; r < rows; ++r, sums += sums_row, c += p.c_row) {
+    const __m512 left = _mm512_add_ps(_mm512_loadu_ps(sums), left_bias);
+    const __m512 right = _mm512_add_ps(_mm512_loadu_ps(sums + kLanes), right_bias);
+    const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(right, left);
+    lines ? _mm512_stream_si512(reinterpret_cast<__m512i*>(c), rounded) : _mm512_mask_storeu_epi16(c, columns, rounded);
+  }
+}
+
+void multiply(const Product& p) {
+  alignas(64) float finished[kHalf * kHalf];
+  const bool last = p.end == p.pairs, alone = last && p.begin == 0;
+  const std::int64_t sums_row = alone ? kHalf : kPanelColumns;
+  for (std::int64_t column = 0; column < p.columns; column += kHalf) {
+    const Bf16* b = p.b + 2 * Halves::at(p.begin, column, round_up(p.pairs, kSide));
+    for (std::int64_t row = 0; row < p.rows; row += kHalf) {
+      const std::int64_t rows = least(kHalf, p.rows - row);
+      float* sums = alone ? finished : p.partial + row * kPanelColumns + column;
+      sum_rows(p, row, rows, b, sums, sums_row);
+      if (last) finish(p, row, rows, column, sums, sums_row);
+    }
+  }
+}
+
+void end() {
+  _mm_sfence();  // whoever reads C next finds what went past the caches
+  TileRegisters::release();
+}
+
+}  // namespace
+
+const ProductKernels amx_bf16_products{
+    {.tile_rows = kSide, .pair_multiple = kSide, .depth = kDepth, .slice_rows = 256, .group_bytes = 400 << 10},
+    panel_from_rows<Halves>,
+    panel_from_columns<Halves>,
+    tiles_from_columns,
+    TileRegisters::take,
+    end,
+    multiply};
+
+}  // namespace autoround::model::kernels
