@@ -21,7 +21,8 @@ using kernels::kPanelColumns;
 using kernels::Product;
 using kernels::ProductKernels;
 
-constexpr std::int64_t kLargeBytes = 4 << 20;
+constexpr std::int64_t kLargeBytes = 4 << 20;         // of a result: more than a core's caches hold
+constexpr std::int64_t kMostPacked = 4 << 20;         // bytes of panels that a thread keeps, if more than one
 constexpr std::int64_t kOperationsPerTask = 1 << 21;  // below this a thread costs more than it brings
 
 std::int64_t divide_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
@@ -61,9 +62,11 @@ struct Pieces {
         panels(divide_up(columns, kPanelColumns)),
         slice(std::min(kernels.cut.slice_rows, round_up(rows, kernels.cut.tile_rows))),
         step(round_up(divide_up(pairs, divide_up(pairs, kernels.cut.depth)), kernels.cut.pair_multiple)),
-        group(std::clamp<std::int64_t>(kernels.cut.group_bytes / (step * kPanelColumns * 4), 1, panels)) {}
+        group(std::clamp<std::int64_t>(
+            std::min(kernels.cut.group_bytes / (step * kPanelColumns * 4), kMostPacked / (panel * 2)), 1, panels)) {}
 
-  std::int64_t partial_bytes() const { return slice * kPanelColumns * 4; }
+  std::int64_t groups() const { return divide_up(panels, group); }
+  std::int64_t partial_bytes() const { return group * slice * kPanelColumns * 4; }
 
   std::int64_t pairs;   // with the zeros at the end
   std::int64_t panel;   // elements of one
@@ -85,13 +88,27 @@ class Multiplying {
   const ProductKernels& kernels_;
 };
 
-/// One slice of A by the columns [first, first + count panels) of B: `product` has what all of them share, its c, bias
-/// and columns those of the first column of all. The sums of a panel wait in a part of `partial` of its own.
+/// The i-th of `count` parts of x.
+Bf16Matrix part_of(const Bf16Matrix& x, std::int64_t i, std::int64_t count) {
+  const std::int64_t rows = divide_up(x.rows, count);
+  return i * rows < x.rows ? rows_of(x, i * rows, rows) : Bf16Matrix();
+}
+
+/// One slice of A by the group of panels from `first` on: `product` has what all of them share, its c, bias and columns
+/// those of the first column of C, which has `columns`. The sums of a panel wait in a part of `partial` of its own.
 void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product product, std::int64_t first,
-                    std::int64_t count, std::int64_t columns) {
+                    std::int64_t columns) {
   const Product whole = product;
+  const std::int64_t count = std::min(pieces.group, pieces.panels - first);
   for (product.begin = 0; product.begin < product.pairs; product.begin = product.end) {
     product.end = std::min(product.pairs, product.begin + pieces.step);
+    Bf16Matrix ahead;  // the next columns of A, where they lie far away; after the last what follows the slice
+    if (product.end == product.pairs) {
+      ahead = whole.ahead;
+    } else if (whole.a_row > 0) {
+      const std::int64_t next = std::min(pieces.step, product.pairs - product.end);
+      ahead = {whole.a + 2 * product.end, whole.a_row, whole.rows, 2 * next};
+    }
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t column = (first + i) * kPanelColumns;
       product.b = whole.b + i * pieces.panel;
@@ -99,6 +116,7 @@ void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product
       product.columns = std::min(kPanelColumns, columns - column);
       product.c = whole.c + column;
       product.partial = whole.partial + i * pieces.slice * kPanelColumns;
+      product.ahead = part_of(ahead, i, count);
       kernels.multiply(product);
     }
   }
@@ -106,7 +124,7 @@ void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product
 
 /// Memory of one thread.
 std::int64_t stored_bytes(const Pieces& pieces) {
-  return pieces.group * (Cutter::padded(pieces.panel * 2) + Cutter::padded(pieces.partial_bytes()));
+  return Cutter::padded(pieces.group * pieces.panel * 2) + Cutter::padded(pieces.partial_bytes());
 }
 
 /// C[m, n] = A B + bias with A as stored. Tasks are slices of A under one group of panels after the other, so that
@@ -117,12 +135,12 @@ void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const 
                      const Bf16* bias, const at::Tensor& c, std::byte* memory) {
   const std::int64_t columns = c.size(1), slices = divide_up(a.rows, pieces.slice);
   const std::int64_t grain = divide_up(kOperationsPerTask, pieces.slice * pieces.group * pieces.panel / 2);
-  guided_for(divide_up(pieces.panels, pieces.group) * slices, grain, [&](std::int64_t begin, std::int64_t end) {
+  guided_for(pieces.groups() * slices, grain, [&](std::int64_t begin, std::int64_t end) {
     const Multiplying multiplying(kernels);
     Cutter cutter(memory + at::get_thread_num() * stored_bytes(pieces));
     auto* panels = cutter.take<Bf16>(pieces.group * pieces.panel * 2);
     Product product;
-    product.partial = cutter.take<float>(pieces.group * pieces.partial_bytes());
+    product.partial = cutter.take<float>(pieces.partial_bytes());
     product.a_row = a.step;
     product.pairs = a.columns / 2;
     product.c_row = c.stride(0);
@@ -131,14 +149,17 @@ void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const 
     product.bias = bias;
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t first = task / slices * pieces.group, row = task % slices * pieces.slice;
-      const std::int64_t count = std::min(pieces.group, pieces.panels - first);
       if (task == begin || row == 0) {
-        for (std::int64_t i = 0; i < count; ++i) pack((first + i) * kPanelColumns, panels + i * pieces.panel);
+        for (std::int64_t i = 0; i < std::min(pieces.group, pieces.panels - first); ++i) {
+          pack((first + i) * kPanelColumns, panels + i * pieces.panel);
+        }
       }
       product.a = a.data + row * a.step;
       product.rows = std::min(pieces.slice, a.rows - row);
+      const std::int64_t next = (task + 1) % slices * pieces.slice;
+      product.ahead = columns_of(rows_of(a, next, pieces.slice), 0, 2 * pieces.step);
       product.c = static_cast<Bf16*>(c.mutable_data_ptr()) + row * product.c_row;
-      multiply_slice(kernels, pieces, product, first, count, columns);
+      multiply_slice(kernels, pieces, product, first, columns);
     }
   });
 }
@@ -253,11 +274,16 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
       const Bf16Matrix columns = columns_of(matrix(output_gradient), row, pieces.slice);
       kernels.tiles_from_columns(columns, left);
       product.rows = columns.columns;
+      Bf16Matrix next;
+      if (row + pieces.slice < outputs) {
+        next = columns_of(matrix(output_gradient), row + pieces.slice, pieces.slice);
+      }
       {
         const Multiplying multiplying(kernels);
-        for (std::int64_t panel = 0; panel < pieces.panels; ++panel) {
+        for (std::int64_t panel = 0; panel < pieces.panels; panel += pieces.group) {
           product.b = packed + panel * pieces.panel;
-          multiply_slice(kernels, pieces, product, panel, 1, inputs);
+          product.ahead = part_of(next, panel / pieces.group, pieces.groups());
+          multiply_slice(kernels, pieces, product, panel, inputs);
         }
       }
       take(row, at::from_blob(gradient, {product.rows, inputs}, x.options()));

@@ -93,6 +93,12 @@ struct AttentionKernels {
 /// Columns of C that are computed together: what one packed panel of B is wide.
 constexpr std::int64_t kPanelColumns = 64;
 
+/// A matrix of bf16 in memory, `step` elements between its rows.
+struct Bf16Matrix {
+  const Bf16* data = nullptr;
+  std::int64_t step = 0, rows = 0, columns = 0;
+};
+
 /// C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]: bf16 in, fp32 sums, rounded once. k counts in pairs of
 /// neighbours, as the processor multiplies them. A is read as stored (a_row apart, pairs adjacent) or from packed
 /// tiles.
@@ -108,17 +114,12 @@ struct Product {
   std::int64_t c_row = 0;           // elements between rows of C
   bool c_is_large = false;          // more than caches hold
   float* partial = nullptr;         // [rows][kPanelColumns]: sums from one call to the next
-};
-
-/// A matrix of bf16 in memory, `step` elements between its rows.
-struct Bf16Matrix {
-  const Bf16* data = nullptr;
-  std::int64_t step = 0, rows = 0, columns = 0;
+  Bf16Matrix ahead;                 // what is read next: may be brought nearer meanwhile
 };
 
 /// How operands are cut so that the pieces in use fit the caches. Pairs count along k.
 struct Cut {
-  std::int64_t tile_rows = 0;      // rows of A that are packed together
+  std::int64_t tile_rows = 0;      // rows of A that are multiplied together
   std::int64_t pair_multiple = 0;  // packed operands end at a multiple of it, with zeros
   std::int64_t depth = 0;          // pairs that are summed before other rows and columns get their turn
   std::int64_t slice_rows = 0;     // rows of A that meet a panel, one after the other
@@ -134,7 +135,7 @@ struct ProductKernels {
   /// B = x: pairs [first_pair, ...) of a panel [pairs][64][2] from at most 64 columns of x, whose first row is the
   /// first of first_pair. Pieces start at multiples of pair_multiple.
   void (*panel_from_columns)(const Bf16Matrix& x, std::int64_t first_pair, std::int64_t pairs, Bf16* panel);
-  /// A = xᵀ: tiles [ceil(x.columns / tile_rows)][pairs][tile_rows][2].
+  /// A = xᵀ, in tiles: at most pairs * round_up(x.columns, tile_rows) units.
   void (*tiles_from_columns)(const Bf16Matrix& x, Bf16* tiles);
   /// Between begin and end a thread may multiply; nothing else that uses the same registers may run there.
   void (*begin)();

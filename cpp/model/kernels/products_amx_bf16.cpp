@@ -64,13 +64,47 @@ struct Left {
   std::int64_t next;       // elements to the next 16 pairs
 };
 
+/// Brings a matrix into the second cache, some lines with each step of the products that it is needed after.
+class Ahead {
+ public:
+  Ahead(const Bf16Matrix& x, std::int64_t steps)
+      : line_(reinterpret_cast<const char*>(x.data)),
+        row_lines_((x.columns * 2 + kLine - 1) / kLine),
+        gap_(x.step * 2 - row_lines_ * kLine),
+        in_row_(row_lines_),
+        lines_(x.rows * row_lines_),
+        at_once_((lines_ + steps - 1) / steps) {}
+
+  void step() {
+    for (std::int64_t i = 0; i < at_once_ && lines_ > 0; ++i, --lines_) {
+      _mm_prefetch(line_, _MM_HINT_T1);
+      line_ += kLine;
+      if (--in_row_ > 0) continue;
+      in_row_ = row_lines_;
+      line_ += gap_;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+  const char* line_;
+  std::int64_t row_lines_, gap_, in_row_, lines_, at_once_;
+};
+
+/// Where sums of 16 or 32 rows by 32 columns are kept.
+struct Sums {
+  float* data;
+  std::int64_t row;  // elements between rows
+  bool first;        // they begin; else they are taken up
+};
+
 /// sums[16 or 32, 32] (+)= A B over `steps` times 16 pairs; B is half a panel.
 template <int kTall>
-inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, bool first, float* sums,
-                      std::int64_t sums_row) {
-  const std::int64_t sums_bytes = sums_row * 4;
+inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, const Sums& sums, Ahead& ahead) {
+  const std::int64_t bytes = sums.row * 4;
+  float *top = sums.data, *bottom = top + kSide * sums.row;
   memory_is_written();
-  if (first) {
+  if (sums.first) {
     _tile_zero(0);
     _tile_zero(1);
     if constexpr (kTall == 2) {
@@ -78,15 +112,18 @@ inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, bool fir
       _tile_zero(3);
     }
   } else {
-    _tile_loadd(0, sums, sums_bytes);
-    _tile_loadd(1, sums + kSide, sums_bytes);
+    _tile_loadd(0, top, bytes);
+    _tile_loadd(1, top + kSide, bytes);
     if constexpr (kTall == 2) {
-      _tile_loadd(2, sums + kSide * sums_row, sums_bytes);
-      _tile_loadd(3, sums + kSide * sums_row + kSide, sums_bytes);
+      _tile_loadd(2, bottom, bytes);
+      _tile_loadd(3, bottom + kSide, bytes);
     }
   }
+  // A streams past the first cache, in which B is to stay.
   const Bf16* left = a.data;
+  Ahead fetch = ahead;  // in registers
   for (std::int64_t step = 0; step < steps; ++step, left += a.next, b += 2 * kTileElements) {
+    fetch.step();
     _tile_loadd(6, b, kRowBytes);
     _tile_stream_loadd(4, left, a.row_bytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -98,11 +135,12 @@ inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, bool fir
       _tile_dpbf16ps(3, 5, 7);
     }
   }
-  _tile_stored(0, sums, sums_bytes);
-  _tile_stored(1, sums + kSide, sums_bytes);
+  ahead = fetch;
+  _tile_stored(0, top, bytes);
+  _tile_stored(1, top + kSide, bytes);
   if constexpr (kTall == 2) {
-    _tile_stored(2, sums + kSide * sums_row, sums_bytes);
-    _tile_stored(3, sums + kSide * sums_row + kSide, sums_bytes);
+    _tile_stored(2, bottom, bytes);
+    _tile_stored(3, bottom + kSide, bytes);
   }
 }
 
@@ -118,27 +156,25 @@ inline void stage(const Bf16* a, std::int64_t a_row, std::int64_t rows, std::int
 }
 
 /// Sums of `rows` (at most 32) rows from `row` on against half a panel.
-void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, float* sums,
-              std::int64_t sums_row) {
-  const bool first = p.begin == 0;
+void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, const Sums& sums, Ahead& ahead) {
   const auto sum = rows > kSide ? sum_tiles<2> : sum_tiles<1>;
   const std::int64_t padded = round_up(p.pairs, kSide);
   if (p.a_row == 0) {
     const Bf16* tiles = p.a + (row / kSide * padded + p.begin) * (2 * kSide);
     const std::int64_t steps = (round_up(p.end, kSide) - p.begin) / kSide;
-    return sum({tiles, kRowBytes, padded * 2 * kSide, kTileElements}, b, steps, first, sums, sums_row);
+    return sum({tiles, kRowBytes, padded * 2 * kSide, kTileElements}, b, steps, sums, ahead);
   }
   // Tiles that would reach beyond the rows or the columns of A are put together elsewhere.
   const Bf16* a = p.a + row * p.a_row;
   const std::int64_t direct = rows % kSide == 0 ? (p.end - p.begin) / kSide : 0, staged = p.begin + direct * kSide;
   if (direct > 0) {
-    sum({a + 2 * p.begin, p.a_row * 2, kSide * p.a_row, 2 * kSide}, b, direct, first, sums, sums_row);
+    sum({a + 2 * p.begin, p.a_row * 2, kSide * p.a_row, 2 * kSide}, b, direct, sums, ahead);
   }
   if (staged == p.end) return;
   alignas(64) Bf16 tiles[kDepth / kSide * 2 * kTileElements];
   stage(a + 2 * staged, p.a_row, rows, 2 * (p.end - staged), tiles);
   sum({tiles, kRowBytes, kTileElements, 2 * kTileElements}, b + direct * 2 * kTileElements,
-      (round_up(p.end, kSide) - staged) / kSide, first && direct == 0, sums, sums_row);
+      (round_up(p.end, kSide) - staged) / kSide, {sums.data, sums.row, sums.first && direct == 0}, ahead);
 }
 
 inline __m512 bias_of(const Bf16* bias, __mmask32 columns) {
@@ -167,15 +203,17 @@ void finish(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t 
 
 void multiply(const Product& p) {
   alignas(64) float finished[kHalf * kHalf];
-  const bool last = p.end == p.pairs, alone = last && p.begin == 0;
-  const std::int64_t sums_row = alone ? kHalf : kPanelColumns;
+  const bool first = p.begin == 0, last = p.end == p.pairs;
+  const auto blocks = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
+  Ahead ahead(p.ahead, blocks(p.columns, kHalf) * blocks(p.rows, kHalf) * blocks(p.end - p.begin, kSide));
   for (std::int64_t column = 0; column < p.columns; column += kHalf) {
     const Bf16* b = p.b + 2 * Halves::at(p.begin, column, round_up(p.pairs, kSide));
     for (std::int64_t row = 0; row < p.rows; row += kHalf) {
       const std::int64_t rows = least(kHalf, p.rows - row);
-      float* sums = alone ? finished : p.partial + row * kPanelColumns + column;
-      sum_rows(p, row, rows, b, sums, sums_row);
-      if (last) finish(p, row, rows, column, sums, sums_row);
+      Sums sums{p.partial + row * kPanelColumns + column, kPanelColumns, first};
+      if (first && last) sums = {finished, kHalf, true};
+      sum_rows(p, row, rows, b, sums, ahead);
+      if (last) finish(p, row, rows, column, sums.data, sums.row);
     }
   }
 }
@@ -188,7 +226,7 @@ void end() {
 }  // namespace
 
 const ProductKernels amx_bf16_products{
-    {.tile_rows = kSide, .pair_multiple = kSide, .depth = kDepth, .slice_rows = 256, .group_bytes = 400 << 10},
+    {.tile_rows = kHalf, .pair_multiple = kSide, .depth = kDepth, .slice_rows = 256, .group_bytes = 400 << 10},
     panel_from_rows<Halves>,
     panel_from_columns<Halves>,
     tiles_from_columns,
