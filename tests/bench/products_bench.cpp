@@ -27,8 +27,9 @@ double median_seconds(const std::function<void()>& body) {
     body();
     one = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  std::nth_element(seconds.begin(), seconds.begin() + 7, seconds.end());
-  return seconds[7];
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  return *middle;
 }
 
 void report(std::int64_t tokens, std::int64_t outputs, std::int64_t inputs) {
@@ -37,10 +38,7 @@ void report(std::int64_t tokens, std::int64_t outputs, std::int64_t inputs) {
   };
   const at::Tensor x = random(tokens, inputs), weight = random(outputs, inputs), grad = random(tokens, outputs);
   at::Tensor y = random(tokens, outputs), grad_x = random(tokens, inputs);
-  const auto keep = [&](std::int64_t first, const at::Tensor& rows) {
-    (void)first;
-    (void)rows;
-  };
+  const auto take = [](std::int64_t, const at::Tensor&) {};
   for (const bool fused : {true, false}) {
     model::LinearProducts products(fused);
     const double operations = 2e-9 * static_cast<double>(tokens * outputs * inputs);
@@ -48,7 +46,7 @@ void report(std::int64_t tokens, std::int64_t outputs, std::int64_t inputs) {
                 fused ? "ours" : "LibTorch");
     std::printf(" %8.0f", operations / median_seconds([&] { products.forward(y, x, weight, {}); }));
     std::printf(" %8.0f", operations / median_seconds([&] { products.input_gradient(grad_x, grad, weight); }));
-    std::printf(" %8.0f\n", operations / median_seconds([&] { products.weight_gradient(grad, x, keep); }));
+    std::printf(" %8.0f\n", operations / median_seconds([&] { products.weight_gradient(grad, x, take); }));
   }
 }
 

@@ -9,6 +9,8 @@
 namespace autoround::model::kernels {
 namespace {
 
+constexpr std::int64_t kTileSide = 16;  // rows of a tile; floats, or pairs of bf16, in one of them
+
 /// What LDTILECFG reads (Intel SDM vol. 1, 18.3).
 struct alignas(64) TileShapes {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};

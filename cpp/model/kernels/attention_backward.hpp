@@ -41,17 +41,11 @@ struct BackwardSpace {
 
 /// Rows [count][width] of bf16, count a multiple of 32, as [width][32] units of two rows.
 inline void columns_of(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
-  for (std::int64_t r = 0; r < count; r += 2 * kLanes) {
-    for (std::int64_t c = 0; c < width; c += kLanes) {
-      __m512i square[kLanes];
-      for (std::int64_t i = 0; i < kLanes; ++i) {
-        const Bf16* even = rows + (r + 2 * i) * width + c;
-        square[i] = interleave(load_words(even), load_words(even + width));
-      }
-      transpose_16x16(square);
-      for (std::int64_t i = 0; i < kLanes; ++i) _mm512_storeu_si512(out + (c + i) * kBlock / 2 + r / 2, square[i]);
-    }
-  }
+  const auto load = [&](std::int64_t pair, std::int64_t c) {
+    const Bf16* even = rows + 2 * pair * width + c;
+    return interleave(load_words(even), load_words(even + width));
+  };
+  transpose_loaded(load, count / 2, width, out, kBlock / 2);
 }
 
 /// P = exp2(scores - lse) and dS = P (products - delta), times the slope of the soft limit, of one strip, in bf16 and

@@ -75,9 +75,9 @@ inline std::int64_t first_key_block(const Attention& a, std::int64_t query_block
 /// Which of the 16 keys from `key` on the query sees; none when the query is padding.
 inline __mmask16 visible(const Attention& a, std::int64_t query, std::int64_t key) {
   const std::int64_t end = query < a.sequence ? query - key + 1 : 0;
-  const __mmask16 causal = end <= 0 ? __mmask16{0} : lanes(end);
+  const __mmask16 causal = lanes(end);
   const std::int64_t hidden = a.window == 0 ? 0 : query - a.window + 1 - key;
-  return hidden <= 0 ? causal : static_cast<__mmask16>(causal & ~lanes(hidden));
+  return static_cast<__mmask16>(causal & ~lanes(hidden));
 }
 
 /// One strip of 16 queries against one block of keys: how many of the keys the causal edge leaves, and whether every

@@ -19,10 +19,6 @@ struct Head {
   bool plain() const { return norm == nullptr && rotary_half == 0; }
 };
 
-inline __mmask16 lanes(std::int64_t count) {
-  return count >= kLanes ? __mmask16{0xffff} : static_cast<__mmask16>((1u << count) - 1u);
-}
-
 inline void load_row(const Bf16* x, std::int64_t dim, float* row) {
   for (std::int64_t i = 0; i < dim; i += kLanes) _mm512_storeu_ps(row + i, load_bf16(x + i));
 }

@@ -8,9 +8,6 @@
 namespace autoround::model::kernels {
 namespace {
 
-inline __mmask16 first_units(std::int64_t count) {
-  return count <= 0 ? __mmask16{0} : count >= kLanes ? __mmask16{0xffff} : static_cast<__mmask16>((1u << count) - 1u);
-}
 inline __mmask32 first_words(std::int64_t count) {
   return count <= 0 ? __mmask32{0} : count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1u;
 }
@@ -21,7 +18,7 @@ void panel_from_rows(const Bf16Matrix& x, Bf16* panel) {
   const std::int64_t real_pairs = x.columns / 2, pairs = round_up(real_pairs, Layout::pair_multiple);
   for (std::int64_t row = 0; row < kPanelColumns; row += kLanes) {
     for (std::int64_t pair = 0; pair < pairs; pair += kLanes) {
-      const __mmask16 units = first_units(real_pairs - pair);
+      const __mmask16 units = lanes(real_pairs - pair);
       __m512i square[16];
       for (std::int64_t i = 0; i < kLanes; ++i) {
         const bool real = row + i < x.rows;

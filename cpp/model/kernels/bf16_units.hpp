@@ -21,6 +21,11 @@ inline std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 }
 inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
+/// The first `count` lanes: none for less than one, all for more than there are.
+inline __mmask16 lanes(std::int64_t count) {
+  return count <= 0 ? __mmask16{0} : count >= kLanes ? __mmask16{0xffff} : static_cast<__mmask16>((1u << count) - 1u);
+}
+
 inline __m512 bf16_to_float(__m256i bits) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
@@ -97,18 +102,25 @@ inline void transpose_16x16(__m512i (&a)[16]) {
   }
 }
 
-/// A matrix of units, or floats, [rows][columns], both multiples of 16, as [columns][out_step].
-template <typename T>
-inline void transpose(const T* in, std::int64_t rows, std::int64_t columns, T* out, std::int64_t out_step) {
+/// A matrix of units, or floats, [rows][columns], both multiples of 16, as [columns][out_step]. load(r, c) gives those
+/// of row r from column c on.
+template <class Load, typename T>
+inline void transpose_loaded(const Load& load, std::int64_t rows, std::int64_t columns, T* out, std::int64_t out_step) {
   static_assert(sizeof(T) == 4);
-  for (std::int64_t r = 0; r < rows; r += 16) {
-    for (std::int64_t c = 0; c < columns; c += 16) {
-      __m512i square[16];
-      for (int i = 0; i < 16; ++i) square[i] = _mm512_loadu_si512(in + (r + i) * columns + c);
+  for (std::int64_t r = 0; r < rows; r += kLanes) {
+    for (std::int64_t c = 0; c < columns; c += kLanes) {
+      __m512i square[kLanes];
+      for (std::int64_t i = 0; i < kLanes; ++i) square[i] = load(r + i, c);
       transpose_16x16(square);
-      for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + (c + i) * out_step + r, square[i]);
+      for (std::int64_t i = 0; i < kLanes; ++i) _mm512_storeu_si512(out + (c + i) * out_step + r, square[i]);
     }
   }
+}
+
+template <typename T>
+inline void transpose(const T* in, std::int64_t rows, std::int64_t columns, T* out, std::int64_t out_step) {
+  const auto load = [&](std::int64_t r, std::int64_t c) { return _mm512_loadu_si512(in + r * columns + c); };
+  transpose_loaded(load, rows, columns, out, out_step);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace autoround::model::kernels {
 namespace {
 
-constexpr std::int64_t kSide = 16;  // rows of a tile; pairs and columns likewise
+constexpr std::int64_t kSide = kTileSide;
 constexpr std::int64_t kTileElements = 2 * kSide * kSide;
 constexpr std::int64_t kHalf = 2 * kSide;  // columns of C in tiles at once
 constexpr std::int64_t kRowBytes = 64;     // of a packed tile
@@ -204,8 +204,8 @@ void finish(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t 
 void multiply(const Product& p) {
   alignas(64) float finished[kHalf * kHalf];
   const bool first = p.begin == 0, last = p.end == p.pairs;
-  const auto blocks = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
-  Ahead ahead(p.ahead, blocks(p.columns, kHalf) * blocks(p.rows, kHalf) * blocks(p.end - p.begin, kSide));
+  const std::int64_t blocks = round_up(p.columns, kHalf) / kHalf * (round_up(p.rows, kHalf) / kHalf);
+  Ahead ahead(p.ahead, blocks * (round_up(p.end - p.begin, kSide) / kSide));
   for (std::int64_t column = 0; column < p.columns; column += kHalf) {
     const Bf16* b = p.b + 2 * Halves::at(p.begin, column, round_up(p.pairs, kSide));
     for (std::int64_t row = 0; row < p.rows; row += kHalf) {

@@ -27,21 +27,19 @@ class TileMultiply {
   }
 
  private:
-  static constexpr std::int64_t kSide = 16;  // rows, columns and pairs of a tile
+  static constexpr std::int64_t kSide = kTileSide;
 
   /// Four tiles of C are as many as hide the latency.
   template <bool accumulate, int kTiles>
   static void multiply_tiles(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t pairs,
                              float* c, std::int64_t c_step) {
-    a_step *= 4;  // bytes
-    b_step *= 4;
-    c_step *= 4;
+    const std::int64_t a_bytes = a_step * 4, b_bytes = b_step * 4, c_bytes = c_step * 4;
     if constexpr (accumulate) {
-      _tile_loadd(0, c, c_step);
-      _tile_loadd(1, c + kSide, c_step);
+      _tile_loadd(0, c, c_bytes);
+      _tile_loadd(1, c + kSide, c_bytes);
       if constexpr (kTiles == 4) {
-        _tile_loadd(2, c + 2 * kSide, c_step);
-        _tile_loadd(3, c + 3 * kSide, c_step);
+        _tile_loadd(2, c + 2 * kSide, c_bytes);
+        _tile_loadd(3, c + 3 * kSide, c_bytes);
       }
     } else {
       _tile_zero(0);
@@ -52,24 +50,24 @@ class TileMultiply {
       }
     }
     for (std::int64_t k = 0; k < pairs; k += kSide) {
-      const Unit* right = b + k * b_step / 4;
-      _tile_loadd(4, a + k, a_step);
-      _tile_loadd(5, right, b_step);
+      const Unit* right = b + k * b_step;
+      _tile_loadd(4, a + k, a_bytes);
+      _tile_loadd(5, right, b_bytes);
       _tile_dpbf16ps(0, 4, 5);
-      _tile_loadd(6, right + kSide, b_step);
+      _tile_loadd(6, right + kSide, b_bytes);
       _tile_dpbf16ps(1, 4, 6);
       if constexpr (kTiles == 4) {
-        _tile_loadd(5, right + 2 * kSide, b_step);
+        _tile_loadd(5, right + 2 * kSide, b_bytes);
         _tile_dpbf16ps(2, 4, 5);
-        _tile_loadd(6, right + 3 * kSide, b_step);
+        _tile_loadd(6, right + 3 * kSide, b_bytes);
         _tile_dpbf16ps(3, 4, 6);
       }
     }
-    _tile_stored(0, c, c_step);
-    _tile_stored(1, c + kSide, c_step);
+    _tile_stored(0, c, c_bytes);
+    _tile_stored(1, c + kSide, c_bytes);
     if constexpr (kTiles == 4) {
-      _tile_stored(2, c + 2 * kSide, c_step);
-      _tile_stored(3, c + 3 * kSide, c_step);
+      _tile_stored(2, c + 2 * kSide, c_bytes);
+      _tile_stored(3, c + 3 * kSide, c_bytes);
     }
   }
 };
