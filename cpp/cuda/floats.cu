@@ -1,5 +1,6 @@
 // Weights of floating-point numbers: a warp takes a group of a row. Twin of quant/float_row_kernels.hpp and
 // quant/float_rounding.cpp.
+#include "cuda/batch.cuh"
 #include "cuda/rounding.cuh"
 
 namespace autoround::cuda {
@@ -9,6 +10,8 @@ using device::Element;
 using device::FloatWeight;
 using device::Scaling;
 using device::StepPlan;
+using Forward = device::Forward<FloatWeight>;
+using Update = device::Update<FloatWeight>;
 
 struct Scale {
   float divisor, scale;  // what weights are divided by, or with NVFP4 multiplied with; what codes are multiplied with
@@ -104,17 +107,36 @@ __device__ FloatCode code_of(const FloatWeight& w, const Divisor& by, float weig
   return float_code(w.grid, w.scaling == Scaling::nvfp4 ? weight * by.divisor : weight / by.divisor, value);
 }
 
-std::int64_t scales_of(const FloatWeight& w) { return (w.rows + w.rows_at_once - 1) / w.rows_at_once * w.groups; }
+__host__ __device__ std::int64_t scales_of(const FloatWeight& w) {
+  return (w.rows + w.rows_at_once - 1) / w.rows_at_once * w.groups;
+}
+unsigned scale_blocks(const FloatWeight& w) { return blocks_for(scales_of(w), kThreads); }
 
-/// A thread a scale: what all the threads of a group would have to compute else. `scales` gets them as they are stored,
-/// from a step where it is the best.
-__global__ void scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
-  const std::int64_t i = thread_index();
-  const Step now = step_of(plan);
-  if (now.stopped || i >= count) return;
+/// What all the threads of a group would have to compute else.
+__device__ Scale find_scale(const FloatWeight& w, std::int64_t i) {
   const Scale found = scale_of(w, i);
   w.divisor[i] = found.divisor;
   w.scale[i] = found.scale;
+  return found;
+}
+
+/// A thread a scale.
+template <int kCapacity>
+__global__ void forward_scales_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
+  const FloatWeight& w = batch.own().weight;
+  const std::int64_t i = thread_index();
+  if (i < scales_of(w)) find_scale(w, i);
+}
+
+/// Likewise; plan.scales gets them as they are stored, from a step where it is the best.
+template <int kCapacity>
+__global__ void best_scales_kernel(const __grid_constant__ Batch<Update, kCapacity> batch) {
+  const FloatWeight& w = batch.own().weight;
+  const StepPlan& plan = batch.own().plan;
+  const std::int64_t i = thread_index();
+  const Step now = step_of(plan);
+  if (now.stopped || i >= scales_of(w)) return;
+  const Scale found = find_scale(w, i);
   if (!plan.scales || !now.is_best) return;
   auto* const bytes = static_cast<std::uint8_t*>(plan.scales);
   if (w.scaling == Scaling::linear) {
@@ -126,12 +148,10 @@ __global__ void scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) 
   }
 }
 
-void find_scales(const FloatWeight& w, const StepPlan& plan, cudaStream_t stream) {
-  scales_kernel<<<blocks_for(scales_of(w), kThreads), kThreads, 0, stream>>>(w, plan, scales_of(w));
-}
-
-template <class T, int kGroups>
-__global__ void __launch_bounds__(kThreads) forward_kernel(FloatWeight w, T* out) {
+template <class T, int kGroups, int kCapacity>
+__global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
+  const FloatWeight& w = batch.own().weight;
+  T* const out = static_cast<T*>(batch.own().out);
   const Unit unit = unit_of<kGroups>(w);
   if (!unit.exists) return;
   const T* weight = static_cast<const T*>(w.weight) + unit.base;
@@ -181,8 +201,10 @@ __device__ float sum_of_group(float lane_sum) {
   return total;
 }
 
-template <class T, int kGroups>
-__global__ void __launch_bounds__(kThreads) step_kernel(FloatWeight w, StepPlan plan) {
+template <class T, int kGroups, int kCapacity>
+__global__ void __launch_bounds__(kThreads) step_kernel(const __grid_constant__ Batch<Update, kCapacity> batch) {
+  const FloatWeight& w = batch.own().weight;
+  const StepPlan& plan = batch.own().plan;
   constexpr int kLanes = kGroupLanes<kGroups>;
   const Step now = step_of(plan);
   const Unit unit = unit_of<kGroups>(w);
@@ -224,10 +246,13 @@ __global__ void __launch_bounds__(kThreads) step_kernel(FloatWeight w, StepPlan 
 }
 
 /// A thread a scale; one that serves several rows takes their sums in order, whatever ran when.
-__global__ void step_scales_kernel(FloatWeight w, StepPlan plan, std::int64_t count) {
+template <int kCapacity>
+__global__ void step_scales_kernel(const __grid_constant__ Batch<Update, kCapacity> batch) {
+  const FloatWeight& w = batch.own().weight;
+  const StepPlan& plan = batch.own().plan;
   const std::int64_t i = thread_index();
   const Step now = step_of(plan);
-  if (now.stopped || i >= count) return;
+  if (now.stopped || i >= scales_of(w)) return;
   const std::int64_t first = i / w.groups * w.rows_at_once, last = min(w.rows, first + w.rows_at_once);
   float sum = 0.f;
 #pragma unroll 16
@@ -244,45 +269,66 @@ int groups_at_once(const FloatWeight& w) {
 unsigned blocks_of(const FloatWeight& w, int groups) {
   return blocks_for(w.rows * ((w.groups + groups - 1) / groups), kWarps);
 }
+unsigned group_blocks(const FloatWeight& w) { return blocks_of(w, groups_at_once(w)); }
 
-template <class T>
-void step_as(const FloatWeight& w, const StepPlan& plan, cudaStream_t stream) {
+template <class T, int kCapacity>
+auto forward_kernel_for(const FloatWeight& w) {
   const int groups = groups_at_once(w);
-  auto* const kernel = groups == 8 ? step_kernel<T, 8> : groups == 4 ? step_kernel<T, 4> : step_kernel<T, 1>;
-  find_scales(w, plan, stream);
-  kernel<<<blocks_of(w, groups), kThreads, 0, stream>>>(w, plan);
-  const std::int64_t count = scales_of(w);
-  if (plan.tune_scales) step_scales_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(w, plan, count);
+  if (groups == 8) return forward_kernel<T, 8, kCapacity>;
+  return groups == 4 ? forward_kernel<T, 4, kCapacity> : forward_kernel<T, 1, kCapacity>;
+}
+template <int kCapacity>
+auto forward_kernel_of(const FloatWeight& w) {
+  return w.element == Element::bf16 ? forward_kernel_for<Bf16, kCapacity>(w) : forward_kernel_for<float, kCapacity>(w);
 }
 
-template <class T>
-void forward_as(const FloatWeight& w, void* out, cudaStream_t stream) {
+template <class T, int kCapacity>
+auto step_kernel_for(const FloatWeight& w) {
   const int groups = groups_at_once(w);
-  auto* const kernel = groups == 8 ? forward_kernel<T, 8> : groups == 4 ? forward_kernel<T, 4> : forward_kernel<T, 1>;
-  find_scales(w, {}, stream);
-  kernel<<<blocks_of(w, groups), kThreads, 0, stream>>>(w, static_cast<T*>(out));
+  if (groups == 8) return step_kernel<T, 8, kCapacity>;
+  return groups == 4 ? step_kernel<T, 4, kCapacity> : step_kernel<T, 1, kCapacity>;
+}
+template <int kCapacity>
+auto step_kernel_of(const FloatWeight& w) {
+  return w.element == Element::bf16 ? step_kernel_for<Bf16, kCapacity>(w) : step_kernel_for<float, kCapacity>(w);
 }
 
 }  // namespace
 
-void forward(const FloatWeight& w, void* out, cudaStream_t stream) {
-  w.element == Element::bf16 ? forward_as<Bf16>(w, out, stream) : forward_as<float>(w, out, stream);
+void forward(std::span<const Forward> weights, cudaStream_t stream) {
+  const auto together = [](const Forward& a, const Forward& b) {
+    return forward_kernel_of<1>(a.weight) == forward_kernel_of<1>(b.weight);
+  };
+  for_batches(weights, together, [stream]<int kCapacity>(const Batch<Forward, kCapacity>& batch, unsigned count) {
+    launch(forward_scales_kernel<kCapacity>, grid_of(batch, count, scale_blocks), kThreads, stream, batch);
+    const auto kernel = forward_kernel_of<kCapacity>(batch.items[0].weight);
+    launch(kernel, grid_of(batch, count, group_blocks), kThreads, stream, batch);
+  });
   check_launch("forward of floating-point numbers");
 }
 
-void encode(const FloatWeight& w, std::uint8_t* codes, void* scales, cudaStream_t stream) {
-  StepPlan plan;
-  plan.is_best = true;
-  plan.scales = scales;
-  find_scales(w, plan, stream);
-  auto* const kernel = w.element == Element::bf16 ? encode_kernel<Bf16> : encode_kernel<float>;
-  kernel<<<blocks_of(w, 1), kThreads, 0, stream>>>(w, codes);
-  check_launch("encode of floating-point numbers");
+void step(std::span<const Update> weights, cudaStream_t stream) {
+  const auto together = [](const Update& a, const Update& b) {
+    return step_kernel_of<1>(a.weight) == step_kernel_of<1>(b.weight) && a.plan.tune_scales == b.plan.tune_scales;
+  };
+  for_batches(weights, together, [stream]<int kCapacity>(const Batch<Update, kCapacity>& batch, unsigned count) {
+    const dim3 scales = grid_of(batch, count, scale_blocks);
+    launch(best_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
+    const auto kernel = step_kernel_of<kCapacity>(batch.items[0].weight);
+    launch(kernel, grid_of(batch, count, group_blocks), kThreads, stream, batch);
+    if (batch.items[0].plan.tune_scales) launch(step_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
+  });
+  check_launch("step of floating-point numbers");
 }
 
-void step(const FloatWeight& w, const StepPlan& plan, cudaStream_t stream) {
-  w.element == Element::bf16 ? step_as<Bf16>(w, plan, stream) : step_as<float>(w, plan, stream);
-  check_launch("step of floating-point numbers");
+void encode(const FloatWeight& w, std::uint8_t* codes, void* scales, cudaStream_t stream) {
+  Batch<Update, 1> batch{{{.weight = w, .plan = {}}}};
+  batch.items[0].plan.is_best = true;
+  batch.items[0].plan.scales = scales;
+  launch(best_scales_kernel<1>, scale_blocks(w), kThreads, stream, batch);
+  const auto kernel = w.element == Element::bf16 ? encode_kernel<Bf16> : encode_kernel<float>;
+  launch(kernel, blocks_of(w, 1), kThreads, stream, w, codes);
+  check_launch("encode of floating-point numbers");
 }
 
 }  // namespace autoround::cuda

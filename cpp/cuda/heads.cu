@@ -191,7 +191,8 @@ void with_element(const device::Heads& a, bool two, Launch launch) {
 void heads(const device::Heads& a, cudaStream_t stream) {
   if (a.tokens == 0) return;
   with_element(a, pairs(a), [&](auto element, auto count, unsigned threads) {
-    heads_kernel<decltype(element), decltype(count)::value><<<static_cast<unsigned>(a.tokens), threads, 0, stream>>>(a);
+    const auto kernel = heads_kernel<decltype(element), decltype(count)::value>;
+    launch(kernel, static_cast<unsigned>(a.tokens), threads, stream, a);
   });
   check_launch("heads");
 }
@@ -199,8 +200,8 @@ void heads(const device::Heads& a, cudaStream_t stream) {
 void heads_backward(const device::HeadsBackward& a, cudaStream_t stream) {
   if (a.forward.tokens == 0) return;
   with_element(a.forward, pairs(a), [&](auto element, auto count, unsigned threads) {
-    heads_backward_kernel<decltype(element), decltype(count)::value>
-        <<<static_cast<unsigned>(a.forward.tokens), threads, 0, stream>>>(a);
+    const auto kernel = heads_backward_kernel<decltype(element), decltype(count)::value>;
+    launch(kernel, static_cast<unsigned>(a.forward.tokens), threads, stream, a);
   });
   check_launch("heads_backward");
 }

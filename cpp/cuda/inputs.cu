@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads) round_kernel(InputRounding a, std::i
 void round_inputs(const InputRounding& a, cudaStream_t stream) {
   const std::int64_t groups = (a.columns + a.group - 1) / a.group;
   auto* const kernel = a.element == Element::bf16 ? round_kernel<Bf16> : round_kernel<float>;
-  kernel<<<blocks_for(a.rows * groups, kWarps), kThreads, 0, stream>>>(a, groups);
+  launch(kernel, blocks_for(a.rows * groups, kWarps), kThreads, stream, a, groups);
   check_launch("rounding of inputs");
 }
 

@@ -1,6 +1,7 @@
 // Scales of integer weights and their step, a thread a scale. Twin of quant/scale_kernels.hpp. Part of integers.cu.
 #pragma once
 
+#include "cuda/batch.cuh"
 #include "cuda/rounding.cuh"
 
 namespace autoround::cuda {
@@ -8,6 +9,8 @@ namespace {
 
 using device::IntegerWeight;
 using device::StepPlan;
+using Forward = device::Forward<IntegerWeight>;
+using Update = device::Update<IntegerWeight>;
 
 constexpr float kLargestOfSearched = 2.f;
 
@@ -56,24 +59,37 @@ __device__ Scale scale_of(const IntegerWeight& w, std::int64_t i) {
   return {positive, clamp(round_even(exact), 0.f, w.levels - 1.f)};
 }
 
-std::int64_t scales_of(const IntegerWeight& w) { return w.shared ? 1 : w.rows * w.groups; }
+__host__ __device__ std::int64_t scales_of(const IntegerWeight& w) { return w.shared ? 1 : w.rows * w.groups; }
+unsigned scale_blocks(const IntegerWeight& w) { return blocks_for(scales_of(w), kThreads); }
 
-/// A thread a scale: what all the threads of a group would have to compute else. plan.scales and plan.zeros get them as
-/// they are stored, from a step where it is the best.
-__global__ void scales_kernel(IntegerWeight w, StepPlan plan, std::int64_t count) {
-  const std::int64_t i = thread_index();
-  const Step now = step_of(plan);
-  if (now.stopped || i >= count) return;
+/// What all the threads of a group would have to compute else.
+__device__ Scale find_scale(const IntegerWeight& w, std::int64_t i) {
   const Scale found = scale_of(w, i);
   w.scale[i] = found.scale;
   w.zero[i] = found.zero;
+  return found;
+}
+
+/// A thread a scale.
+template <int kCapacity>
+__global__ void forward_scales_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
+  const IntegerWeight& w = batch.own().weight;
+  const std::int64_t i = thread_index();
+  if (i < scales_of(w)) find_scale(w, i);
+}
+
+/// Likewise; plan.scales and plan.zeros get them as they are stored, from a step where it is the best.
+template <int kCapacity>
+__global__ void best_scales_kernel(const __grid_constant__ Batch<Update, kCapacity> batch) {
+  const IntegerWeight& w = batch.own().weight;
+  const StepPlan& plan = batch.own().plan;
+  const std::int64_t i = thread_index();
+  const Step now = step_of(plan);
+  if (now.stopped || i >= scales_of(w)) return;
+  const Scale found = find_scale(w, i);
   if (!plan.scales || !now.is_best) return;
   store_scale(plan.scales, i, w.scale_type, found.scale);
   if (plan.zeros) plan.zeros[i] = static_cast<std::uint8_t>(found.zero);
-}
-
-void find_scales(const IntegerWeight& w, const StepPlan& plan, cudaStream_t stream) {
-  scales_kernel<<<blocks_for(scales_of(w), kThreads), kThreads, 0, stream>>>(w, plan, scales_of(w));
 }
 
 /// The gradient of a scale from its two sums; partial gradients of an fp16 scale are rounded as autograd rounds them.
@@ -113,10 +129,13 @@ __device__ void step_scales(const IntegerWeight& w, std::int64_t i, float scale,
 }
 
 /// A thread a scale. One for the tensor takes the sums of its rows in order, whatever ran when.
-__global__ void step_scales_kernel(IntegerWeight w, StepPlan plan, std::int64_t count) {
+template <int kCapacity>
+__global__ void step_scales_kernel(const __grid_constant__ Batch<Update, kCapacity> batch) {
+  const IntegerWeight& w = batch.own().weight;
+  const StepPlan& plan = batch.own().plan;
   const Step now = step_of(plan);
   const std::int64_t i = thread_index();
-  if (now.stopped || i >= count) return;
+  if (now.stopped || i >= scales_of(w)) return;
   float sums[4] = {};
   for (int kind = 0; kind < (w.symmetric ? 2 : 4); ++kind) {
     const float* found = plan.sums + kind * w.rows * w.groups + i;

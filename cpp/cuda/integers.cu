@@ -8,6 +8,8 @@ using device::Element;
 
 constexpr float kNextToNothing = 1e-30f;  // quant::kNextToNothing
 
+unsigned group_blocks(const IntegerWeight& w) { return blocks_for(w.rows * w.groups, kWarps); }
+
 /// What a warp works on: a group of a row.
 struct Unit {
   std::int64_t index, base;  // among all groups of all rows; of the first element
@@ -55,8 +57,10 @@ __device__ Code code_of(const Group& group, float weight, float value) {
   return {quotient, round_even(clamp(quotient + value, group.low - 1.f, group.high + 1.f))};
 }
 
-template <class T, bool kMinimum>
-__global__ void __launch_bounds__(kThreads) forward_kernel(IntegerWeight w, T* out) {
+template <class T, bool kMinimum, int kCapacity>
+__global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
+  const IntegerWeight& w = batch.own().weight;
+  T* const out = static_cast<T*>(batch.own().out);
   const Unit unit = unit_of(w);
   if (!unit.exists) return;
   const T* weight = static_cast<const T*>(w.weight) + unit.base;
@@ -92,9 +96,12 @@ __global__ void __launch_bounds__(kThreads) encode_kernel(IntegerWeight w, std::
 
 /// @tparam kSums sums that the step of the scales needs; 0 in super groups, whose scales stay
 /// @tparam kDeep groups of so many columns that their sums are added up in levels
-template <class T, int kSums, bool kDeep>
-__global__ void __launch_bounds__(kThreads) step_kernel(IntegerWeight w, StepPlan plan, int power) {
+template <class T, int kSums, bool kDeep, int kCapacity>
+__global__ void __launch_bounds__(kThreads) step_kernel(const __grid_constant__ Batch<Update, kCapacity> batch) {
   constexpr bool kMinimum = kSums == 0;
+  const IntegerWeight& w = batch.own().weight;
+  const StepPlan& plan = batch.own().plan;
+  const int power = kDeep ? level_power(w.group / kWarp) : 0;
   const Step now = step_of(plan);
   const Unit unit = unit_of(w);
   if (now.stopped || !unit.exists) return;
@@ -146,52 +153,68 @@ __global__ void __launch_bounds__(kThreads) step_kernel(IntegerWeight w, StepPla
   }
 }
 
-template <class T>
-void step_as(const IntegerWeight& w, const StepPlan& plan, cudaStream_t stream) {
+template <class T, int kCapacity>
+auto forward_kernel_for(const Forward& forward) {
+  return forward.weight.super_minimum ? forward_kernel<T, true, kCapacity> : forward_kernel<T, false, kCapacity>;
+}
+template <int kCapacity>
+auto forward_kernel_of(const Forward& forward) {
+  const bool bf16 = forward.weight.element == Element::bf16;
+  return bf16 ? forward_kernel_for<Bf16, kCapacity>(forward) : forward_kernel_for<float, kCapacity>(forward);
+}
+
+template <class T, int kCapacity>
+auto step_kernel_for(const IntegerWeight& w) {
   const bool deep = w.group >= 16 * kWarp;
-  auto* kernel = deep ? step_kernel<T, 2, true> : step_kernel<T, 2, false>;
-  if (!w.symmetric) kernel = deep ? step_kernel<T, 4, true> : step_kernel<T, 4, false>;
-  if (w.super_minimum) kernel = step_kernel<T, 0, false>;
-  const std::int64_t count = scales_of(w);
-  const unsigned blocks = blocks_for(count, kThreads);
-  find_scales(w, plan, stream);
-  kernel<<<blocks_for(w.rows * w.groups, kWarps), kThreads, 0, stream>>>(w, plan, level_power(w.group / kWarp));
-  if (plan.tune_scales) step_scales_kernel<<<blocks, kThreads, 0, stream>>>(w, plan, count);
+  if (w.super_minimum) return step_kernel<T, 0, false, kCapacity>;
+  if (!w.symmetric) return deep ? step_kernel<T, 4, true, kCapacity> : step_kernel<T, 4, false, kCapacity>;
+  return deep ? step_kernel<T, 2, true, kCapacity> : step_kernel<T, 2, false, kCapacity>;
 }
-
-template <class T>
-void forward_as(const IntegerWeight& w, void* out, cudaStream_t stream) {
-  auto* const kernel = w.super_minimum ? forward_kernel<T, true> : forward_kernel<T, false>;
-  find_scales(w, {}, stream);
-  kernel<<<blocks_for(w.rows * w.groups, kWarps), kThreads, 0, stream>>>(w, static_cast<T*>(out));
-}
-
-template <class T>
-void encode_as(const IntegerWeight& w, std::uint8_t* codes, cudaStream_t stream) {
-  auto* const kernel = w.super_minimum ? encode_kernel<T, true> : encode_kernel<T, false>;
-  kernel<<<blocks_for(w.rows * w.groups, kWarps), kThreads, 0, stream>>>(w, codes);
+template <int kCapacity>
+auto step_kernel_of(const Update& update) {
+  const bool bf16 = update.weight.element == Element::bf16;
+  return bf16 ? step_kernel_for<Bf16, kCapacity>(update.weight) : step_kernel_for<float, kCapacity>(update.weight);
 }
 
 }  // namespace
 
-void forward(const IntegerWeight& w, void* out, cudaStream_t stream) {
-  w.element == Element::bf16 ? forward_as<Bf16>(w, out, stream) : forward_as<float>(w, out, stream);
+void forward(std::span<const Forward> weights, cudaStream_t stream) {
+  const auto together = [](const Forward& a, const Forward& b) {
+    return forward_kernel_of<1>(a) == forward_kernel_of<1>(b);
+  };
+  for_batches(weights, together, [stream]<int kCapacity>(const Batch<Forward, kCapacity>& batch, unsigned count) {
+    launch(forward_scales_kernel<kCapacity>, grid_of(batch, count, scale_blocks), kThreads, stream, batch);
+    const auto kernel = forward_kernel_of<kCapacity>(batch.items[0]);
+    launch(kernel, grid_of(batch, count, group_blocks), kThreads, stream, batch);
+  });
   check_launch("forward of integers");
 }
 
+void step(std::span<const Update> weights, cudaStream_t stream) {
+  const auto together = [](const Update& a, const Update& b) {
+    return step_kernel_of<1>(a) == step_kernel_of<1>(b) && a.plan.tune_scales == b.plan.tune_scales;
+  };
+  for_batches(weights, together, [stream]<int kCapacity>(const Batch<Update, kCapacity>& batch, unsigned count) {
+    const dim3 scales = grid_of(batch, count, scale_blocks);
+    launch(best_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
+    const auto kernel = step_kernel_of<kCapacity>(batch.items[0]);
+    launch(kernel, grid_of(batch, count, group_blocks), kThreads, stream, batch);
+    if (batch.items[0].plan.tune_scales) launch(step_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
+  });
+  check_launch("step of integers");
+}
+
 void encode(const IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros, cudaStream_t stream) {
-  StepPlan plan;
+  Batch<Update, 1> batch{{{.weight = w, .plan = {}}}};
+  StepPlan& plan = batch.items[0].plan;
   plan.is_best = true;
   plan.scales = scales;
   plan.zeros = zeros;
-  find_scales(w, plan, stream);
-  w.element == Element::bf16 ? encode_as<Bf16>(w, codes, stream) : encode_as<float>(w, codes, stream);
+  launch(best_scales_kernel<1>, scale_blocks(w), kThreads, stream, batch);
+  auto* kernel = w.super_minimum ? encode_kernel<Bf16, true> : encode_kernel<Bf16, false>;
+  if (w.element == Element::f32) kernel = w.super_minimum ? encode_kernel<float, true> : encode_kernel<float, false>;
+  launch(kernel, group_blocks(w), kThreads, stream, w, codes);
   check_launch("encode of integers");
-}
-
-void step(const IntegerWeight& w, const StepPlan& plan, cudaStream_t stream) {
-  w.element == Element::bf16 ? step_as<Bf16>(w, plan, stream) : step_as<float>(w, plan, stream);
-  check_launch("step of integers");
 }
 
 }  // namespace autoround::cuda

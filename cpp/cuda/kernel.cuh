@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cuda/launch.hpp"
+#include "cuda/launch_kernel.cuh"
 
 namespace autoround::cuda {
 

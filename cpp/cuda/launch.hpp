@@ -20,13 +20,13 @@ void loss(const device::Loss& a, cudaStream_t stream);
 void decide(const device::Decide& a, cudaStream_t stream);
 void advance(device::Progress* progress, cudaStream_t stream);
 
-void forward(const device::IntegerWeight& w, void* out, cudaStream_t stream);
+void forward(std::span<const device::Forward<device::IntegerWeight>> weights, cudaStream_t stream);
 void encode(const device::IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros,
             cudaStream_t stream);
-void step(const device::IntegerWeight& w, const device::StepPlan& plan, cudaStream_t stream);
-void forward(const device::FloatWeight& w, void* out, cudaStream_t stream);
+void step(std::span<const device::Update<device::IntegerWeight>> weights, cudaStream_t stream);
+void forward(std::span<const device::Forward<device::FloatWeight>> weights, cudaStream_t stream);
 void encode(const device::FloatWeight& w, std::uint8_t* codes, void* scales, cudaStream_t stream);
-void step(const device::FloatWeight& w, const device::StepPlan& plan, cudaStream_t stream);
+void step(std::span<const device::Update<device::FloatWeight>> weights, cudaStream_t stream);
 void round_inputs(const device::InputRounding& a, cudaStream_t stream);
 
 }  // namespace autoround::cuda

@@ -87,7 +87,7 @@ template <class Word>
 void gather_as(const device::Gather& a, cudaStream_t stream) {
   const std::int64_t words = a.sample_bytes / static_cast<std::int64_t>(sizeof(Word));
   const unsigned blocks = min(blocks_for(words, kThreads), 256u);
-  gather_kernel<Word><<<dim3(blocks, static_cast<unsigned>(a.count)), kThreads, 0, stream>>>(a);
+  launch(gather_kernel<Word>, dim3(blocks, static_cast<unsigned>(a.count)), kThreads, stream, a);
 }
 
 }  // namespace
@@ -99,17 +99,17 @@ void gather(const device::Gather& a, cudaStream_t stream) {
 
 void loss(const device::Loss& a, cudaStream_t stream) {
   auto* const kernel = a.element == Element::bf16 ? loss_kernel<Bf16> : loss_kernel<float>;
-  kernel<<<blocks_for(a.rows, kWarps), kThreads, 0, stream>>>(a);
+  launch(kernel, blocks_for(a.rows, kWarps), kThreads, stream, a);
   check_launch("loss");
 }
 
 void decide(const device::Decide& a, cudaStream_t stream) {
-  decide_kernel<<<1, kThreads, 0, stream>>>(a);
+  launch(decide_kernel, 1, kThreads, stream, a);
   check_launch("decide");
 }
 
 void advance(Progress* progress, cudaStream_t stream) {
-  advance_kernel<<<1, 1, 0, stream>>>(progress);
+  launch(advance_kernel, 1, 1, stream, progress);
   check_launch("advance");
 }
 

@@ -37,19 +37,23 @@ class CudaKernels final : public device::Kernels {
   void decide(const device::Decide& a) const override { cuda::decide(a, current()); }
   void advance(device::Progress* progress) const override { cuda::advance(progress, current()); }
 
-  void forward(const device::IntegerWeight& w, void* out) const override { cuda::forward(w, out, current()); }
+  void forward(std::span<const device::Forward<device::IntegerWeight>> weights) const override {
+    cuda::forward(weights, current());
+  }
   void encode(const device::IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros) const override {
     cuda::encode(w, codes, scales, zeros, current());
   }
-  void step(const device::IntegerWeight& w, const device::StepPlan& plan) const override {
-    cuda::step(w, plan, current());
+  void step(std::span<const device::Update<device::IntegerWeight>> weights) const override {
+    cuda::step(weights, current());
   }
-  void forward(const device::FloatWeight& w, void* out) const override { cuda::forward(w, out, current()); }
+  void forward(std::span<const device::Forward<device::FloatWeight>> weights) const override {
+    cuda::forward(weights, current());
+  }
   void encode(const device::FloatWeight& w, std::uint8_t* codes, void* scales) const override {
     cuda::encode(w, codes, scales, current());
   }
-  void step(const device::FloatWeight& w, const device::StepPlan& plan) const override {
-    cuda::step(w, plan, current());
+  void step(std::span<const device::Update<device::FloatWeight>> weights) const override {
+    cuda::step(weights, current());
   }
   void round_inputs(const device::InputRounding& a) const override { cuda::round_inputs(a, current()); }
 

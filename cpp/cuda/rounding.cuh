@@ -128,7 +128,7 @@ __device__ inline float sum_of_lanes(float lane_sum, float tail, int count, int 
   return total;
 }
 
-inline int level_power(std::int64_t blocks) {
+__host__ __device__ inline int level_power(std::int64_t blocks) {
   int log = 0;
   while ((std::int64_t{1} << log) < blocks) ++log;
   return log / 4 > 4 ? log / 4 : 4;

@@ -219,11 +219,8 @@ void rms_norm(const device::RmsNorm& a, cudaStream_t stream) {
     using T = decltype(element);
     constexpr int kAtOnce = decltype(lanes)::value;
     const unsigned rows = static_cast<unsigned>(a.rows), threads = threads_for(a.width / kAtOnce, kNormThreads);
-    if (a.wide_weight) {
-      rms_norm_kernel<T, float, kAtOnce><<<rows, threads, 0, stream>>>(a);
-    } else {
-      rms_norm_kernel<T, T, kAtOnce><<<rows, threads, 0, stream>>>(a);
-    }
+    const auto kernel = a.wide_weight ? rms_norm_kernel<T, float, kAtOnce> : rms_norm_kernel<T, T, kAtOnce>;
+    launch(kernel, rows, threads, stream, a);
   });
   check_launch("rms_norm");
 }
@@ -235,11 +232,9 @@ void rms_norm_backward(const device::RmsNormBackward& a, cudaStream_t stream) {
     using T = decltype(element);
     constexpr int kAtOnce = decltype(lanes)::value;
     const unsigned rows = static_cast<unsigned>(a.rows), threads = threads_for(a.width / kAtOnce, kNormThreads);
-    if (a.wide_weight) {
-      rms_norm_backward_kernel<T, float, kAtOnce><<<rows, threads, 0, stream>>>(a);
-    } else {
-      rms_norm_backward_kernel<T, T, kAtOnce><<<rows, threads, 0, stream>>>(a);
-    }
+    const auto kernel =
+        a.wide_weight ? rms_norm_backward_kernel<T, float, kAtOnce> : rms_norm_backward_kernel<T, T, kAtOnce>;
+    launch(kernel, rows, threads, stream, a);
   });
   check_launch("rms_norm_backward");
 }
@@ -252,7 +247,8 @@ void gated_activation(const device::GatedActivation& a, cudaStream_t stream) {
     const unsigned threads = threads_for(items, kGateThreads);
     const dim3 grid = gate_grid(a.rows, items, threads);
     with_gate(a.gate, [&](auto gate) {
-      gated_activation_kernel<decltype(element), kAtOnce, decltype(gate)::value><<<grid, threads, 0, stream>>>(a);
+      const auto kernel = gated_activation_kernel<decltype(element), kAtOnce, decltype(gate)::value>;
+      launch(kernel, grid, threads, stream, a);
     });
   });
   check_launch("gated_activation");
@@ -267,8 +263,8 @@ void gated_activation_backward(const device::GatedActivationBackward& a, cudaStr
     const unsigned threads = threads_for(items, kGateThreads);
     const dim3 grid = gate_grid(a.rows, items, threads);
     with_gate(a.gate, [&](auto gate) {
-      gated_activation_backward_kernel<decltype(element), kAtOnce, decltype(gate)::value>
-          <<<grid, threads, 0, stream>>>(a);
+      const auto kernel = gated_activation_backward_kernel<decltype(element), kAtOnce, decltype(gate)::value>;
+      launch(kernel, grid, threads, stream, a);
     });
   });
   check_launch("gated_activation_backward");

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace autoround::device {
 
@@ -194,6 +195,18 @@ struct FloatWeight {
   float *divisor = nullptr, *scale = nullptr;  // scratch: quant::FloatRow's, of each group, computed once a call
 };
 
+/// What is done with a weight. Those of a span are independent of each other, and share launches.
+template <class Weight>
+struct Forward {
+  Weight weight;
+  void* out = nullptr;  // W'
+};
+template <class Weight>
+struct Update {
+  Weight weight;
+  StepPlan plan;
+};
+
 /// Rounds activations [rows, columns], each group by itself, or all with one scale.
 struct InputRounding {
   Element element = Element::bf16;
@@ -239,12 +252,12 @@ class Kernels {
   /// The next iteration, unless the loop has stopped.
   virtual void advance(Progress*) const = 0;
 
-  virtual void forward(const IntegerWeight&, void* out) const = 0;
+  virtual void forward(std::span<const Forward<IntegerWeight>>) const = 0;
   virtual void encode(const IntegerWeight&, std::uint8_t* codes, void* scales, std::uint8_t* zeros) const = 0;
-  virtual void step(const IntegerWeight&, const StepPlan&) const = 0;
-  virtual void forward(const FloatWeight&, void* out) const = 0;
+  virtual void step(std::span<const Update<IntegerWeight>>) const = 0;
+  virtual void forward(std::span<const Forward<FloatWeight>>) const = 0;
   virtual void encode(const FloatWeight&, std::uint8_t* codes, void* scales) const = 0;
-  virtual void step(const FloatWeight&, const StepPlan&) const = 0;
+  virtual void step(std::span<const Update<FloatWeight>>) const = 0;
   virtual void round_inputs(const InputRounding&) const = 0;
 
   virtual std::unique_ptr<Graph> make_graph() const = 0;
@@ -253,7 +266,7 @@ class Kernels {
 };
 
 /// Both libraries come from one build: the version that the core asks for.
-inline constexpr std::uint32_t kKernelsVersion = 1;
+inline constexpr std::uint32_t kKernelsVersion = 2;
 /// What libautoround_cuda.so exports under the name "autoround_device_kernels"; null: made for another version.
 using KernelsFunction = const Kernels* (*)(std::uint32_t version);
 

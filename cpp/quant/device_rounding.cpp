@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <gsl/assert>
+#include <utility>
+#include <vector>
 
 #include "device/device.hpp"
 
@@ -28,16 +30,27 @@ device::Scaling scaling_of(Number number) {
 const float* read(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
 float* write(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
 
-/// Two numbers a scale, for as long as a call is queued.
-at::Tensor scratch_for(const RoundingState& state) {
+std::int64_t scales_of(const RoundingState& state) {
   const WeightFormat& format = state.format;
-  const std::int64_t rows = format.group == 0 ? 1 : state.weight.size(0);
-  const std::int64_t scales =
-      is_float(format.number) ? state.weight_max.numel() : rows * format.groups_per_row(state.weight.size(1));
-  return at::empty({2, scales}, state.weight.options().dtype(at::kFloat));
+  if (is_float(format.number)) return state.weight_max.numel();
+  return (format.group == 0 ? 1 : state.weight.size(0)) * format.groups_per_row(state.weight.size(1));
 }
 
-device::IntegerWeight integers(const RoundingState& state, const at::Tensor& scratch) {
+/// fp32 memory of a device for as long as a call is queued, dealt out in pieces.
+class Scratch {
+ public:
+  Scratch(std::int64_t elements, const at::Tensor& like)
+      : memory_(at::empty({elements}, like.options().dtype(at::kFloat))), next_(memory_.data_ptr<float>()) {}
+  float* take(std::int64_t elements) { return std::exchange(next_, next_ + elements); }
+
+ private:
+  at::Tensor memory_;
+  float* next_;
+};
+/// Of the weight's scales: two numbers each.
+std::int64_t scratch_of(const RoundingState& state) { return 2 * scales_of(state); }
+
+device::IntegerWeight integers(const RoundingState& state, Scratch& scratch) {
   const WeightFormat& format = state.format;
   device::IntegerWeight w;
   w.element = device::element_of(state.weight);
@@ -60,12 +73,12 @@ device::IntegerWeight integers(const RoundingState& state, const at::Tensor& scr
   w.max_scale = write(state.max_scale);
   w.super_scale = read(state.super.scale);
   w.super_minimum = read(state.super.minimum);
-  w.scale = write(scratch[0]);
-  w.zero = write(scratch[1]);
+  w.scale = scratch.take(scales_of(state));
+  w.zero = scratch.take(scales_of(state));
   return w;
 }
 
-device::FloatWeight floats(const RoundingState& state, const at::Tensor& scratch) {
+device::FloatWeight floats(const RoundingState& state, Scratch& scratch) {
   const WeightFormat& format = state.format;
   device::FloatWeight w;
   w.element = device::element_of(state.weight);
@@ -86,8 +99,8 @@ device::FloatWeight floats(const RoundingState& state, const at::Tensor& scratch
   w.weight_max = read(state.weight_max);
   w.max_scale = write(state.max_scale);
   w.global_scale = read(state.global_scale);
-  w.divisor = write(scratch[0]);
-  w.scale = write(scratch[1]);
+  w.divisor = scratch.take(scales_of(state));
+  w.scale = scratch.take(scales_of(state));
   return w;
 }
 
@@ -119,54 +132,94 @@ void* scales_memory(const RoundingState& state, const at::Tensor& scales) {
 }
 std::uint8_t* bytes(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<std::uint8_t>() : nullptr; }
 
+bool tunes_scales(const RoundingState& state) { return state.tune_minmax && !state.format.has_super_groups(); }
+
+/// Elements of StepPlan::sums.
+std::int64_t sums_of(const RoundingState& state) {
+  if (!tunes_scales(state)) return 0;
+  const std::int64_t kinds = is_float(state.format.number) ? 1 : state.format.symmetric ? 2 : 4;
+  return kinds * state.weight.size(0) * state.format.groups_per_row(state.weight.size(1));
+}
+
+/// Gives the state memory for its best codes when it will need it.
+device::StepPlan plan_of(const QdqUpdate& update, bool is_best, Scratch& scratch) {
+  RoundingState& state = *update.state;
+  device::StepPlan plan;
+  plan.value_rate = update.rates.value;
+  plan.minmax_rate = update.rates.minmax;
+  plan.is_best = is_best;
+  plan.recorded = state.recorded;
+  plan.tune_scales = tunes_scales(state);
+  plan.gradient = update.gradient.const_data_ptr();
+  if ((is_best || state.recorded.progress) && !state.best_codes.defined()) {
+    const QuantizedWeight memory = empty_weight(state);
+    state.best_codes = memory.codes;
+    state.best_scales = memory.scales;
+    state.best_zero_points = memory.zero_points;
+  }
+  if (state.best_codes.defined()) {
+    plan.codes = bytes(state.best_codes);
+    plan.scales = scales_memory(state, state.best_scales);
+    plan.zeros = bytes(state.best_zero_points);
+  }
+  if (plan.tune_scales) plan.sums = scratch.take(sums_of(state));
+  return plan;
+}
+
 class Step final : public RowStep {
  public:
-  Step(RoundingState& state, StepRates rates, bool is_best) : state_(state) {
-    plan_.value_rate = rates.value;
-    plan_.minmax_rate = rates.minmax;
-    plan_.is_best = is_best;
-    plan_.recorded = state.recorded;
-    plan_.tune_scales = state.tune_minmax && !state.format.has_super_groups();
-    if ((is_best || state.recorded.progress) && !state.best_codes.defined()) {
-      const QuantizedWeight memory = empty_weight(state);
-      state.best_codes = memory.codes;
-      state.best_scales = memory.scales;
-      state.best_zero_points = memory.zero_points;
-    }
-    if (state.best_codes.defined()) {
-      plan_.codes = bytes(state.best_codes);
-      plan_.scales = scales_memory(state, state.best_scales);
-      plan_.zeros = bytes(state.best_zero_points);
-    }
-    if (!plan_.tune_scales) return;
-    const std::int64_t sums = is_float(state.format.number) ? 1 : state.format.symmetric ? 2 : 4;
-    sums_ = at::empty({sums, state.weight.size(0), state.format.groups_per_row(state.weight.size(1))},
-                      state.weight.options().dtype(at::kFloat));
-    plan_.sums = sums_.data_ptr<float>();
-  }
-
+  Step(RoundingState& state, StepRates rates, bool is_best) : state_(state), rates_(rates), is_best_(is_best) {}
   void rows(std::int64_t first, const at::Tensor& gradient) override {
-    Expects(first == 0 && gradient.sizes() == state_.weight.sizes() && gradient.is_contiguous());
-    plan_.gradient = gradient.const_data_ptr();
-    const at::Tensor scratch = scratch_for(state_);
-    is_float(state_.format.number) ? kernels_of(state_).step(floats(state_, scratch), plan_)
-                                   : kernels_of(state_).step(integers(state_, scratch), plan_);
+    Expects(first == 0);
+    const QdqUpdate lone{&state_, gradient, rates_};
+    on_device::step({&lone, 1}, is_best_);
   }
   void finish() override {}
 
  private:
   RoundingState& state_;
-  device::StepPlan plan_;
-  at::Tensor sums_;
+  StepRates rates_;
+  bool is_best_;
 };
 
 }  // namespace
 
-void forward(const RoundingState& state, at::Tensor& out) {
-  Expects(state.weight.is_contiguous() && out.is_contiguous());
-  const at::Tensor scratch = scratch_for(state);
-  is_float(state.format.number) ? kernels_of(state).forward(floats(state, scratch), out.mutable_data_ptr())
-                                : kernels_of(state).forward(integers(state, scratch), out.mutable_data_ptr());
+void forward(gsl::span<const QdqForward> weights) {
+  if (weights.empty()) return;
+  std::int64_t elements = 0;
+  for (const auto& [state, out] : weights) elements += scratch_of(*state);
+  const RoundingState& first = *weights.front().state;
+  Scratch scratch(elements, first.weight);
+  std::vector<device::Forward<device::IntegerWeight>> of_integers;
+  std::vector<device::Forward<device::FloatWeight>> of_floats;
+  for (const auto& [state, out] : weights) {
+    Expects(state->weight.is_contiguous() && out.is_contiguous() && state->weight.device() == first.weight.device());
+    void* const memory = out.mutable_data_ptr();
+    is_float(state->format.number) ? of_floats.push_back({floats(*state, scratch), memory})
+                                   : of_integers.push_back({integers(*state, scratch), memory});
+  }
+  kernels_of(first).forward(of_integers);
+  kernels_of(first).forward(of_floats);
+}
+
+void step(gsl::span<const QdqUpdate> weights, bool is_best) {
+  if (weights.empty()) return;
+  std::int64_t elements = 0;
+  for (const QdqUpdate& update : weights) elements += scratch_of(*update.state) + sums_of(*update.state);
+  const RoundingState& first = *weights.front().state;
+  Scratch scratch(elements, first.weight);
+  std::vector<device::Update<device::IntegerWeight>> of_integers;
+  std::vector<device::Update<device::FloatWeight>> of_floats;
+  for (const QdqUpdate& update : weights) {
+    const RoundingState& state = *update.state;
+    Expects(update.gradient.sizes() == state.weight.sizes() && update.gradient.is_contiguous() &&
+            state.weight.device() == first.weight.device());
+    is_float(state.format.number)
+        ? of_floats.push_back({floats(state, scratch), plan_of(update, is_best, scratch)})
+        : of_integers.push_back({integers(state, scratch), plan_of(update, is_best, scratch)});
+  }
+  kernels_of(first).step(of_integers);
+  kernels_of(first).step(of_floats);
 }
 
 std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_best) {
@@ -177,7 +230,7 @@ QuantizedWeight quantize(const RoundingState& state) {
   Expects(state.weight.is_contiguous());
   QuantizedWeight result = empty_weight(state);
   void* const scales = scales_memory(state, result.scales);
-  const at::Tensor scratch = scratch_for(state);
+  Scratch scratch(scratch_of(state), state.weight);
   is_float(state.format.number)
       ? kernels_of(state).encode(floats(state, scratch), bytes(result.codes), scales)
       : kernels_of(state).encode(integers(state, scratch), bytes(result.codes), scales, bytes(result.zero_points));

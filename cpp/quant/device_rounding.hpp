@@ -2,6 +2,7 @@
 // is on.
 #pragma once
 
+#include <gsl/span>
 #include <memory>
 
 #include "device/kernels.hpp"
@@ -10,8 +11,11 @@
 
 namespace autoround::quant::on_device {
 
-void forward(const RoundingState& state, at::Tensor& out);
-/// Steps all rows in one call. With state.recorded what the step does is decided when it runs.
+/// All on one device.
+void forward(gsl::span<const QdqForward> weights);
+/// With state.recorded what the step does is decided when it runs.
+void step(gsl::span<const QdqUpdate> weights, bool is_best);
+/// The same of one, all rows in one call.
 std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_best);
 /// Without a name.
 QuantizedWeight quantize(const RoundingState& state);

@@ -140,7 +140,7 @@ at::Tensor global_scale(const at::Tensor& magnitudes) {
   return at::full({1}, nvfp4_global_scale(magnitudes.max().item<float>()), magnitudes.options());
 }
 
-void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels) {
   const Scales scales(state);
   const bool round_to_bf16 = computes_bf16(state.format);
   for_each_row(0, out.size(0), out.size(1),

@@ -25,7 +25,7 @@ at::Tensor magnitudes(const WeightFormat& format, const at::Tensor& low, const a
 at::Tensor global_scale(const at::Tensor& magnitudes);
 
 /// Clamps max_scale in place, as all of these.
-void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels);
 
 class Step final : public RowStep {
  public:

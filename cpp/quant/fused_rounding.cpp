@@ -203,7 +203,7 @@ class Sums {
 
 }  // namespace
 
-void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels) {
   const Layout layout(state);
   const bool round_to_bf16 = state.format.scale_type == at::kBFloat16;
   for_each_row(layout, kernels, [&](std::int64_t row, const float* scale, const float* zero) {

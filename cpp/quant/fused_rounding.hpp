@@ -10,7 +10,7 @@
 namespace autoround::quant::fused {
 
 /// Clamps min_scale and max_scale in place. Weight and output may be rows of larger tensors.
-void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels);
 /// One signed step, rows at a time; with `is_best` the codes and scales from before it are kept in best_*.
 class Step final : public RowStep {
  public:

@@ -121,7 +121,7 @@ void step_scales(const RoundingState& state, const Groups& groups, const at::Ten
 
 }  // namespace
 
-void forward(const RoundingState& state, at::Tensor& out) {
+void forward(const RoundingState& state, const at::Tensor& out) {
   const Groups groups = groups_of(state, scales(state));
   at::Tensor result = groups.centred * groups.scale;
   if (state.format.scale_type == at::kBFloat16) result = round_to(result, at::kBFloat16);

@@ -9,7 +9,7 @@
 namespace autoround::quant::plain {
 
 /// Each clamps min_scale and max_scale in place.
-void forward(const RoundingState& state, at::Tensor& out);
+void forward(const RoundingState& state, const at::Tensor& out);
 /// V and the scale factors after one signed step.
 void update(const RoundingState& state, const at::Tensor& gradient, StepRates rates);
 /// The step as SignedStep takes it: all rows in one call.

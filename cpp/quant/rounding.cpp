@@ -71,7 +71,7 @@ void check_like_weight(const RoundingState& state, const at::Tensor& tensor, con
 void check_rows_like_weight(const RoundingState& state, std::int64_t first, const at::Tensor& gradient) {
   if (first < 0 || first + gradient.size(0) > state.weight.size(0) || gradient.size(1) != state.weight.size(1) ||
       gradient.scalar_type() != state.weight.scalar_type() || gradient.stride(1) != 1) {
-    fail(Code::internal, "grad", "These rows must lie in the weight and have its width, dtype and contiguous columns.");
+    fail(Code::internal, "gradient", "These rows must lie in the weight and have its width, dtype and contiguous columns.");
   }
 }
 
@@ -104,6 +104,16 @@ QuantizedWeight as_stored(QuantizedWeight weight) {
 /// On a device plain operations can take over for integers only, as here.
 bool uses_device(const RoundingState& state, bool fused) {
   return !state.weight.is_cpu() && (fused || !can_have_momentum(state.format));
+}
+
+/// The device's kernels keep no momentum.
+bool uses_device_step(const RoundingState& state, bool fused) {
+  return uses_device(state, fused && state.momentum == 0.0);
+}
+
+void check_trainable(const RoundingState& state) {
+  if (!state.value.defined())
+    fail(Code::internal, "gradient", "This state was made for rounding to nearest and has no V to step.");
 }
 
 /// Floating-point numbers and super groups have one implementation; without `fused` it is the one for any processor.
@@ -180,18 +190,32 @@ void add_momentum(RoundingState& state, double momentum) {
   state.max_velocity = at::zeros_like(state.max_scale);
 }
 
-void qdq_forward(RoundingState& state, at::Tensor& out, bool fused) {
-  check_like_weight(state, out, "out");
-  if (uses_device(state, fused)) return on_device::forward(state, out);
-  if (is_float(state.format.number)) return floats::forward(state, out, lone_kernels(fused));
-  if (state.format.has_super_groups()) return supers::forward(state, out, lone_kernels(fused));
-  fused ? fused::forward(state, out, kernels()) : plain::forward(state, out);
+void qdq_forward(gsl::span<const QdqForward> weights, bool fused) {
+  std::vector<QdqForward> of_device;
+  for (const QdqForward& weight : weights) {
+    const RoundingState& state = *weight.state;
+    check_like_weight(state, weight.out, "out");
+    if (uses_device(state, fused)) {
+      of_device.push_back(weight);
+    } else if (is_float(state.format.number)) {
+      floats::forward(state, weight.out, lone_kernels(fused));
+    } else if (state.format.has_super_groups()) {
+      supers::forward(state, weight.out, lone_kernels(fused));
+    } else {
+      fused ? fused::forward(state, weight.out, kernels()) : plain::forward(state, weight.out);
+    }
+  }
+  on_device::forward(of_device);
+}
+
+void qdq_forward(const RoundingState& state, const at::Tensor& out, bool fused) {
+  const QdqForward lone{&state, out};
+  qdq_forward({&lone, 1}, fused);
 }
 
 SignedStep::SignedStep(RoundingState& state, StepRates rates, bool is_best, bool fused) : state_(&state) {
-  if (!state.value.defined())
-    fail(Code::internal, "grad", "This state was made for rounding to nearest and has no V to step.");
-  if (uses_device(state, fused && state.momentum == 0.0)) {
+  check_trainable(state);
+  if (uses_device_step(state, fused)) {
     step_ = on_device::step(state, rates, is_best);
   } else if (is_float(state.format.number)) {
     step_ = std::make_unique<floats::Step>(state, rates, is_best, lone_kernels(fused));
@@ -211,11 +235,25 @@ void SignedStep::rows(std::int64_t first, const at::Tensor& gradient) {
 
 void SignedStep::finish() { step_->finish(); }
 
-void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused) {
-  check_like_weight(state, grad, "grad");
+void qdq_update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, bool fused) {
+  check_like_weight(state, gradient, "gradient");
   SignedStep step(state, rates, is_best, fused);
-  step.rows(0, grad);
+  step.rows(0, gradient);
   step.finish();
+}
+
+void qdq_update(gsl::span<const QdqUpdate> weights, bool is_best, bool fused) {
+  std::vector<QdqUpdate> of_device;
+  for (const QdqUpdate& weight : weights) {
+    if (uses_device_step(*weight.state, fused)) {
+      check_trainable(*weight.state);
+      check_like_weight(*weight.state, weight.gradient, "gradient");
+      of_device.push_back(weight);
+    } else {
+      qdq_update(*weight.state, weight.gradient, weight.rates, is_best, fused);
+    }
+  }
+  on_device::step(of_device, is_best);
 }
 
 QuantizedWeight quantize(const RoundingState& state, const std::string& name) {

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <gsl/span>
 #include <memory>
 #include <string>
 
@@ -89,7 +90,13 @@ class RowStep {
 
 /// W' = qdq(W; V, min_scale, max_scale), written to `out` [out, in] (dtype of weight, may be rows of a larger tensor).
 /// Where scales are stored as bf16, W' is rounded to bf16 values even when held in fp32: that is what loaders compute.
-void qdq_forward(RoundingState& state, at::Tensor& out, bool fused);
+void qdq_forward(const RoundingState& state, const at::Tensor& out, bool fused);
+/// The same of many weights; those on a device, all on one, share launches.
+struct QdqForward {
+  const RoundingState* state = nullptr;
+  at::Tensor out;
+};
+void qdq_forward(gsl::span<const QdqForward> weights, bool fused);
 /// One signed step from dW' (dtype of weight). When `is_best` the codes and scales of *this* iteration's forward (the
 /// parameters before the step) are kept as best_*. sign(0) = 0, sign(NaN) = 0.
 ///
@@ -110,8 +117,14 @@ class SignedStep {
   RoundingState* state_;
   std::unique_ptr<RowStep> step_;
 };
-/// The step as a whole.
-void qdq_update(RoundingState& state, const at::Tensor& grad, StepRates rates, bool is_best, bool fused);
+/// The step as a whole, of one or, like qdq_forward, of many.
+void qdq_update(RoundingState& state, const at::Tensor& gradient, StepRates rates, bool is_best, bool fused);
+struct QdqUpdate {
+  RoundingState* state = nullptr;
+  at::Tensor gradient;  // contiguous
+  StepRates rates;
+};
+void qdq_update(gsl::span<const QdqUpdate> weights, bool is_best, bool fused);
 /// Keeps the codes and scales of the current parameters as best_*: the step of a best iteration without any gradient.
 void keep_best(RoundingState& state);
 /// Codes and scales at the current parameters, whose min_scale and max_scale are clamped in place as in the forward

@@ -67,7 +67,7 @@ class Step final : public RowStep {
 
 }  // namespace
 
-void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels) {
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels) {
   const Rows rows(state);
   for_each_row(0, out.size(0), out.size(1),
                [&](std::int64_t row) { kernels.forward(rows.row(row), row_of(out, row), /*round_to_bf16=*/false); });

@@ -9,7 +9,7 @@
 
 namespace autoround::quant::supers {
 
-void forward(const RoundingState& state, at::Tensor& out, const Kernels& kernels);
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels);
 std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels);
 /// Without a name.
 QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels);

@@ -82,8 +82,10 @@ struct GroupedLinearBackward final : torch::autograd::Node {
     const at::NoGradGuard no_grad;
     const at::Tensor output_gradient = gradients.front().contiguous();
     const at::Tensor of_weights = model::grouped_weight_gradient(output_gradient, input, rows.ends);
+    std::vector<std::pair<TunedProjection*, at::Tensor>> reached;
     for (std::size_t i = 0; i < tuned.size(); ++i)
-      if (rows.counts[i] > 0) states.apply_gradient(*tuned[i], of_weights[static_cast<std::int64_t>(i)]);
+      if (rows.counts[i] > 0) reached.emplace_back(tuned[i], of_weights[static_cast<std::int64_t>(i)]);
+    states.apply_gradients(reached);
     if (!task_should_compute_output(0)) return {at::Tensor()};
     return {model::grouped_input_gradient(output_gradient, stack, rows.ends)};
   }

@@ -148,13 +148,13 @@ void RoundingStates::finish_calibration() {
 }
 
 void RoundingStates::write_weights() {
+  std::vector<quant::QdqForward> stale;
   for (auto& tuned : projections_) {
     if (std::exchange(tuned.weight_is_current, true)) continue;
-    for (auto& part : tuned.parts) {
-      at::Tensor rows = tuned.projection->weight.narrow(0, part.row, part.rows);
-      quant::qdq_forward(part.state, rows, fused_);
-    }
+    for (auto& part : tuned.parts)
+      stale.push_back({&part.state, tuned.projection->weight.narrow(0, part.row, part.rows)});
   }
+  quant::qdq_forward(stale, fused_);
 }
 
 void RoundingStates::write_weights(const std::vector<quant::QuantizedWeight>& weights) {
@@ -174,22 +174,34 @@ void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& ou
   take_gradient(tuned, [&](const auto& take) { products.weight_gradient(output_gradient, input, take); });
 }
 
-void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& gradient) {
-  take_gradient(tuned, [&](const auto& take) { take(0, gradient); });
+void RoundingStates::apply_gradients(const std::vector<std::pair<TunedProjection*, at::Tensor>>& gradients) {
+  std::vector<quant::QdqUpdate> steps;
+  for (const auto& [tuned, own] : gradients) {
+    Expects(!tuned->input);
+    const at::Tensor gradient = summed(*tuned, 0, own);
+    tuned->has_gradient = !pass_.last;
+    tuned->stepped = pass_.last;
+    if (!pass_.last) continue;
+    for (auto& part : tuned->parts)
+      steps.push_back({&part.state, gradient.narrow(0, part.row, part.rows), part.rates.current()});
+  }
+  quant::qdq_update(steps, pass_.is_best, fused_);
+}
+
+/// What the step takes of rows from `first` on: those of this pass, or with those of earlier ones, which are added up.
+at::Tensor RoundingStates::summed(TunedProjection& tuned, std::int64_t first, const at::Tensor& rows) {
+  if (pass_.first && pass_.last) return rows;
+  // Each micro-batch's gradient is rounded to the compute type, as a lone one is, and the sum is kept in fp32.
+  at::Tensor sum = tuned.gradient_sum.narrow(0, first, rows.size(0));
+  tuned.has_gradient ? sum.add_(rows) : sum.copy_(rows);
+  return pass_.last ? sum.to(rows.scalar_type()) : at::Tensor();
 }
 
 void RoundingStates::take_gradient(TunedProjection& tuned, const Compute& compute) {
-  const bool accumulates = !(pass_.first && pass_.last), adds = tuned.has_gradient;
   std::optional<ProjectionStep> step;
   if (pass_.last) step.emplace(tuned, pass_.is_best, fused_);
   compute([&](std::int64_t first, const at::Tensor& rows) {
-    at::Tensor gradient = rows;
-    if (accumulates) {
-      // Each micro-batch's gradient is rounded to the compute type, as a lone one is, and the sum is kept in fp32.
-      at::Tensor sum = tuned.gradient_sum.narrow(0, first, rows.size(0));
-      adds ? sum.add_(rows) : sum.copy_(rows);
-      if (step) gradient = sum.to(rows.scalar_type());
-    }
+    const at::Tensor gradient = summed(tuned, first, rows);
     if (step) step->rows(first, gradient);
   });
   if (step) step->finish();

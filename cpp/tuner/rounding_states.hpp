@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/linear_products.hpp"
@@ -88,8 +89,8 @@ class RoundingStates {
   /// last pass of the step. The input is what the product was computed from, that is rounded.
   void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
                       model::LinearProducts& products);
-  /// The same with dW' as it is, contiguous.
-  void apply_gradient(TunedProjection& tuned, const at::Tensor& gradient);
+  /// The same of many at once, each with its dW', contiguous.
+  void apply_gradients(const std::vector<std::pair<TunedProjection*, at::Tensor>>& gradients);
   bool fused() const noexcept { return fused_; }
   /// Learning rates of the next iteration.
   void advance();
@@ -108,6 +109,7 @@ class RoundingStates {
   /// Calls something with what takes dW' of `tuned` in blocks of rows.
   using Compute = std::function<void(const model::LinearProducts::TakeRows&)>;
   void take_gradient(TunedProjection& tuned, const Compute& compute);
+  at::Tensor summed(TunedProjection& tuned, std::int64_t first, const at::Tensor& rows);
   std::vector<quant::QuantizedWeight> round(bool searched) const;
 
   bool fused_, searched_ = false, drops_outliers_ = false;

@@ -1,0 +1,105 @@
+// Stands in for cpp/cuda/launch_kernel.cuh where a host compiler compiles the kernels: blocks run one after the other,
+// and the threads of a block as fibers. Each runs until a shuffle, where it waits for all the others. One launch at a
+// time.
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#define __launch_bounds__(...)  // for the GPU's compiler alone
+
+namespace autoround::cuda {
+
+using std::max;
+using std::min;
+
+struct Place {
+  unsigned x = 0, y = 0;
+};
+inline Place threadIdx, blockIdx;
+
+namespace on_host {
+
+struct Fiber {
+  ucontext_t context;
+  std::vector<char> stack = std::vector<char>(256 << 10);  // a kernel's parameters alone take 32 KiB
+  bool done = true;
+  std::uint64_t shown[2] = {};  // to other lanes, by turns: all have read the last but one
+  unsigned turn = 0;
+};
+inline std::vector<Fiber> fibers(256);
+inline ucontext_t scheduler;
+inline std::function<void()> body;
+
+inline void enter() {
+  body();
+  fibers[threadIdx.x].done = true;
+}
+
+/// Until all the others have come as far.
+inline void wait() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
+
+inline void run_block(unsigned threads) {
+  for (unsigned i = 0; i < threads; ++i) {
+    Fiber& fiber = fibers.at(i);
+    fiber.done = false;
+    fiber.turn = 0;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = &scheduler;
+    makecontext(&fiber.context, enter, 0);
+  }
+  for (bool any = true; any;) {
+    any = false;
+    for (unsigned i = 0; i < threads; ++i) {
+      if (fibers[i].done) continue;
+      any = true;
+      threadIdx.x = i;
+      swapcontext(&scheduler, &fibers[i].context);
+    }
+  }
+}
+
+template <class T>
+T shown_by(T value, unsigned thread) {
+  Fiber& own = fibers[threadIdx.x];
+  const unsigned turn = own.turn++ % 2;
+  std::memcpy(&own.shown[turn], &value, sizeof value);
+  wait();
+  std::memcpy(&value, &fibers[thread].shown[turn], sizeof value);
+  return value;
+}
+
+}  // namespace on_host
+
+inline std::uint32_t __float_as_uint(float value) { return std::bit_cast<std::uint32_t>(value); }
+inline float __uint_as_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+
+template <class T>
+T __shfl_sync(unsigned, T value, int lane, int width = 32) {
+  const unsigned me = threadIdx.x, lanes = static_cast<unsigned>(width);
+  return on_host::shown_by(value, me / lanes * lanes + static_cast<unsigned>(lane) % lanes);
+}
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  return on_host::shown_by(value, threadIdx.x ^ static_cast<unsigned>(mask));
+}
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 blocks, unsigned threads, cudaStream_t, const Arguments&... arguments) {
+  on_host::body = [&] { kernel(arguments...); };
+  for (blockIdx.y = 0; blockIdx.y < blocks.y; ++blockIdx.y) {
+    for (blockIdx.x = 0; blockIdx.x < blocks.x; ++blockIdx.x) on_host::run_block(threads);
+  }
+}
+
+}  // namespace autoround::cuda

@@ -1,0 +1,137 @@
+// The kernels of quantize-dequantize, their source compiled for the host (cuda/launch_kernel.cuh beside this file),
+// against the CPU's: the same bits, without a GPU.
+#include <stdexcept>
+
+#include "cuda/launch.hpp"
+#include "cuda/quant_cases.hpp"
+#include "device/device.hpp"
+#include "quant/device_rounding.hpp"
+#include "quant/input_quantizer.hpp"
+#include "quant/scale_search.hpp"
+
+extern "C" {
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t) { return ""; }
+}
+
+namespace autoround {
+namespace {
+
+[[noreturn]] void no_such_kernel() { throw std::logic_error("this kernel is not among those that run on the host"); }
+
+class HostKernels final : public device::Kernels {
+ public:
+  void forward(std::span<const device::Forward<device::IntegerWeight>> weights) const override {
+    cuda::forward(weights, nullptr);
+  }
+  void forward(std::span<const device::Forward<device::FloatWeight>> weights) const override {
+    cuda::forward(weights, nullptr);
+  }
+  void step(std::span<const device::Update<device::IntegerWeight>> weights) const override {
+    cuda::step(weights, nullptr);
+  }
+  void step(std::span<const device::Update<device::FloatWeight>> weights) const override {
+    cuda::step(weights, nullptr);
+  }
+  void encode(const device::IntegerWeight& w, std::uint8_t* codes, void* scales, std::uint8_t* zeros) const override {
+    cuda::encode(w, codes, scales, zeros, nullptr);
+  }
+  void encode(const device::FloatWeight& w, std::uint8_t* codes, void* scales) const override {
+    cuda::encode(w, codes, scales, nullptr);
+  }
+  void round_inputs(const device::InputRounding& a) const override { cuda::round_inputs(a, nullptr); }
+
+  void rms_norm(const device::RmsNorm&) const override { no_such_kernel(); }
+  void rms_norm_backward(const device::RmsNormBackward&) const override { no_such_kernel(); }
+  void gated_activation(const device::GatedActivation&) const override { no_such_kernel(); }
+  void gated_activation_backward(const device::GatedActivationBackward&) const override { no_such_kernel(); }
+  void heads(const device::Heads&) const override { no_such_kernel(); }
+  void heads_backward(const device::HeadsBackward&) const override { no_such_kernel(); }
+  void gather(const device::Gather&) const override { no_such_kernel(); }
+  void loss(const device::Loss&) const override { no_such_kernel(); }
+  void decide(const device::Decide&) const override { no_such_kernel(); }
+  void advance(device::Progress*) const override { no_such_kernel(); }
+  std::unique_ptr<device::Graph> make_graph() const override { no_such_kernel(); }
+  void release_memory() const override {}
+};
+
+}  // namespace
+
+/// In the place of the one in cpp/device.
+const device::Kernels& device::kernels(c10::Device) {
+  static const HostKernels kernels;
+  return kernels;
+}
+
+namespace quant {
+namespace {
+
+struct Host {
+  static at::Tensor placed(const at::Tensor& x) { return x.clone(); }
+  static void forward(const std::vector<QdqForward>& weights) { on_device::forward(weights); }
+  static void step(const std::vector<QdqUpdate>& weights, bool is_best) { on_device::step(weights, is_best); }
+  static QuantizedWeight quantize(const RoundingState& state) {
+    QuantizedWeight weight = on_device::quantize(state);
+    if (weight.scales.scalar_type() == at::kHalf) weight.scales = weight.scales.to(state.format.scale_type);
+    return weight;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cuda on host: integers are those of the CPU") {
+  const int bits = GENERATE(2, 8);
+  const bool symmetric = GENERATE(true, false);
+  const std::int64_t group = GENERATE(0, -1, 40, 128, 1024);
+  const auto scale_type = GENERATE(at::kHalf, at::kBFloat16);
+  const auto type = group == 40 ? at::kFloat : at::kBFloat16;
+  INFO(bits << " bits, symmetric " << symmetric << ", group " << group << ", scales " << scale_type);
+  WeightFormat format;
+  format.bits = bits;
+  format.symmetric = symmetric;
+  format.group = group;
+  format.scale_type = scale_type;
+  const at::Tensor weight = hard_weight(10, 1100, type).clamp(-50.0, 50.0);
+  compare<Host>({make_rounding_state(format, weight, true, true)});
+}
+
+TEST_CASE("cuda on host: floating-point numbers are those of the CPU") {
+  const std::string preset =
+      GENERATE("FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4A16", "MXFP6A16", "MXFP8A16", "NVFP4A16");
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  INFO(preset << ", " << type);
+  compare<Host>({state_of(preset, hard_weight(136, 320, type), at::kBFloat16)});
+}
+
+TEST_CASE("cuda on host: sums are added up in the order of the CPU") {
+  const std::string preset = GENERATE("W4A16", "W4A16_ASYM", "W8A8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4A16");
+  const std::int64_t dim = GENERATE(0, 1);
+  INFO(preset << " along " << dim);
+  const at::Tensor weight = paired(hard_weight(16, 2176, at::kFloat).clamp(-50.0, 50.0), dim, 1.0);
+  compare<Host>({state_of(preset, weight, at::kHalf)}, dim);
+}
+
+TEST_CASE("cuda on host: searched scales and super groups are those of the CPU") {
+  const std::string preset = GENERATE("W2A16", "MXFP4A16", "NVFP4A16", "GGUF:Q4_K", "GGUF:Q6_K", "GGUF:Q2_K");
+  INFO(preset);
+  RoundingState state = state_of(preset, hard_weight(16, 512, at::kBFloat16).clamp(-50.0, 50.0), at::kHalf);
+  search_scales(state, random({512}, 3).square());
+  compare<Host>({state});
+}
+
+TEST_CASE("cuda on host: many weights at once are those of the CPU") { compare<Host>(many_states()); }
+
+TEST_CASE("cuda on host: inputs are rounded as on the CPU") {
+  const std::string preset = GENERATE("W8A8", "W4A8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4", "MXFP8", "NVFP4");
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  INFO(preset << ", " << type);
+  const recipe::QuantizationScheme scheme = recipe::preset_scheme(preset);
+  const InputFormat format = input_format(*scheme.input_activations, at::kFloat);
+  InputQuantizer quantizer(format);
+  const at::Tensor x = hard_weight(50, 288, type);
+  quantizer.calibrate(largest_magnitude(x) * 0.5f);
+  CHECK(quantizer(x).equal(on_device::round_inputs(format, quantizer.scales(), x)));
+}
+
+}  // namespace quant
+}  // namespace autoround
