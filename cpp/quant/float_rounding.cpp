@@ -1,13 +1,13 @@
 #include "quant/float_rounding.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "model/buffer_pool.hpp"
+#include "model/guided_for.hpp"
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::floats {
@@ -69,7 +69,7 @@ class Scales {
     state.max_scale.clamp_(0, state.largest_factor());
     divisor_.resize(static_cast<std::size_t>(count_));
     scale_.resize(static_cast<std::size_t>(count_));
-    at::parallel_for(0, count_, 4096, [&](std::int64_t begin, std::int64_t end) {
+    model::guided_for(count_, 4096, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const Scale scale = at(i);
         divisor_[static_cast<std::size_t>(i)] = scale.divisor;

@@ -1,12 +1,12 @@
 #include "quant/fused_rounding.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "model/buffer_pool.hpp"
+#include "model/guided_for.hpp"
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::fused {
@@ -91,11 +91,11 @@ void for_each_block(const Layout& layout, const Kernels& kernels, const SharedSc
                     std::int64_t last, const Body& body) {
   constexpr std::int64_t groups_at_once = 256;  // so that the scales of short rows fill registers too
   const std::int64_t groups = layout.groups(), rows = std::max<std::int64_t>(1, groups_at_once / groups);
-  at::parallel_for(first, last, layout.grain(), [&](std::int64_t begin, std::int64_t end) {
+  model::guided_for(last - first, layout.grain(), [&](std::int64_t begin, std::int64_t end) {
     const auto size = static_cast<std::size_t>(rows * groups);
     std::vector<float> scale(size, shared.scale), zero(size, shared.zero), scratch;
-    for (std::int64_t row = begin; row < end; row += rows) {
-      const RowBlock block{row, std::min(end, row + rows), scale.data(), zero.data()};
+    for (std::int64_t row = first + begin; row < first + end; row += rows) {
+      const RowBlock block{row, std::min(first + end, row + rows), scale.data(), zero.data()};
       if (!layout.shared())
         kernels.scales(layout.rule(), layout.ranges(block.first, block.last), scale.data(), zero.data());
       body(block, scratch);

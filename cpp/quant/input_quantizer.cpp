@@ -1,7 +1,6 @@
 #include "quant/input_quantizer.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <bit>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "model/guided_for.hpp"
 #include "quant/device_rounding.hpp"
 #include "quant/matrix_rows.hpp"
 
@@ -60,7 +60,7 @@ GroupScale group_scale(const InputFormat& format, float global, float smallest, 
 
 template <class Body>
 void for_each_token(const at::Tensor& x, const Body& body) {
-  at::parallel_for(0, x.size(0), rows_per_task(x.size(1), 16384), body);
+  model::guided_for(x.size(0), rows_per_task(x.size(1), 16384), body);
 }
 
 void round_row(const InputFormat& format, const at::Tensor& x, std::int64_t token, std::int64_t group,

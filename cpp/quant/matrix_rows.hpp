@@ -1,13 +1,13 @@
 // Rows of a tensor as the kernels take them, and what one number needs as theirs do.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 
+#include "model/guided_for.hpp"
 #include "quant/kernels.hpp"
 
 namespace autoround::quant {
@@ -25,7 +25,7 @@ inline void* row_of(const at::Tensor& matrix, std::int64_t row) {
 /// As auto-round has it.
 inline float reciprocal(float value) { return std::fabs(value) >= kNextToNothing ? 1.f / value : 0.f; }
 
-/// For one task of at::parallel_for: enough work to outweigh waking a thread.
+/// For one range of model::guided_for: enough work to outweigh waking a thread.
 inline std::int64_t rows_per_task(std::int64_t columns, std::int64_t elements = 32768) {
   return std::max<std::int64_t>(1, elements / std::max<std::int64_t>(1, columns));
 }
@@ -33,8 +33,8 @@ inline std::int64_t rows_per_task(std::int64_t columns, std::int64_t elements = 
 /// Runs body(row) over rows [first, last) in parallel.
 template <class Body>
 void for_each_row(std::int64_t first, std::int64_t last, std::int64_t columns, const Body& body) {
-  at::parallel_for(first, last, rows_per_task(columns), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) body(row);
+  model::guided_for(last - first, rows_per_task(columns), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = first + begin; row < first + end; ++row) body(row);
   });
 }
 

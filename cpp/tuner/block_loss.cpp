@@ -1,7 +1,6 @@
-// Compiled with OpenMP (at::parallel_for is serial without it) and therefore without the precompiled header.
+// Compiled with OpenMP (guided_for.hpp) and therefore without the precompiled header.
 #include "tuner/block_loss.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/util/BFloat16.h>
 
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "device/device.hpp"
+#include "model/guided_for.hpp"
 #include "tuner/device_loss.hpp"
 
 namespace autoround::tuner {
@@ -64,7 +64,7 @@ double sum_rows(const at::Tensor& prediction, const at::Tensor& target, gsl::spa
     return out != nullptr ? row_error(predicted + at, wanted + at, width, StoreGradient<T>{out + at, scale}, filter)
                           : row_error(predicted + at, wanted + at, width, NoGradient{}, filter);
   };
-  at::parallel_for(0, rows, 16, [&](std::int64_t begin, std::int64_t end) {
+  model::guided_for(rows, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const bool padding = row % length >= lengths[static_cast<std::size_t>(row / length)];
       if (padding) {

@@ -1,11 +1,36 @@
+// Compiled with OpenMP (guided_for.hpp) and therefore without the precompiled header.
 #include "tuner/minibatch.hpp"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "model/buffer_pool.hpp"
+#include "model/guided_for.hpp"
 
 namespace autoround::tuner {
+namespace {
+
+/// rows[i] = stream[indices[i]], of rows of equally many bytes on the CPU.
+void copy_samples(at::Tensor& samples, const at::Tensor& stream, gsl::span<const std::int64_t> indices) {
+  constexpr std::int64_t piece = 64 << 10;
+  const std::int64_t bytes = static_cast<std::int64_t>(samples.nbytes()) / samples.size(0);
+  const std::int64_t pieces = (bytes + piece - 1) / piece;
+  const auto* from = static_cast<const std::byte*>(stream.const_data_ptr());
+  auto* to = static_cast<std::byte*>(samples.mutable_data_ptr());
+  model::guided_for(samples.size(0) * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t sample = i / pieces, at = i % pieces * piece;
+      const std::int64_t index = indices[static_cast<std::size_t>(sample)];
+      std::memcpy(to + sample * bytes + at, from + index * bytes + at,
+                  static_cast<std::size_t>(std::min(piece, bytes - at)));
+    }
+  });
+}
+
+}  // namespace
 
 MinibatchReader::MinibatchReader(const BlockData& data, std::int64_t capacity) : data_(data) {
   const auto rows = capacity * data.length;
@@ -32,7 +57,11 @@ at::Tensor MinibatchReader::gather(const at::Tensor& stream, at::Tensor& buffer,
                                    const at::Tensor& places) const {
   at::Tensor rows = buffer.narrow(0, 0, places.size(0) * data_.length);
   at::Tensor samples = rows.view({places.size(0), data_.length, stream.size(1)});
-  at::index_select_out(samples, stream.view({-1, data_.length, stream.size(1)}), 0, places);
+  if (stream.is_cpu()) {
+    copy_samples(samples, stream, indices);
+  } else {
+    at::index_select_out(samples, stream.view({-1, data_.length, stream.size(1)}), 0, places);
+  }
   for (const auto index : indices) data_.streams.rest(stream.narrow(0, index * data_.length, data_.length));
   return rows;
 }
