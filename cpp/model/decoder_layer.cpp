@@ -4,7 +4,20 @@
 
 #include <tuple>
 
+#include "model/compute_threads.hpp"
+#include "model/team_watch.hpp"
+
 namespace autoround::model {
+namespace {
+
+/// `branch` is nobody else's, and no operation needs its result again: the sum takes its place. LibTorch's loop uses as
+/// many threads as ours do: one that was woken for it would look for more work on the core of another for a while.
+at::Tensor sum_with(at::Tensor branch, const at::Tensor& x) {
+  const ThreadCount threads(TeamWatch::of_this_thread().alone() ? 1 : 0);
+  return branch.add_(x);
+}
+
+}  // namespace
 
 std::unique_ptr<DecoderLayer> DecoderLayer::load(const DecoderSpec& spec, std::size_t index,
                                                  const WeightSource& weights, at::ScalarType dtype) {
@@ -46,17 +59,17 @@ at::Tensor DecoderLayer::forward(const at::Tensor& x, std::int64_t batch, const 
   const auto feed_forward = [&](const at::Tensor& input) {
     return scaled(mlp_norms_.output(experts_ ? experts_->forward(input, ops) : mlp_.forward(input, ops), ops));
   };
-  // Branches are nobody else's, and no operation needs its result again: sums take their place.
-  if (spec_.parallel) return feed_forward(mlp_norms_.input ? mlp_norms_.input(x, ops) : normed).add_(attention.add_(x));
+  if (spec_.parallel)
+    return sum_with(feed_forward(mlp_norms_.input ? mlp_norms_.input(x, ops) : normed), sum_with(attention, x));
 
   at::Tensor residual, mlp_input;
   if (attention_norms_.sum) {
-    residual = attention_norms_.sum(attention.add_(x), ops);
+    residual = attention_norms_.sum(sum_with(attention, x), ops);
     mlp_input = mlp_norms_.input(residual, ops);
   } else {
     std::tie(residual, mlp_input) = mlp_norms_.input.of_sum(x, attention, ops);
   }
-  return mlp_norms_.sum(feed_forward(mlp_input).add_(residual), ops);
+  return mlp_norms_.sum(sum_with(feed_forward(mlp_input), residual), ops);
 }
 
 }  // namespace autoround::model

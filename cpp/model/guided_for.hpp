@@ -41,7 +41,7 @@ void guided_for(std::int64_t count, std::int64_t smallest, const Body& body) {
     TeamWatch::Time nobody{};
     first_done.compare_exchange_strong(nobody, TeamWatch::Clock::now(), std::memory_order_relaxed);
   });
-  watch.ran(threads, start, first_done, TeamWatch::Clock::now());
+  watch.ran(threads, (count + smallest - 1) / smallest, start, first_done, TeamWatch::Clock::now());
 }
 
 }  // namespace autoround::model

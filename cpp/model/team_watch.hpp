@@ -8,6 +8,7 @@
 
 namespace autoround::model {
 
+/// Of the loops of one thread.
 class TeamWatch {
  public:
   using Clock = std::chrono::steady_clock;
@@ -17,10 +18,11 @@ class TeamWatch {
   static TeamWatch& of_this_thread();
 
   /// Whether a loop that starts now is better left to one thread. After a while it is tried again with all of them.
-  bool alone(Time now) const { return now < alone_until_; }
+  bool alone(Time now = Clock::now()) const { return now < alone_until_; }
 
-  /// A loop ran on `threads` from `begin` to `end`; from `first_done` on one of them at least had nothing left to do.
-  void ran(std::int64_t threads, Time begin, Time first_done, Time end);
+  /// A loop that can be cut into so many `ranges` of equal work ran on `threads` from `begin` to `end`; from
+  /// `first_done` on one of them at least had nothing left to do.
+  void ran(std::int64_t threads, std::int64_t ranges, Time begin, Time first_done, Time end);
 
  private:
   static constexpr std::chrono::milliseconds kWindow{40};  // ten slices of 4 ms, so that one that was lost says little

@@ -71,7 +71,8 @@ void check_like_weight(const RoundingState& state, const at::Tensor& tensor, con
 void check_rows_like_weight(const RoundingState& state, std::int64_t first, const at::Tensor& gradient) {
   if (first < 0 || first + gradient.size(0) > state.weight.size(0) || gradient.size(1) != state.weight.size(1) ||
       gradient.scalar_type() != state.weight.scalar_type() || gradient.stride(1) != 1) {
-    fail(Code::internal, "gradient", "These rows must lie in the weight and have its width, dtype and contiguous columns.");
+    fail(Code::internal, "gradient",
+         "These rows must lie in the weight and have its width, dtype and contiguous columns.");
   }
 }
 

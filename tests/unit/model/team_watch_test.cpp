@@ -11,11 +11,11 @@ using std::chrono::milliseconds;
 class Loops {
  public:
   /// Until the watch judges: four of them.
-  void run(std::int64_t threads, milliseconds waiting) {
+  void run(std::int64_t threads, milliseconds waiting, std::int64_t ranges = 80) {
     for (int i = 0; i < 4; ++i) {
       CHECK_FALSE(watch.alone(now));
       const TeamWatch::Time end = now + milliseconds(10);
-      watch.ran(threads, now, end - waiting, end);
+      watch.ran(threads, ranges, now, end - waiting, end);
       now = end;
     }
   }
@@ -55,6 +55,16 @@ TEST_CASE("team watch: where waiting is most of it one works alone, the longer t
     loops.run(2, milliseconds(4));
     CHECK(loops.alone() == milliseconds(400));
   }
+}
+
+TEST_CASE("team watch: waiting for a last range that could not be shared is no reason", "[model]") {
+  Loops loops;
+  loops.run(2, milliseconds(5), 3);
+  CHECK(loops.alone() == milliseconds(0));
+  loops.run(2, milliseconds(9), 1);
+  CHECK(loops.alone() == milliseconds(0));
+  loops.run(2, milliseconds(9), 3);
+  CHECK(loops.alone() == milliseconds(100));
 }
 
 TEST_CASE("team watch: of many threads one is no match, however long they wait for the last", "[model]") {
