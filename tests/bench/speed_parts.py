@@ -32,5 +32,5 @@ def part(scope: str, operation: str, all_of_scope: dict) -> str:
             return BACKWARD_AND_STEP
         return BACKWARD if operation in MATRIX_PRODUCTS else STEP
     if scope == "weights and batch":
-        return "gather" if operation == "aten::index_select" else "rounding"
+        return "gather" if operation == "autoround::gather" else "rounding"
     return next((name for piece, name in SCOPES if piece in scope), "rest")

@@ -74,7 +74,7 @@ class Parts(unittest.TestCase):
         scopes = {"QuantLinearBackward": {"": 1.0, "aten::mm": 2.0}}
         self.assertEqual(speed_parts.seconds_by_part({"wall": 2.0, "scopes": scopes}, threads=2),
                          {"backward products": 1.0, "step": 0.5, "waiting": 0.5})
-        scopes = {"QuantLinearBackward": {"": 3.0}, "weights and batch": {"": 1.0, "aten::index_select": 2.0}}
+        scopes = {"QuantLinearBackward": {"": 3.0}, "weights and batch": {"": 1.0, "autoround::gather": 2.0}}
         self.assertEqual(speed_parts.seconds_by_part({"wall": 1.0, "scopes": scopes}, threads=1),
                          {"backward products and step": 3.0, "rounding": 1.0, "gather": 2.0})
 
