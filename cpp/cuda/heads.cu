@@ -1,5 +1,6 @@
-// Heads of q, k and v out of what their projection computed, and gradients back into it: a block a token, a warp a
-// head.
+// Heads of q, k and v out of what their projection computed, and gradients back into it: a block a token, and as many
+// lanes of a warp a head as its elements need.
+#include <algorithm>
 #include <type_traits>
 
 #include "cuda/vectors.cuh"
@@ -7,9 +8,22 @@
 namespace autoround::cuda {
 namespace {
 
-constexpr int kMostWarps = 8;
+/// Lanes of a warp that work on one head.
+struct Team {
+  int first, lanes;  // of this lane's elements, before `step` more; how many there are: a power of two
+  unsigned mask;
 
-/// What one warp works on: a head of q, k or v at one token. A head of v is neither normalized nor rotated.
+  __device__ Team(int count, int elements) : first(threadIdx.x % count * elements), lanes(count) {
+    const unsigned all = count == kWarp ? kAllLanes : (1u << count) - 1;
+    mask = all << (threadIdx.x % kWarp / count * count);
+  }
+  __device__ float sum(float value) const {
+    for (int distance = lanes / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(mask, value, distance);
+    return value;
+  }
+};
+
+/// What a team works on: a head of q, k or v at one token. A head of v is neither normalized nor rotated.
 struct Place {
   int part, index;  // 0 q, 1 k, 2 v; which head of those
   std::int64_t sample, position;
@@ -38,11 +52,11 @@ __device__ Place place_of(const device::Heads& a, int head) {
 }
 
 template <typename T, int N>
-__global__ void __launch_bounds__(kMostWarps* kWarp) heads_kernel(device::Heads a) {
+__global__ void __launch_bounds__(kThreads, 4) heads_kernel(device::Heads a, int lanes) {
   const int dim = static_cast<int>(a.dim), heads = static_cast<int>(a.heads + 2 * a.kv_heads);
-  const int first = threadIdx.x % kWarp * N, warps = blockDim.x / kWarp;
-  constexpr int kStep = kWarp * N;
-  for (int head = threadIdx.x / kWarp; head < heads; head += warps) {
+  const Team team(lanes, N);
+  const int step = lanes * N, teams = blockDim.x / lanes;
+  for (int head = threadIdx.x / lanes; head < heads; head += teams) {
     const Place place = place_of(a, head);
     const T *from = static_cast<const T*>(a.qkv) + place.begin, *weights = static_cast<const T*>(place.norm);
     const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (place.part == 0 ? a.heads : a.kv_heads);
@@ -51,13 +65,13 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) heads_kernel(device::Heads 
     float rstd = 1.0f;
     if (weights != nullptr) {
       float squares = 0.0f;
-      for (int i = first; i < dim; i += kStep) {
+      for (int i = team.first; i < dim; i += step) {
         float value[N];
         load_vector<N>(from + i, value);
 #pragma unroll
         for (int j = 0; j < N; ++j) squares = fmaf(value[j], value[j], squares);
       }
-      rstd = inverse_rms(warp_sum(squares), static_cast<float>(dim), a.eps);
+      rstd = inverse_rms(team.sum(squares), static_cast<float>(dim), a.eps);
     }
     const auto normed = [&](int i, float(&value)[N]) {
       load_vector<N>(from + i, value);
@@ -68,7 +82,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) heads_kernel(device::Heads 
       for (int j = 0; j < N; ++j) value[j] = rounded<T>(rounded<T>(value[j] * rstd) * weight[j]);
     };
 
-    for (int i = first; i < place.half; i += kStep) {
+    for (int i = team.first; i < place.half; i += step) {
       float low[N], high[N], cos[N], sin[N];
       normed(i, low);
       normed(place.half + i, high);
@@ -83,7 +97,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) heads_kernel(device::Heads 
       store_vector<N>(to + i, low);
       store_vector<N>(to + place.half + i, high);
     }
-    for (int i = 2 * place.half + first; i < dim; i += kStep) {
+    for (int i = 2 * place.half + team.first; i < dim; i += step) {
       float value[N];
       normed(i, value);
       store_vector<N>(to + i, value);
@@ -93,10 +107,9 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) heads_kernel(device::Heads 
 
 /// body(i, gradient) over a head's vectors of this lane: the gradient before the rotation, which is turned back.
 template <int N, typename T, typename Body>
-__device__ void each_unturned(const Place& place, const T* grad, int dim, Body body) {
-  const int first = threadIdx.x % kWarp * N;
-  constexpr int kStep = kWarp * N;
-  for (int i = first; i < place.half; i += kStep) {
+__device__ void each_unturned(const Team& team, const Place& place, const T* grad, int dim, Body body) {
+  const int step = team.lanes * N;
+  for (int i = team.first; i < place.half; i += step) {
     float low[N], high[N], cos[N], sin[N];
     load_vector<N>(grad + i, low);
     load_vector<N>(grad + place.half + i, high);
@@ -111,7 +124,7 @@ __device__ void each_unturned(const Place& place, const T* grad, int dim, Body b
     body(i, low);
     body(place.half + i, high);
   }
-  for (int i = 2 * place.half + first; i < dim; i += kStep) {
+  for (int i = 2 * place.half + team.first; i < dim; i += step) {
     float value[N];
     load_vector<N>(grad + i, value);
     body(i, value);
@@ -119,25 +132,26 @@ __device__ void each_unturned(const Place& place, const T* grad, int dim, Body b
 }
 
 template <typename T, int N>
-__global__ void __launch_bounds__(kMostWarps* kWarp, 4) heads_backward_kernel(device::HeadsBackward a) {
+__global__ void __launch_bounds__(kThreads, 4) heads_backward_kernel(device::HeadsBackward a, int lanes) {
   const device::Heads& forward = a.forward;
   const int dim = static_cast<int>(forward.dim), heads = static_cast<int>(forward.heads + 2 * forward.kv_heads);
-  const int warps = blockDim.x / kWarp;
-  for (int head = threadIdx.x / kWarp; head < heads; head += warps) {
+  const Team team(lanes, N);
+  const int teams = blockDim.x / lanes;
+  for (int head = threadIdx.x / lanes; head < heads; head += teams) {
     const Place place = place_of(forward, head);
     const device::HeadsBackward::Gradient& of = place.part == 0 ? a.q : (place.part == 1 ? a.k : a.v);
     const T* grad =
         static_cast<const T*>(of.data) + place.sample * of.sample + place.position * of.token + place.index * of.head;
     T* to = static_cast<T*>(a.grad_qkv) + place.begin;
     if (place.norm == nullptr) {
-      each_unturned<N>(place, grad, dim, [&](int i, float(&own)[N]) { store_vector<N>(to + i, own); });
+      each_unturned<N>(team, place, grad, dim, [&](int i, float(&own)[N]) { store_vector<N>(to + i, own); });
       continue;
     }
 
     // dx = rstd (w g - x rstd^2 mean(w g x))
     const T *x = static_cast<const T*>(forward.qkv) + place.begin, *weights = static_cast<const T*>(place.norm);
     float squares = 0.0f, dot = 0.0f;
-    each_unturned<N>(place, grad, dim, [&](int i, float(&own)[N]) {
+    each_unturned<N>(team, place, grad, dim, [&](int i, float(&own)[N]) {
       float value[N], weight[N];
       load_vector<N>(x + i, value);
       load_vector<N>(weights + i, weight);
@@ -147,9 +161,9 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, 4) heads_backward_kernel(de
         dot = fmaf(own[j] * weight[j], value[j], dot);
       }
     });
-    const float rstd = inverse_rms(warp_sum(squares), static_cast<float>(dim), forward.eps);
-    const float pull = -rstd * rstd * warp_sum(dot) / static_cast<float>(dim);
-    each_unturned<N>(place, grad, dim, [&](int i, float(&own)[N]) {
+    const float rstd = inverse_rms(team.sum(squares), static_cast<float>(dim), forward.eps);
+    const float pull = -rstd * rstd * team.sum(dot) / static_cast<float>(dim);
+    each_unturned<N>(team, place, grad, dim, [&](int i, float(&own)[N]) {
       float value[N], weight[N];
       load_vector<N>(x + i, value);
       load_vector<N>(weights + i, weight);
@@ -160,48 +174,56 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, 4) heads_backward_kernel(de
   }
 }
 
-/// Whether two neighbours can be moved at once wherever a head or its table begins.
-bool pairs(const device::Heads& a) {
+/// Whether `count` neighbours can be moved at once wherever a head or its table begins: 16 bytes at most are one
+/// access.
+bool moves(const device::Heads& a, std::size_t count) {
   const std::size_t element = a.element == device::Element::f32 ? sizeof(float) : sizeof(Bf16);
-  const bool tables = a.cos == nullptr || (a.half % 2 == 0 && aligned(2 * sizeof(float), a.cos, a.sin));
-  return tables && a.dim % 2 == 0 && aligned(2 * element, a.q_norm, a.k_norm, a.qkv, a.q, a.k, a.v);
+  const std::size_t bytes = std::min<std::size_t>(16, count * element), wide = std::min<std::size_t>(16, count * 4);
+  const bool tables = a.cos == nullptr || (a.half % count == 0 && aligned(wide, a.cos, a.sin));
+  return tables && a.dim % count == 0 && aligned(bytes, a.q_norm, a.k_norm, a.qkv, a.q, a.k, a.v);
 }
 
-bool pairs(const device::HeadsBackward& a) {
+bool moves(const device::HeadsBackward& a, std::size_t count) {
   const std::size_t element = a.forward.element == device::Element::f32 ? sizeof(float) : sizeof(Bf16);
-  const auto even = [&](const device::HeadsBackward::Gradient& g) {
-    return aligned(2 * element, g.data) && g.sample % 2 == 0 && g.token % 2 == 0 && g.head % 2 == 0;
+  const std::size_t bytes = std::min<std::size_t>(16, count * element);
+  const auto fits = [&](const device::HeadsBackward::Gradient& g) {
+    return aligned(bytes, g.data) && g.sample % count == 0 && g.token % count == 0 && g.head % count == 0;
   };
-  return pairs(a.forward) && even(a.q) && even(a.k) && even(a.v) && aligned(2 * element, a.grad_qkv);
+  return moves(a.forward, count) && fits(a.q) && fits(a.k) && fits(a.v) && aligned(bytes, a.grad_qkv);
 }
 
-/// launch(an element, how many are moved at once, threads of a block)
-template <typename Launch>
-void with_element(const device::Heads& a, bool two, Launch launch) {
-  using One = std::integral_constant<int, 1>;
-  using Two = std::integral_constant<int, 2>;
-  const std::int64_t heads = a.heads + 2 * a.kv_heads;
-  const unsigned threads = kWarp * static_cast<unsigned>(heads < kMostWarps ? heads : kMostWarps);
-  if (a.element == device::Element::f32) return two ? launch(float{}, Two{}, threads) : launch(float{}, One{}, threads);
-  two ? launch(Bf16{}, Two{}, threads) : launch(Bf16{}, One{}, threads);
+/// start(an element, how many are moved at once, threads of a block, lanes of a head)
+template <typename Arguments, typename Start>
+void with_element(const device::Heads& a, const Arguments& moved, Start start) {
+  const auto with_count = [&](auto count) {
+    const std::int64_t elements = a.cos == nullptr ? a.dim : a.half, heads = a.heads + 2 * a.kv_heads;
+    int lanes = 1;
+    while (lanes < kWarp && lanes * count() < elements) lanes *= 2;
+    // Rounds of equally many heads.
+    const std::int64_t rounds = (heads * lanes + kThreads - 1) / kThreads;
+    const unsigned threads = threads_for((heads + rounds - 1) / rounds * lanes, kThreads);
+    a.element == device::Element::f32 ? start(float{}, count, threads, lanes) : start(Bf16{}, count, threads, lanes);
+  };
+  if (moves(moved, 8)) return with_count(std::integral_constant<int, 8>{});
+  moves(moved, 2) ? with_count(std::integral_constant<int, 2>{}) : with_count(std::integral_constant<int, 1>{});
 }
 
 }  // namespace
 
 void heads(const device::Heads& a, cudaStream_t stream) {
   if (a.tokens == 0) return;
-  with_element(a, pairs(a), [&](auto element, auto count, unsigned threads) {
+  with_element(a, a, [&](auto element, auto count, unsigned threads, int lanes) {
     const auto kernel = heads_kernel<decltype(element), decltype(count)::value>;
-    launch(kernel, static_cast<unsigned>(a.tokens), threads, stream, a);
+    launch(kernel, static_cast<unsigned>(a.tokens), threads, stream, a, lanes);
   });
   check_launch("heads");
 }
 
 void heads_backward(const device::HeadsBackward& a, cudaStream_t stream) {
   if (a.forward.tokens == 0) return;
-  with_element(a.forward, pairs(a), [&](auto element, auto count, unsigned threads) {
+  with_element(a.forward, a, [&](auto element, auto count, unsigned threads, int lanes) {
     const auto kernel = heads_backward_kernel<decltype(element), decltype(count)::value>;
-    launch(kernel, static_cast<unsigned>(a.forward.tokens), threads, stream, a);
+    launch(kernel, static_cast<unsigned>(a.forward.tokens), threads, stream, a, lanes);
   });
   check_launch("heads_backward");
 }

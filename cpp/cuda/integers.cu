@@ -1,12 +1,10 @@
 // Weights of integers: a warp takes a group of a row. Twin of quant/row_kernels.hpp.
-#include "cuda/integer_scales.cuh"
+#include "cuda/integer_tiles.cuh"
 
 namespace autoround::cuda {
 namespace {
 
 using device::Element;
-
-constexpr float kNextToNothing = 1e-30f;  // quant::kNextToNothing
 
 unsigned group_blocks(const IntegerWeight& w) { return blocks_for(w.rows * w.groups, kWarps); }
 
@@ -32,31 +30,6 @@ __device__ Unit unit_of(const IntegerWeight& w) {
   return unit;
 }
 
-/// Where the codes of a group lie relative to its zero point.
-struct Group {
-  float scale, low, high, minimum, inverse;
-};
-
-__device__ Group group_of(const IntegerWeight& w, std::int64_t i) {
-  const float zero = w.zero[i];
-  Group group{w.scale[i], 0.f - zero, w.levels - 1.f - zero, 0.f, 0.f};
-  if (w.super_minimum) {
-    group.minimum = w.super_minimum[i];
-    group.inverse = fabsf(group.scale) >= kNextToNothing ? 1.f / group.scale : 0.f;
-  }
-  return group;
-}
-
-struct Code {
-  float quotient, rounded;
-};
-
-template <bool kMinimum>
-__device__ Code code_of(const Group& group, float weight, float value) {
-  const float quotient = kMinimum ? (weight + group.minimum) * group.inverse : weight / group.scale;
-  return {quotient, round_even(clamp(quotient + value, group.low - 1.f, group.high + 1.f))};
-}
-
 template <class T, bool kMinimum, int kCapacity>
 __global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
   const IntegerWeight& w = batch.own().weight;
@@ -73,7 +46,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int column = first + k * kWarp + unit.lane;
       if (first + k * kWarp >= unit.count) break;
-      const Code code = code_of<kMinimum>(group, span.weight[k], span.value[k]);
+      const Code code = code_of<kMinimum>(group, Division{group.scale}, span.weight[k], span.value[k]);
       float product = clamp(code.rounded, group.low, group.high) * group.scale;
       if (kMinimum) product -= group.minimum;
       if (column < unit.count) store(out + unit.base + column, w.round_to_bf16 ? round_to_bf16(product) : product);
@@ -89,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) encode_kernel(IntegerWeight w, std::
   const T* weight = static_cast<const T*>(w.weight);
   for (int column = unit.lane; column < unit.count; column += kWarp) {
     const std::int64_t i = unit.base + column;
-    const Code code = code_of<kMinimum>(group, load(weight + i), w.value ? w.value[i] : 0.f);
+    const Code code = code_of<kMinimum>(group, Division{group.scale}, load(weight + i), w.value ? w.value[i] : 0.f);
     codes[i] = static_cast<std::uint8_t>(clamp(code.rounded, group.low, group.high) - group.low);
   }
 }
@@ -120,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(const __grid_constant__ 
       const int block = first / kWarp + k, column = block * kWarp + unit.lane;
       if (block * kWarp >= unit.count) break;
       const float v = span.value[k], g = span.gradient[k];
-      const Code code = code_of<kMinimum>(group, span.weight[k], v);
+      const Code code = code_of<kMinimum>(group, Division{group.scale}, span.weight[k], v);
       const float centred = clamp(code.rounded, group.low, group.high);
       const float of_code = g * group.scale, of_value = centred == code.rounded ? of_code : 0.f;
       if (column < unit.count) {
@@ -155,7 +128,10 @@ __global__ void __launch_bounds__(kThreads) step_kernel(const __grid_constant__ 
 
 template <class T, int kCapacity>
 auto forward_kernel_for(const Forward& forward) {
-  return forward.weight.super_minimum ? forward_kernel<T, true, kCapacity> : forward_kernel<T, false, kCapacity>;
+  const bool minimum = forward.weight.super_minimum != nullptr;
+  if (has_tiles(forward))
+    return minimum ? forward_tiles_kernel<T, true, kCapacity> : forward_tiles_kernel<T, false, kCapacity>;
+  return minimum ? forward_kernel<T, true, kCapacity> : forward_kernel<T, false, kCapacity>;
 }
 template <int kCapacity>
 auto forward_kernel_of(const Forward& forward) {
@@ -164,7 +140,12 @@ auto forward_kernel_of(const Forward& forward) {
 }
 
 template <class T, int kCapacity>
-auto step_kernel_for(const IntegerWeight& w) {
+auto step_kernel_for(const Update& update) {
+  const IntegerWeight& w = update.weight;
+  if (has_tiles(update)) {
+    if (w.super_minimum) return step_tiles_kernel<T, 0, kCapacity>;
+    return w.symmetric ? step_tiles_kernel<T, 2, kCapacity> : step_tiles_kernel<T, 4, kCapacity>;
+  }
   const bool deep = w.group >= 16 * kWarp;
   if (w.super_minimum) return step_kernel<T, 0, false, kCapacity>;
   if (!w.symmetric) return deep ? step_kernel<T, 4, true, kCapacity> : step_kernel<T, 4, false, kCapacity>;
@@ -173,7 +154,7 @@ auto step_kernel_for(const IntegerWeight& w) {
 template <int kCapacity>
 auto step_kernel_of(const Update& update) {
   const bool bf16 = update.weight.element == Element::bf16;
-  return bf16 ? step_kernel_for<Bf16, kCapacity>(update.weight) : step_kernel_for<float, kCapacity>(update.weight);
+  return bf16 ? step_kernel_for<Bf16, kCapacity>(update) : step_kernel_for<float, kCapacity>(update);
 }
 
 }  // namespace
@@ -185,12 +166,16 @@ void forward(std::span<const Forward> weights, cudaStream_t stream) {
   for_batches(weights, together, [stream]<int kCapacity>(const Batch<Forward, kCapacity>& batch, unsigned count) {
     launch(forward_scales_kernel<kCapacity>, grid_of(batch, count, scale_blocks), kThreads, stream, batch);
     const auto kernel = forward_kernel_of<kCapacity>(batch.items[0]);
-    launch(kernel, grid_of(batch, count, group_blocks), kThreads, stream, batch);
+    const auto blocks = has_tiles(batch.items[0]) ? tile_blocks : group_blocks;
+    launch(kernel, grid_of(batch, count, blocks), kThreads, stream, batch);
   });
   check_launch("forward of integers");
 }
 
 void step(std::span<const Update> weights, cudaStream_t stream) {
+  for (const Update& update : weights)
+    if (update.plan.packed && !has_tiles(update))
+      throw std::runtime_error("step of integers: codes are packed, but a weight does not begin at 16 bytes");
   const auto together = [](const Update& a, const Update& b) {
     return step_kernel_of<1>(a) == step_kernel_of<1>(b) && a.plan.tune_scales == b.plan.tune_scales;
   };
@@ -198,7 +183,8 @@ void step(std::span<const Update> weights, cudaStream_t stream) {
     const dim3 scales = grid_of(batch, count, scale_blocks);
     launch(best_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
     const auto kernel = step_kernel_of<kCapacity>(batch.items[0]);
-    launch(kernel, grid_of(batch, count, group_blocks), kThreads, stream, batch);
+    const auto blocks = has_tiles(batch.items[0]) ? tile_blocks : group_blocks;
+    launch(kernel, grid_of(batch, count, blocks), kThreads, stream, batch);
     if (batch.items[0].plan.tune_scales) launch(step_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
   });
   check_launch("step of integers");

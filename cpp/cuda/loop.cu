@@ -1,5 +1,5 @@
 // The tuning loop around the block: minibatch, loss, and what becomes of an iteration, without a word to the host.
-#include "cuda/kernel.cuh"
+#include "cuda/vectors.cuh"
 
 namespace autoround::cuda {
 namespace {
@@ -22,8 +22,8 @@ __global__ void gather_kernel(device::Gather a) {
   for (std::int64_t i = thread_index(); i < words; i += stride) out[i] = in[i];
 }
 
-/// A warp takes a row.
-template <class T>
+/// A warp takes a row, a lane N neighbours at once.
+template <class T, int N>
 __global__ void __launch_bounds__(kThreads) loss_kernel(device::Loss a) {
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
@@ -35,14 +35,18 @@ __global__ void __launch_bounds__(kThreads) loss_kernel(device::Loss a) {
           *target = static_cast<const T*>(a.target) + (sample * a.length + row % a.length) * a.width;
   T* gradient = a.gradient ? static_cast<T*>(a.gradient) + row * a.width : nullptr;
   double sum = 0.0;
-  for (std::int64_t first = 0; first < a.width; first += 16 * kWarp) {
+  for (std::int64_t i = lane * N; i < a.width; i += N * kWarp) {
+    float predicted[N], wanted[N], slope[N];
+    load_vector<N>(prediction + i, predicted);
+    load_vector<N>(target + i, wanted);
     float part = 0.f;  // of few terms, so that fp32 is exact enough
-#pragma unroll 4
-    for (std::int64_t i = first + lane; i < min(a.width, first + 16 * kWarp); i += kWarp) {
-      const float difference = real ? load(prediction + i) - load(target + i) : 0.f;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const float difference = real ? predicted[k] - wanted[k] : 0.f;
       part += difference * difference;
-      if (gradient) store(gradient + i, 2.f * difference * a.scale);
+      slope[k] = 2.f * difference * a.scale;
     }
+    if (gradient) store_vector<N>(gradient + i, slope);
     sum += part;
   }
   sum = warp_sum(sum);
@@ -98,7 +102,9 @@ void gather(const device::Gather& a, cudaStream_t stream) {
 }
 
 void loss(const device::Loss& a, cudaStream_t stream) {
-  auto* const kernel = a.element == Element::bf16 ? loss_kernel<Bf16> : loss_kernel<float>;
+  const bool vectors = a.width % 8 == 0 && aligned(16, a.prediction, a.target, a.gradient);
+  auto* kernel = vectors ? loss_kernel<Bf16, 8> : loss_kernel<Bf16, 1>;
+  if (a.element == Element::f32) kernel = vectors ? loss_kernel<float, 8> : loss_kernel<float, 1>;
   launch(kernel, blocks_for(a.rows, kWarps), kThreads, stream, a);
   check_launch("loss");
 }

@@ -62,6 +62,46 @@ struct Span {
   }
 };
 
+/// x / divisor.
+struct Division {
+  float divisor;
+
+  __device__ float operator()(float x) const { return x / divisor; }
+};
+
+/// The same bits for much less where a divisor has many dividends: the quotient by the reciprocal, refined twice by the
+/// remainder (Markstein, Computation of elementary functions on the IBM RISC System/6000 processor, 1990). Sizes have
+/// to be such that remainders are exact and quotients in range, also when a quotient is divided once more.
+struct RefinedDivision {
+  float divisor, inverse;
+
+  __device__ explicit RefinedDivision(float by) : divisor(by), inverse(1.f / by) {}
+
+  __device__ float operator()(float x) const {
+    float quotient = x * inverse;
+    quotient = fmaf(fmaf(-quotient, divisor, x), inverse, quotient);
+    return fmaf(fmaf(-quotient, divisor, x), inverse, quotient);
+  }
+
+  /// Zeros are fine.
+  template <int N>
+  __device__ static bool takes(const float (&dividends)[N], float divisor) {
+    std::uint32_t least = 0xffffffffu, most = 0;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const std::uint32_t size = size_of(dividends[i]);
+      least = min(least, size - 1);  // that of zero is the largest
+      most = max(most, size);
+    }
+    return least >= size_of(0x1p-60f) - 1 && most <= size_of(0x1p60f) && size_of(divisor) >= size_of(0x1p-30f) &&
+           size_of(divisor) <= size_of(0x1p30f);
+  }
+
+ private:
+  /// Ordered like magnitudes.
+  __device__ static std::uint32_t size_of(float x) { return __float_as_uint(x) << 1; }
+};
+
 __device__ inline float sign_of(float value) { return value > 0.f ? 1.f : value < 0.f ? -1.f : 0.f; }
 
 /// V after a signed step against `gradient`. sign(NaN) = 0.

@@ -147,6 +147,7 @@ struct StepPlan {
   bool tune_scales = true;
   const void* gradient = nullptr;  // dW', like the weight, rows of `columns`
   std::uint8_t* codes = nullptr;   // [rows, columns]: those of the best
+  bool packed = false;             // [rows, columns / 2]: two a byte, the first in its low half; where has_tiles()
   void* scales = nullptr;          // as they are stored: ScaleType, e8m0 or e4m3
   std::uint8_t* zeros = nullptr;   // of asymmetric integers
   float* sums = nullptr;           // scratch of tuned scales: [sums, rows, groups], of integers 2 or 4 sums, else 1
@@ -167,6 +168,13 @@ struct IntegerWeight {
   const float *super_scale = nullptr, *super_minimum = nullptr;  // of super groups, which have none of the above
   float *scale = nullptr, *zero = nullptr;  // scratch: scale and zero point of each group, computed once a call
 };
+
+/// Groups of a power of two of 8 to 256 columns that fill their rows: kernels then take eight columns at once, from
+/// memory at multiples of 16 bytes.
+constexpr bool has_tiles(const IntegerWeight& w) {
+  const bool power_of_two = (w.group & (w.group - 1)) == 0;
+  return power_of_two && w.group >= 8 && w.group <= 256 && w.columns % w.group == 0 && !w.shared;
+}
 
 /// The values of a floating-point format: quant::FloatGrid.
 struct Grid {
@@ -266,7 +274,7 @@ class Kernels {
 };
 
 /// Both libraries come from one build: the version that the core asks for.
-inline constexpr std::uint32_t kKernelsVersion = 2;
+inline constexpr std::uint32_t kKernelsVersion = 3;
 /// What libautoround_cuda.so exports under the name "autoround_device_kernels"; null: made for another version.
 using KernelsFunction = const Kernels* (*)(std::uint32_t version);
 

@@ -106,15 +106,15 @@ device::FloatWeight floats(const RoundingState& state, Scratch& scratch) {
 
 const device::Kernels& kernels_of(const RoundingState& state) { return device::kernels(state.weight.device()); }
 
-/// Memory for codes and scales; in super groups scales stay what they are.
-QuantizedWeight empty_weight(const RoundingState& state) {
+/// Memory for codes, two a byte when `packed`, and scales; in super groups scales stay what they are.
+QuantizedWeight empty_weight(const RoundingState& state, bool packed) {
   const WeightFormat& format = state.format;
   const auto empty = [&](at::IntArrayRef shape, at::ScalarType type) {
     return at::empty(shape, state.weight.options().dtype(type));
   };
   QuantizedWeight result;
   result.format = format;
-  result.codes = empty(state.weight.sizes(), at::kByte);
+  result.codes = empty({state.weight.size(0), state.weight.size(1) / (packed ? 2 : 1)}, at::kByte);
   result.global_scale = state.global_scale;
   if (format.has_super_groups()) {
     result.scales = state.super.scales;
@@ -141,8 +141,8 @@ std::int64_t sums_of(const RoundingState& state) {
   return kinds * state.weight.size(0) * state.format.groups_per_row(state.weight.size(1));
 }
 
-/// Gives the state memory for its best codes when it will need it.
-device::StepPlan plan_of(const QdqUpdate& update, bool is_best, Scratch& scratch) {
+/// Gives the state memory for its best codes when it will need it: of few bits two a byte where kernels can.
+device::StepPlan plan_of(const QdqUpdate& update, bool is_best, bool packs, Scratch& scratch) {
   RoundingState& state = *update.state;
   device::StepPlan plan;
   plan.value_rate = update.rates.value;
@@ -152,13 +152,14 @@ device::StepPlan plan_of(const QdqUpdate& update, bool is_best, Scratch& scratch
   plan.tune_scales = tunes_scales(state);
   plan.gradient = update.gradient.const_data_ptr();
   if ((is_best || state.recorded.progress) && !state.best_codes.defined()) {
-    const QuantizedWeight memory = empty_weight(state);
+    const QuantizedWeight memory = empty_weight(state, packs);
     state.best_codes = memory.codes;
     state.best_scales = memory.scales;
     state.best_zero_points = memory.zero_points;
   }
   if (state.best_codes.defined()) {
     plan.codes = bytes(state.best_codes);
+    plan.packed = state.best_codes.size(1) != state.weight.size(1);
     plan.scales = scales_memory(state, state.best_scales);
     plan.zeros = bytes(state.best_zero_points);
   }
@@ -214,9 +215,13 @@ void step(gsl::span<const QdqUpdate> weights, bool is_best) {
     const RoundingState& state = *update.state;
     Expects(update.gradient.sizes() == state.weight.sizes() && update.gradient.is_contiguous() &&
             state.weight.device() == first.weight.device());
-    is_float(state.format.number)
-        ? of_floats.push_back({floats(state, scratch), plan_of(update, is_best, scratch)})
-        : of_integers.push_back({integers(state, scratch), plan_of(update, is_best, scratch)});
+    if (is_float(state.format.number)) {
+      of_floats.push_back({floats(state, scratch), plan_of(update, is_best, /*packs=*/false, scratch)});
+    } else {
+      const device::IntegerWeight weight = integers(state, scratch);
+      const bool packs = state.format.bits <= 4 && device::has_tiles(weight);
+      of_integers.push_back({weight, plan_of(update, is_best, packs, scratch)});
+    }
   }
   kernels_of(first).step(of_integers);
   kernels_of(first).step(of_floats);
@@ -228,13 +233,17 @@ std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_bes
 
 QuantizedWeight quantize(const RoundingState& state) {
   Expects(state.weight.is_contiguous());
-  QuantizedWeight result = empty_weight(state);
+  QuantizedWeight result = empty_weight(state, /*packed=*/false);
   void* const scales = scales_memory(state, result.scales);
   Scratch scratch(scratch_of(state), state.weight);
   is_float(state.format.number)
       ? kernels_of(state).encode(floats(state, scratch), bytes(result.codes), scales)
       : kernels_of(state).encode(integers(state, scratch), bytes(result.codes), scales, bytes(result.zero_points));
   return result;
+}
+
+at::Tensor unpacked(const at::Tensor& codes) {
+  return at::stack({codes.bitwise_and(0xf), codes.bitwise_right_shift(4)}, -1).flatten(1);
 }
 
 at::Tensor round_inputs(const InputFormat& format, const InputScales& scales, const at::Tensor& x) {

@@ -20,6 +20,9 @@ std::unique_ptr<RowStep> step(RoundingState& state, StepRates rates, bool is_bes
 /// Without a name.
 QuantizedWeight quantize(const RoundingState& state);
 
+/// @param codes uint8 [rows, columns / 2], two a byte as RoundingState::best_codes may have them -> [rows, columns]
+at::Tensor unpacked(const at::Tensor& codes);
+
 /// @param x [tokens, width], contiguous, on a device
 at::Tensor round_inputs(const InputFormat& format, const InputScales& scales, const at::Tensor& x);
 

@@ -272,8 +272,13 @@ void keep_best(RoundingState& state) {
 
 QuantizedWeight best(const RoundingState& state, const std::string& name) {
   if (!state.best_codes.defined()) fail(Code::invalid_state, name, "No iteration of this layer has been the best yet.");
-  QuantizedWeight weight{
-      name, state.format, state.best_codes, state.best_scales, state.best_zero_points, state.global_scale};
+  const bool packed = state.best_codes.size(1) != state.weight.size(1);
+  QuantizedWeight weight{name,
+                         state.format,
+                         packed ? on_device::unpacked(state.best_codes) : state.best_codes,
+                         state.best_scales,
+                         state.best_zero_points,
+                         state.global_scale};
   if (!state.format.has_super_groups()) return as_stored(std::move(weight));
   weight.scales = state.super.scales;
   weight.super = state.super.parts;

@@ -41,7 +41,7 @@ struct RoundingState {
   // were found before anything was known of importance.
   SuperScales super, nearest_super;
   // What the best iteration so far would write: filled by `update` when told that this iteration is the best.
-  at::Tensor best_codes;        // uint8 [out, in]
+  at::Tensor best_codes;        // uint8 [out, in]; of few bits on a device maybe [out, in / 2]: two a byte
   at::Tensor best_scales;       // [out, G], format.scale_type, on a device scale_type
   at::Tensor best_zero_points;  // uint8 [out, G], undefined when symmetric
   bool tune_minmax = true;

@@ -1,7 +1,8 @@
-// The kernels of quantize-dequantize, their source compiled for the host (cuda/launch_kernel.cuh beside this file),
-// against the CPU's: the same bits, without a GPU.
+// Kernels of the CUDA plug-in, their source compiled for the host (cuda/launch_kernel.cuh beside this file): those of
+// quantize-dequantize give the CPU's bits, heads are those of double precision. Without a GPU.
 #include <stdexcept>
 
+#include "cuda/heads_cases.hpp"
 #include "cuda/launch.hpp"
 #include "cuda/quant_cases.hpp"
 #include "device/device.hpp"
@@ -40,13 +41,13 @@ class HostKernels final : public device::Kernels {
     cuda::encode(w, codes, scales, nullptr);
   }
   void round_inputs(const device::InputRounding& a) const override { cuda::round_inputs(a, nullptr); }
+  void heads(const device::Heads& a) const override { cuda::heads(a, nullptr); }
+  void heads_backward(const device::HeadsBackward& a) const override { cuda::heads_backward(a, nullptr); }
 
   void rms_norm(const device::RmsNorm&) const override { no_such_kernel(); }
   void rms_norm_backward(const device::RmsNormBackward&) const override { no_such_kernel(); }
   void gated_activation(const device::GatedActivation&) const override { no_such_kernel(); }
   void gated_activation_backward(const device::GatedActivationBackward&) const override { no_such_kernel(); }
-  void heads(const device::Heads&) const override { no_such_kernel(); }
-  void heads_backward(const device::HeadsBackward&) const override { no_such_kernel(); }
   void gather(const device::Gather&) const override { no_such_kernel(); }
   void loss(const device::Loss&) const override { no_such_kernel(); }
   void decide(const device::Decide&) const override { no_such_kernel(); }
@@ -95,6 +96,19 @@ TEST_CASE("cuda on host: integers are those of the CPU") {
   compare<Host>({make_rounding_state(format, weight, true, true)});
 }
 
+TEST_CASE("cuda on host: integers in groups that fill rows are those of the CPU") {
+  const std::int64_t group = GENERATE(8, 16, 32, 64, 128, 256);
+  const std::string preset = GENERATE("W2A16", "W4A16_ASYM", "W8A16");
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  const float size = GENERATE(1e-25f, 1.f, 1e25f);  // the outer two beyond what is divided by a reciprocal
+  INFO(preset << " in groups of " << group << ", " << type << ", times " << size);
+  WeightFormat format = weight_format(*recipe::preset_scheme(preset).weights, at::kFloat);
+  format.group = group;
+  at::Tensor weight = hard_weight(9, group == 256 ? 768 : 896, at::kFloat).clamp(-50.0, 50.0);
+  weight.narrow(0, 5, 3).mul_(size);
+  compare<Host>({make_rounding_state(format, weight.to(type), true, true)});
+}
+
 TEST_CASE("cuda on host: floating-point numbers are those of the CPU") {
   const std::string preset =
       GENERATE("FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4A16", "MXFP6A16", "MXFP8A16", "NVFP4A16");
@@ -134,4 +148,9 @@ TEST_CASE("cuda on host: inputs are rounded as on the CPU") {
 }
 
 }  // namespace quant
+
+TEST_CASE("cuda on host: heads are taken out of qkv, and gradients put back") {
+  model::check_heads(device::kernels(at::kCPU), at::kCPU);
+}
+
 }  // namespace autoround

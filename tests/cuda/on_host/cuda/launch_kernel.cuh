@@ -1,9 +1,10 @@
 // Stands in for cpp/cuda/launch_kernel.cuh where a host compiler compiles the kernels: blocks run one after the other,
-// and the threads of a block as fibers. Each runs until a shuffle, where it waits for all the others. One launch at a
-// time.
+// and the threads of a block as fibers. Each runs until a shuffle or a barrier, where it waits for all the others. One
+// launch at a time.
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <strings.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include <vector>
 
 #define __launch_bounds__(...)  // for the GPU's compiler alone
+#undef __shared__
+#define __shared__ static  // blocks run one after the other
 
 namespace autoround::cuda {
 
@@ -24,7 +27,7 @@ using std::min;
 struct Place {
   unsigned x = 0, y = 0;
 };
-inline Place threadIdx, blockIdx;
+inline Place threadIdx, blockIdx, blockDim;
 
 namespace on_host {
 
@@ -34,6 +37,7 @@ struct Fiber {
   bool done = true;
   std::uint64_t shown[2] = {};  // to other lanes, by turns: all have read the last but one
   unsigned turn = 0;
+  unsigned barriers = 0;  // that it came to
 };
 inline std::vector<Fiber> fibers(256);
 inline ucontext_t scheduler;
@@ -44,14 +48,14 @@ inline void enter() {
   fibers[threadIdx.x].done = true;
 }
 
-/// Until all the others have come as far.
+/// Until all the others of the warp, which take as many turns, have come as far.
 inline void wait() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
 
 inline void run_block(unsigned threads) {
   for (unsigned i = 0; i < threads; ++i) {
     Fiber& fiber = fibers.at(i);
     fiber.done = false;
-    fiber.turn = 0;
+    fiber.turn = fiber.barriers = 0;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.data();
     fiber.context.uc_stack.ss_size = fiber.stack.size();
@@ -84,6 +88,16 @@ T shown_by(T value, unsigned thread) {
 inline std::uint32_t __float_as_uint(float value) { return std::bit_cast<std::uint32_t>(value); }
 inline float __uint_as_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 
+inline int __ffs(int bits) { return ffs(bits); }
+
+inline void __syncwarp() { on_host::wait(); }
+inline void __syncthreads() {
+  const unsigned own = ++on_host::fibers[threadIdx.x].barriers;
+  const auto is_behind = [own](const on_host::Fiber& fiber) { return !fiber.done && fiber.barriers < own; };
+  do {
+    on_host::wait();
+  } while (std::any_of(on_host::fibers.begin(), on_host::fibers.end(), is_behind));
+}
 template <class T>
 T __shfl_sync(unsigned, T value, int lane, int width = 32) {
   const unsigned me = threadIdx.x, lanes = static_cast<unsigned>(width);
@@ -97,6 +111,7 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 blocks, unsigned threads, cudaStream_t, const Arguments&... arguments) {
   on_host::body = [&] { kernel(arguments...); };
+  blockDim = {threads, 1};
   for (blockIdx.y = 0; blockIdx.y < blocks.y; ++blockIdx.y) {
     for (blockIdx.x = 0; blockIdx.x < blocks.x; ++blockIdx.x) on_host::run_block(threads);
   }
