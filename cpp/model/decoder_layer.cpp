@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <tuple>
+#include <utility>
 
 #include "model/compute_threads.hpp"
 #include "model/team_watch.hpp"
@@ -51,17 +52,19 @@ std::vector<Projection*> DecoderLayer::projections() {
 at::Tensor DecoderLayer::input_norm(const at::Tensor& x, Ops& ops) const { return attention_norms_.input(x, ops); }
 
 at::Tensor DecoderLayer::forward(const at::Tensor& x, std::int64_t batch, const RopeTable* rope, Ops& ops) const {
-  const at::Tensor normed = input_norm(x, ops);
+  at::Tensor normed = input_norm(x, ops);
   const auto scaled = [&](const at::Tensor& branch) {
     return spec_.residual_multiplier == 1.0 ? branch : branch * spec_.residual_multiplier;
   };
-  const at::Tensor attention = scaled(attention_norms_.output(attention_.forward(normed, batch, rope, ops), ops));
-  const auto feed_forward = [&](const at::Tensor& input) {
-    return scaled(mlp_norms_.output(experts_ ? experts_->forward(input, ops) : mlp_.forward(input, ops), ops));
+  at::Tensor attention = scaled(attention_norms_.output(attention_.forward(normed, batch, rope, ops), ops));
+  const auto feed_forward = [&](at::Tensor input) {
+    return scaled(
+        mlp_norms_.output(experts_ ? experts_->forward(input, ops) : mlp_.forward(std::move(input), ops), ops));
   };
   if (spec_.parallel)
     return sum_with(feed_forward(mlp_norms_.input ? mlp_norms_.input(x, ops) : normed), sum_with(attention, x));
 
+  normed.reset();  // before the widest part of the layer nothing is held that nobody needs again
   at::Tensor residual, mlp_input;
   if (attention_norms_.sum) {
     residual = attention_norms_.sum(sum_with(attention, x), ops);
@@ -69,7 +72,8 @@ at::Tensor DecoderLayer::forward(const at::Tensor& x, std::int64_t batch, const 
   } else {
     std::tie(residual, mlp_input) = mlp_norms_.input.of_sum(x, attention, ops);
   }
-  return mlp_norms_.sum(sum_with(feed_forward(mlp_input), residual), ops);
+  attention.reset();
+  return mlp_norms_.sum(sum_with(feed_forward(std::move(mlp_input)), residual), ops);
 }
 
 }  // namespace autoround::model

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <utility>
+#include <vector>
 
 #include "model/ops.hpp"
 
@@ -21,9 +22,18 @@ class DeviceOps : public AtenOps {
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+  /// Norms of what is kept anyway, or can itself be computed again, are.
+  Recompute recompute_of(const at::Tensor&) override;
+  void set_recompute(const at::Tensor&, Recompute) override;
 
  private:
+  struct Recomputed {
+    c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> result;
+    Recompute recompute;
+  };
+
   bool deterministic_;
+  std::vector<Recomputed> recomputed_;  // of tensors that are still there
 };
 
 }  // namespace autoround::model

@@ -1,6 +1,10 @@
 // Norms and gated activations on a CUDA device.
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+
+#include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "model/autograd_names.hpp"
@@ -89,6 +93,15 @@ struct AddRmsNormFunction : Function<AddRmsNormFunction> {
   }
 };
 
+/// Of an x that is kept: a backward pass needs it as well.
+Recompute norm_again(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return [x = x.detach().contiguous(), weight = weight.contiguous(), eps] {
+    at::Tensor y = at::empty_like(x);
+    normalize(x, {}, weight, eps, {}, y);
+    return y;
+  };
+}
+
 device::Gate gate_of(Activation activation) {
   switch (activation) {
     case Activation::silu:
@@ -146,7 +159,13 @@ struct GatedFunction : Function<GatedFunction> {
 
 at::Tensor DeviceOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   if (!covered(x) || !fits(weight, x)) return AtenOps::rms_norm(x, weight, eps);
-  return RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps);
+  at::Tensor y = RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps);
+  if (x.requires_grad()) {
+    set_recompute(y, norm_again(x, weight, eps));
+  } else if (const Recompute x_again = recompute_of(x)) {
+    set_recompute(y, [=] { return norm_again(x_again(), weight, eps)(); });
+  }
+  return y;
 }
 
 std::pair<at::Tensor, at::Tensor> DeviceOps::add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
@@ -155,7 +174,21 @@ std::pair<at::Tensor, at::Tensor> DeviceOps::add_rms_norm(const at::Tensor& x, c
     return AtenOps::add_rms_norm(x, delta, weight, eps);
   }
   variable_list results = AddRmsNormFunction::apply(x.contiguous(), delta.contiguous(), weight.contiguous(), eps);
+  if (results[0].requires_grad()) set_recompute(results[1], norm_again(results[0], weight, eps));
   return {std::move(results[0]), std::move(results[1])};
+}
+
+Recompute DeviceOps::recompute_of(const at::Tensor& x) {
+  for (const Recomputed& entry : recomputed_)
+    if (entry.result.lock().get() == x.unsafeGetTensorImpl()) return entry.recompute;
+  return {};
+}
+
+void DeviceOps::set_recompute(const at::Tensor& x, Recompute recompute) {
+  if (!at::GradMode::is_enabled()) return;
+  std::erase_if(recomputed_, [](const Recomputed& entry) { return entry.result.expired(); });
+  using Weak = decltype(Recomputed::result);
+  recomputed_.push_back({Weak(x.getIntrusivePtr()), std::move(recompute)});
 }
 
 at::Tensor DeviceOps::gated_activation(const at::Tensor& gate_up, Activation activation) {

@@ -34,6 +34,10 @@ class ForwardingOps : public Ops {
   void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
     inner_.routed(layer, experts, count);
   }
+  Recompute recompute_of(const at::Tensor& x) override { return inner_.recompute_of(x); }
+  void set_recompute(const at::Tensor& x, Recompute recompute) override {
+    inner_.set_recompute(x, std::move(recompute));
+  }
   void end_pass() override { inner_.end_pass(); }
 
  protected:

@@ -25,8 +25,9 @@ Mlp Mlp::load(const DecoderSpec& spec, const MlpSpec& mlp, const std::string& la
   return loaded;
 }
 
-at::Tensor Mlp::forward(const at::Tensor& x, Ops& ops) const {
+at::Tensor Mlp::forward(at::Tensor x, Ops& ops) const {
   const at::Tensor up = ops.linear(up_, x);
+  x.reset();
   return ops.linear(down_,
                     spec_.gated ? ops.gated_activation(up, spec_.activation) : ops.activation(up, spec_.activation));
 }

@@ -19,8 +19,8 @@ class Mlp {
 
   std::vector<Projection*> projections() { return {&up_, &down_}; }
 
-  /// x: [B*S, H], normed -> [B*S, H], before any norm of the output
-  at::Tensor forward(const at::Tensor& x, Ops& ops) const;
+  /// x: [B*S, H], normed, let go of as soon as it was multiplied -> [B*S, H], before any norm of the output
+  at::Tensor forward(at::Tensor x, Ops& ops) const;
 
  private:
   MlpSpec spec_;

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -39,6 +40,9 @@ struct CachedHeads {
 };
 CachedHeads cached_heads(const AttentionInput& input);
 
+/// Computes a tensor once more: the same bits, in memory of its own.
+using Recompute = std::function<at::Tensor()>;
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -62,6 +66,11 @@ class Ops {
   /// Told the experts that each token goes to, int64 [T, top_k], each below `count`, before they compute. `layer` is
   /// one and the same for the experts of one layer.
   virtual void routed(const void* /*layer*/, const at::Tensor& /*experts*/, std::int64_t /*count*/) {}
+  /// How a backward pass that looks at x again may compute it instead of keeping it, where that is cheap and memory is
+  /// short; null: it is to be kept. Everything that it works with outlives the backward pass.
+  virtual Recompute recompute_of(const at::Tensor& /*x*/) { return {}; }
+  /// Told how x, which was made elsewhere, can be computed again.
+  virtual void set_recompute(const at::Tensor& /*x*/, Recompute /*recompute*/) {}
   /// Told when all samples have gone through without gradients: what was kept from one part of them to the next goes.
   virtual void end_pass() {}
 };

@@ -20,9 +20,9 @@ struct Copies {
 constexpr Copies on_cpu{2, 2, 8, 7, 10, 11};
 /// Without gradients: the residual, its norm and the result, gate|up and the gated product.
 constexpr Copies of_a_pass{1, 1, 4, 3, 6, 3};
-/// The heads of qkv, attention output, the sum, both norms and the gradient, gate|up and the gated product, whose
-/// gradients take their place.
-constexpr Copies on_device{1, 1, 4, 3, 4, 7};
+/// The heads of qkv, attention output, input, sum and output, gate|up and the gated product, whose gradients take their
+/// place. Norms are computed again, unless they were rounded.
+constexpr Copies on_device{1, 1, 3, 3, 4, 7};
 
 /// Of experts, a token's: its copies, what each expert computes as one network does, and the sum with its fp32 twin.
 std::int64_t experts_width(const model::ExpertsSpec& experts, std::int64_t hidden, const Copies& copies) {
@@ -90,9 +90,9 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
   const std::int64_t bytes = shape.element_bytes, samples = std::min(shape.samples, mode.micro_batch);
   const std::int64_t tokens = samples * shape.length;
   const std::int64_t stream = mode.streams_outside ? 0 : shape.samples * shape.length * spec.hidden_size * bytes;
-  const std::int64_t activations =
-      tunes(recipe, shape) ? tokens * layers * activation_width(spec, on_device) * bytes * kept_activations(recipe)
-                           : tokens * activation_width(spec, of_a_pass) * bytes;
+  const std::int64_t width = activation_width(spec, on_device) + (shape.rounds_inputs ? spec.hidden_size : 0);
+  const std::int64_t activations = tunes(recipe, shape) ? tokens * layers * width * bytes * kept_activations(recipe)
+                                                        : tokens * activation_width(spec, of_a_pass) * bytes;
   const std::int64_t sums = samples < step_samples(recipe, shape) ? 4 : 0;
   // Of the largest projection; of gate and up of all experts together, two of three weights.
   const std::int64_t gradient = has_experts(spec) ? 2 * bytes / 3 + 1 : bytes / 2;

@@ -14,13 +14,14 @@ namespace {
 struct QuantLinearBackward final : torch::autograd::Node {
   QuantLinearBackward(RoundingStates& rounding_states, TunedProjection& projection,
                       model::LinearProducts& linear_products, model::BufferPool& buffers, const at::Tensor& x,
-                      at::Tensor rounded_x)
+                      at::Tensor rounded_x, model::Recompute x_again)
       : Node(torch::autograd::collect_next_edges(x)),
         states(rounding_states),
         tuned(projection),
         products(linear_products),
         pool(buffers),
-        input(std::move(rounded_x)) {
+        recompute(std::move(x_again)) {
+    if (!recompute) input = std::move(rounded_x);
     if (tuned.input && tuned.input->trains()) unrounded = x;
   }
 
@@ -29,12 +30,17 @@ struct QuantLinearBackward final : torch::autograd::Node {
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     const at::Tensor& output_gradient = gradients.front();
     const bool wanted = task_should_compute_output(0);
-    if (wanted && is_last_to_hold_input()) {
-      // The step leaves W' as it is, so that the gradient of the input can come last and take the input's place.
-      states.apply_gradient(tuned, output_gradient, input, products);
-      at::Tensor gradient = input.detach();
-      products.input_gradient(gradient, output_gradient, tuned.projection->weight);
-      return {std::move(gradient)};
+    if (recompute) input = recompute();
+    if (!input.is_cpu() && !unrounded.defined()) {
+      // On a device, whose memory is short: dW' first, so that the gradient of the input can take the input's place.
+      // The step, of all parts at once, leaves W' as it is.
+      products.weight_gradient(output_gradient, input, [&](std::int64_t, const at::Tensor& gradient) {
+        states.apply_gradients({{&tuned, gradient}});
+      });
+      if (!wanted) return {at::Tensor()};
+      at::Tensor of_input = is_last_to_hold_input() ? input.detach() : pool.take_like(input);
+      products.input_gradient(of_input, output_gradient, tuned.projection->weight);
+      return {std::move(of_input)};
     }
     at::Tensor input_gradient;
     if (wanted || unrounded.defined()) {
@@ -46,23 +52,23 @@ struct QuantLinearBackward final : torch::autograd::Node {
     return {wanted ? input_gradient : at::Tensor()};
   }
 
-  /// On a device, whose memory is short; on the CPU buffers of this size are kept for the next iteration anyway.
   bool is_last_to_hold_input() const {
-    return !input.is_cpu() && !unrounded.defined() && input.use_count() == 1 && input.storage().use_count() == 1 &&
-           input.is_contiguous();
+    return input.use_count() == 1 && input.storage().use_count() == 1 && input.is_contiguous();
   }
 
   void release_variables() override {
     input.reset();
     unrounded.reset();
+    recompute = nullptr;
   }
 
   RoundingStates& states;
   TunedProjection& tuned;
   model::LinearProducts& products;
   model::BufferPool& pool;
-  at::Tensor input;      // of the product
-  at::Tensor unrounded;  // undefined unless the scale of the input is trained
+  model::Recompute recompute;  // of the input; null: it is kept
+  at::Tensor input;            // of the product
+  at::Tensor unrounded;        // undefined unless the scale of the input is trained
 };
 
 /// The same of all experts of a layer at once. Those without rows have no gradient.
@@ -131,7 +137,10 @@ at::Tensor QuantOps::linear(const model::Projection& projection, const at::Tenso
 
   at::Tensor y = pool_.take({x.size(0), projection.weight.size(0)}, x.options());
   products_.forward(y, input, projection.weight, projection.bias);
-  torch::autograd::set_history(y, std::make_shared<QuantLinearBackward>(states_, *tuned, products_, pool_, x, input));
+  // An input that is rounded is no longer what was computed.
+  torch::autograd::set_history(
+      y, std::make_shared<QuantLinearBackward>(states_, *tuned, products_, pool_, x, input,
+                                               tuned->input ? model::Recompute() : inner().recompute_of(x)));
   return y;
 }
 

@@ -93,6 +93,7 @@ class Loop {
   at::Tensor forward(std::int64_t first, std::int64_t count) {
     const at::Tensor input = gather(first, count);
     const at::AutoGradMode record(true);
+    quant_ops_.set_recompute(input, [this, first, count] { return gather(first, count); });
     return block_.forward(input, count, quant_ops_);
   }
 

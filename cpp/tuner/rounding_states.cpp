@@ -177,7 +177,7 @@ void RoundingStates::apply_gradient(TunedProjection& tuned, const at::Tensor& ou
 void RoundingStates::apply_gradients(const std::vector<std::pair<TunedProjection*, at::Tensor>>& gradients) {
   std::vector<quant::QdqUpdate> steps;
   for (const auto& [tuned, own] : gradients) {
-    Expects(!tuned->input);
+    Expects(!tuned->input || !tuned->input->trains());
     const at::Tensor gradient = summed(*tuned, 0, own);
     tuned->has_gradient = !pass_.last;
     tuned->stepped = pass_.last;

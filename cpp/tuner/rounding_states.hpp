@@ -89,7 +89,7 @@ class RoundingStates {
   /// last pass of the step. The input is what the product was computed from, that is rounded.
   void apply_gradient(TunedProjection& tuned, const at::Tensor& output_gradient, const at::Tensor& input,
                       model::LinearProducts& products);
-  /// The same of many at once, each with its dW', contiguous.
+  /// The same of many at once, each with its dW', contiguous, and without a trained input.
   void apply_gradients(const std::vector<std::pair<TunedProjection*, at::Tensor>>& gradients);
   bool fused() const noexcept { return fused_; }
   /// Learning rates of the next iteration.
