@@ -3,6 +3,7 @@
 
 #include "base/cancel.hpp"
 #include "gpu.hpp"
+#include "model/forwarding_ops.hpp"
 #include "recipe/scheme.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -61,6 +62,53 @@ BlockResult tune_on_cpu(const TinyBlock& block, const quant::WeightFormat& forma
   return tune_block(block.view(*layer), block.data, test::all_linears(*layer, format), options, {}, {}, Logger());
 }
 
+/// By how much the loss of the first few samples may differ. Of W8A8's a quarter is bf16's own rounding: with other
+/// kernels the CPU's own moves by up to 4.6 %, all others, and those of all samples, by less than 1.8 %.
+double of_first_loss(const std::string& preset, at::ScalarType type) {
+  return preset == "W8A8" && type == at::kBFloat16 ? 0.08 : 0.02;
+}
+
+/// Logits of a sparse block's router for an input of it, in fp32. That of the expert to which no token goes is lowest.
+at::Tensor router_logits(const TinyBlock& block, const at::Tensor& input) {
+  const at::Tensor& router = block.weights.tensors.at(test::linear_name("mlp.gate.weight"));
+  at::Tensor logits = at::linear(input.to(at::kFloat), router.to(at::kFloat));
+  logits.select(1, 2).fill_(std::numeric_limits<float>::lowest());
+  return logits;
+}
+
+/// Keeps what comes into the router of a sparse block: it comes into the shared expert too.
+class RouterInput final : public model::ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
+    if (projection.parts.front().name == test::linear_name("mlp.shared_experts.gate_proj")) seen.push_back(x);
+    return inner().linear(projection, x);
+  }
+  std::vector<at::Tensor> seen;
+};
+
+/// Over all tokens the least by which a logit among the two that are chosen exceeds the rest.
+double least_lead(const TinyBlock& block) {
+  model::AtenOps ops;
+  RouterInput router(ops);
+  const auto layer = block.layer();
+  run_block(block.view(*layer), block.data.input, block.data.length, 4, router, {});
+  const at::Tensor best = std::get<0>(router_logits(block, at::cat(router.seen)).topk(3, -1));
+  return (best.select(1, 1) - best.select(1, 2)).min().item<double>();
+}
+
+/// Experts that tokens choose clearly: each token gets more of what the two that it tends to look for. Among random
+/// choices some are ties in bf16, and one token that a last bit sends elsewhere has more loss than all of W8A8.
+void make_clearly_sparse(TinyBlock& block) {
+  test::make_sparse(block, 2);
+  const at::Tensor router = block.weights.tensors.at(test::linear_name("mlp.gate.weight")).to(at::kFloat);
+  const at::Tensor input = block.data.input.to(at::kFloat);
+  const at::Tensor chosen = std::get<1>(router_logits(block, input).topk(2, -1));
+  const at::Tensor wanted = router.index_select(0, chosen.flatten()).view({input.size(0), 2, input.size(1)}).sum(1);
+  block.data.input = (input + 2 * wanted).to(block.dtype);
+  block.data.target = block.reference();
+}
+
 }  // namespace
 
 TEST_CASE("cuda loop: the first losses are within 2 % of the CPU's, those of tuned weights within 10 %", "[cuda]") {
@@ -75,24 +123,27 @@ TEST_CASE("cuda loop: the first losses are within 2 % of the CPU's, those of tun
   const BlockResult device = tune_on_gpu(block, format_of(preset), quick());
   CHECK(device.rtn_loss == Approx(cpu.rtn_loss).epsilon(0.02));
   CHECK(device.loss == Approx(cpu.loss).epsilon(0.1));  // a small block's path is sensitive to every last bit
-  CHECK(device.losses.front() == Approx(cpu.losses.front()).epsilon(0.02));
+  CHECK(device.losses.front() == Approx(cpu.losses.front()).epsilon(of_first_loss(preset, type)));
   CHECK(device.losses.size() == cpu.losses.size());
   CHECK(device.weights.front().codes.is_cpu());
 }
 
-TEST_CASE("cuda loop: experts, their products grouped or, with rounded inputs, one by one", "[cuda]") {
+TEST_CASE("cuda loop: experts, their products grouped or, in fp32 or with rounded inputs, one by one", "[cuda]") {
   if (no_gpu()) return;
   const std::string preset = GENERATE("W4A16", "W8A8");
-  INFO(preset);
-  TinyBlock block(at::kBFloat16);
-  test::make_sparse(block, 2);
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  INFO(preset << ", " << type);
+  TinyBlock block(type);
+  make_clearly_sparse(block);
+  REQUIRE(least_lead(block) > 1.0);  // weights rounded to W4A16 change a logit by less than 0.3
   TuneOptions options = quick();
   options.gradient_accumulate_steps = GENERATE(1, 2);
   const BlockResult cpu = tune_on_cpu(block, format_of(preset), options);
   const BlockResult device = tune_on_gpu(block, format_of(preset), options);
   CHECK(device.rtn_loss == Approx(cpu.rtn_loss).epsilon(0.02));
-  CHECK(device.losses.front() == Approx(cpu.losses.front()).epsilon(0.02));
-  CHECK(device.loss == Approx(cpu.loss).epsilon(0.1));
+  CHECK(device.losses.front() == Approx(cpu.losses.front()).epsilon(of_first_loss(preset, type)));
+  CHECK(device.loss == Approx(cpu.loss).epsilon(0.15));  // of the CPU's kernels among each other: up to 8 %
+  CHECK(device.loss < device.rtn_loss);
   CHECK(device.idle_experts == 1);
 }
 
