@@ -1,12 +1,14 @@
-"""The jobs of quality.py that need torch, each run as a process of its own: cut texts into token windows, quantize with
-auto-round or llm-compressor, judge a folder. Each prints one JSON object as its last line.
+"""The jobs of quality.py and whole.py that need torch, each run as a process of its own: cut texts into token windows,
+quantize with auto-round or llm-compressor, judge a folder. Each prints one JSON object as its last line.
 
     python peers.py windows        --model DIR --text FILE --length N --count N --output FILE.jsonl
     python peers.py auto-round     --model DIR --windows FILE.jsonl --output DIR (--bits N --group-size N | --preset NAME) ...
     python peers.py llm-compressor (the same)
+    python peers.py warm-up        --device D [MODULE ...]
     python peers.py judge          --model DIR --windows FILE.jsonl [--inputs PRESET]
 """
 import argparse
+import importlib
 import json
 import math
 import os
@@ -24,7 +26,8 @@ import schemes
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(arguments.threads)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     transformers.logging.set_verbosity_error()
     print(json.dumps(arguments.job(arguments)))
 
@@ -37,7 +40,7 @@ def parse() -> argparse.Namespace:
         added = commands.add_parser(name)
         added.set_defaults(job=job)
         added.add_argument("--model", type=Path, required=True)
-        added.add_argument("--threads", type=int, default=2)
+        added.add_argument("--threads", type=int, help="as many as torch likes without it")
         return added
 
     cut = command("windows", cut_windows)
@@ -52,8 +55,15 @@ def parse() -> argparse.Namespace:
         schemes.add_switches(quantize)
         quantize.add_argument("--iters", type=int, required=True)
         quantize.add_argument("--batch", type=int, required=True)
+        quantize.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+        quantize.add_argument("--compiled", action="store_true", help="with torch.compile")
         if job is quantize_with_auto_round:
             quantize.add_argument("--seed", type=int, required=True)
+            quantize.add_argument("--packed", action="store_true", help="leave a compressed-tensors folder")
+    warmed = commands.add_parser("warm-up")
+    warmed.set_defaults(job=warm_up, threads=None)
+    warmed.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    warmed.add_argument("modules", nargs="*")
     judged = command("judge", judge)
     judged.add_argument("--windows", type=Path, required=True)
     judged.add_argument("--inputs", help="preset whose dynamic input quantization is simulated")
@@ -112,31 +122,43 @@ def unwrap(model: torch.nn.Module) -> None:
 
 
 def quantize_with_auto_round(arguments: argparse.Namespace) -> dict:
-    """Leaves a plain bf16 checkpoint with the quantized and dequantized weights."""
+    """Leaves a plain bf16 checkpoint with the quantized and dequantized weights, or what it packs itself."""
     import auto_round
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
     windows = read_windows(arguments.windows)
-    # A dataset that is no name is iterated over as it is: one tensor of token ids a batch.
+    # A dataset that is no name is iterated over as it is: one tensor of token ids a batch. Beside a bare one auto-round
+    # makes a mask, which rules out the fast attention of a GPU; data by name is without one.
+    batches = list(windows.split(arguments.batch))
+    if arguments.device != "cpu":
+        batches = [{"input_ids": batch, "attention_mask": None} for batch in batches]
     tuner = auto_round.AutoRound(
         load_bf16(arguments.model), tokenizer=tokenizer, **auto_round_scheme(arguments), iters=arguments.iters,
-        nsamples=windows.shape[0], seqlen=windows.shape[1], batch_size=arguments.batch,
-        dataset=list(windows.split(arguments.batch)), seed=arguments.seed, device_map="cpu", enable_torch_compile=False)
+        nsamples=windows.shape[0], seqlen=windows.shape[1], batch_size=arguments.batch, dataset=batches,
+        seed=arguments.seed, device_map=arguments.device, enable_torch_compile=arguments.compiled)
     start = time.perf_counter()
-    model, _ = tuner.quantize()
-    seconds = time.perf_counter() - start
-    unwrap(model)
-    model.save_pretrained(arguments.output)
-    return {"quantize_seconds": seconds, "version": auto_round.__version__}
+    if arguments.packed:
+        tuner.quantize_and_save(str(arguments.output), format="llm_compressor")
+        seconds = time.perf_counter() - start
+    else:
+        model, _ = tuner.quantize()
+        seconds = time.perf_counter() - start
+        unwrap(model)
+        model.save_pretrained(arguments.output)
+    return {"quantize_seconds": seconds, "version": auto_round.__version__, **device_peak(arguments.device)}
 
 
 def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
-    """Leaves a compressed-tensors folder. The modifier takes no seed: it is auto-round's default, 42."""
+    """Leaves a compressed-tensors folder. The modifier takes no seed: it is auto-round's default, 42. Nor does it take a
+    device: the model is loaded for the CPU, and layers are brought to the accelerator that torch finds, or stay."""
     import llmcompressor
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from datasets import Dataset
     from llmcompressor.modifiers.autoround import AutoRoundModifier
+    from llmcompressor.utils.dev import get_main_device
 
+    if get_main_device().type != arguments.device:
+        raise SystemExit(f"llm-compressor would compute on {get_main_device()}, not on {arguments.device}")
     windows = read_windows(arguments.windows)
     if arguments.preset:
         scheme = {"scheme": arguments.preset}
@@ -147,7 +169,7 @@ def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
         scheme = {"config_groups": {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}}
     modifier = AutoRoundModifier(
         **scheme, ignore=["lm_head"],
-        iters=arguments.iters, batch_size=arguments.batch, enable_torch_compile=False)
+        iters=arguments.iters, batch_size=arguments.batch, enable_torch_compile=arguments.compiled)
     dataset = Dataset.from_dict({"input_ids": windows.tolist(), "attention_mask": torch.ones_like(windows).tolist()})
     model = load_bf16(arguments.model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
@@ -155,7 +177,22 @@ def quantize_with_llm_compressor(arguments: argparse.Namespace) -> dict:
     llmcompressor.oneshot(
         model=model, tokenizer=tokenizer, recipe=[modifier], dataset=dataset, max_seq_length=windows.shape[1],
         num_calibration_samples=windows.shape[0], shuffle_calibration_samples=False, output_dir=str(arguments.output))
-    return {"quantize_seconds": time.perf_counter() - start, "version": llmcompressor.__version__}
+    seconds = time.perf_counter() - start
+    return {"quantize_seconds": seconds, "version": llmcompressor.__version__, **device_peak(arguments.device)}
+
+
+def device_peak(device: str) -> dict:
+    """The most that PyTorch's allocator held of a GPU."""
+    return {} if device == "cpu" else {"device_peak_bytes": torch.cuda.max_memory_allocated()}
+
+
+def warm_up(arguments: argparse.Namespace) -> dict:
+    """Reads, and compiles to bytecode, what whoever comes first on a machine would be measured with."""
+    for name in ["torch._inductor.compile_fx", *arguments.modules]:
+        importlib.import_module(name)
+    ones = torch.ones(64, 64, dtype=torch.bfloat16, device=arguments.device)
+    (ones @ ones).sum().item()
+    return {"machine": torch.cuda.get_device_name() if arguments.device == "cuda" else None}
 
 
 def judge(arguments: argparse.Namespace) -> dict:

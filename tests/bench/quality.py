@@ -145,12 +145,8 @@ class Bench:
 
     def our_command(self, contestant: str, scheme: Scheme, seed: int | None, output: Path) -> list[str | int | Path]:
         job = self.arguments
-        command = [job.autoround, "quantize", job.model, "--output", output, "--scheme",
-                   scheme.preset or f"W{scheme.bits}A16", "--threads", job.threads, "--quiet", "--json"]
-        if scheme.group_size:
-            command += ["--group-size", scheme.group_size]
-        if not scheme.symmetric:
-            command += ["--asym"]
+        command = [job.autoround, "quantize", job.model, "--output", output, *scheme.own_switches(),
+                   "--threads", job.threads, "--quiet", "--json"]
         if contestant == NEAREST:
             return command + ["--iters", 0]
         return command + ["--calibration", self.calibration, "--nsamples", job.samples, "--seqlen", job.length,

@@ -15,9 +15,17 @@ class Scheme:
     preset: str = ""
 
     def switches(self) -> list[str | int]:
+        """Those of add_switches."""
         if self.preset:
             return ["--preset", self.preset]
         return ["--bits", self.bits, "--group-size", self.group_size, *([] if self.symmetric else ["--asymmetric"])]
+
+    def own_switches(self) -> list[str | int]:
+        """Those of `autoround quantize`."""
+        if self.preset:
+            return ["--scheme", self.preset]
+        grouping = ["--group-size", self.group_size, *([] if self.symmetric else ["--asym"])]
+        return ["--scheme", f"W{self.bits}A16", *grouping]
 
 
 def integers(bits: int, group_size: int, symmetric: bool = True) -> Scheme:

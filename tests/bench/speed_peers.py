@@ -1,7 +1,8 @@
-"""The jobs of speed.py that need torch, each run as a process of its own: write a checkpoint, tune it with auto-round,
-or compute its matrix products alone. Each prints one JSON object as its last line.
+"""The jobs of speed.py that need torch, each run as a process of its own: write a checkpoint (whole.py's too), tune it
+with auto-round, or compute its matrix products alone. Each prints one JSON object as its last line.
 
     python speed_peers.py write    --shape NAME --folder DIR --batch N --length N --device D [--model DIR --text FILE]
+                                   [--layers N --samples N]
     python speed_peers.py peer     (the same) --iters LOW HIGH (--bits N --group-size N | --preset NAME) [--compiled]
     python speed_peers.py products (the same) --iters LOW HIGH
 """
@@ -50,6 +51,9 @@ def parse() -> argparse.Namespace:
         command.add_argument("--text", type=Path)
         command.add_argument("--compiled", action="store_true")
         schemes.add_switches(command)
+        if job is speed_shapes.write:
+            command.add_argument("--layers", type=int, default=LAYERS)
+            command.add_argument("--samples", type=int, help="windows of token ids; two batches without it")
     return parser.parse_args()
 
 
@@ -57,8 +61,6 @@ def tune(arguments: argparse.Namespace) -> dict:
     """Seconds of an iteration of auto-round in the last layer: the slope between two counts of iterations."""
     import auto_round
     import numpy
-    import tokenizers
-    import transformers
     from auto_round.algorithms.quantization.sign_round.quantizer import SignRoundQuantizer
 
     import peers
@@ -75,16 +77,14 @@ def tune(arguments: argparse.Namespace) -> dict:
             marks[done] = time.perf_counter()
 
     SignRoundQuantizer._step = stepped
-    # auto-round wants a tokenizer with a model in memory; with ids as data it is never called.
-    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
     ids = numpy.fromfile(arguments.folder / "ids", dtype=numpy.int64)
     ids = torch.from_numpy(ids).view(BATCHES, arguments.batch, arguments.length)
     # Ids with a mask of None: blocks are then called as for a text (causal, no mask), while bare tensors make
     # auto-round build a mask, which rules out the fast attention.
     tuner = auto_round.AutoRound(
         peers.load_bf16(arguments.folder), **peers.auto_round_scheme(arguments), iters=high,
-        nsamples=BATCHES * arguments.batch, tokenizer=transformers.PreTrainedTokenizerFast(tokenizer_object=words),
-        seqlen=arguments.length, dataset=[{"input_ids": batch, "attention_mask": None} for batch in ids],
+        nsamples=BATCHES * arguments.batch, tokenizer=speed_shapes.tokenizer(), seqlen=arguments.length,
+        dataset=[{"input_ids": batch, "attention_mask": None} for batch in ids],
         batch_size=arguments.batch, device_map=arguments.device, enable_torch_compile=arguments.compiled)
     tuner.quantize()
     slopes = [(marks[first + high] - marks[first + low]) / (high - low) for first in range(0, LAYERS * high, high)]

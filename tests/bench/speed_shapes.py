@@ -1,10 +1,10 @@
-"""The decoder layers that speed.py measures: their sizes, their matrix products, and checkpoints of two of them with
-the token ids to tune on. What needs torch imports it where it is used: speed.py itself must stay small.
+"""The decoder layers that speed.py and whole.py measure: their sizes, their matrix products, and checkpoints of them
+with the token ids to tune on. What needs torch imports it where it is used: the scripts themselves must stay small.
 """
 import argparse
 from dataclasses import dataclass
 
-LAYERS = 2  # the last is measured; what happens once, such as compiling, falls into the first
+LAYERS = 2  # of speed.py: the last is measured; what happens once, such as compiling, falls into the first
 BATCHES = 2  # of token windows
 VOCABULARY = 1024  # of random checkpoints; nothing that is measured depends on it
 
@@ -56,6 +56,11 @@ class Product:
     input_gradient: bool = True
     experts: tuple[int, ...] = ()  # as many of them at once
 
+    @property
+    def layers(self) -> int:
+        """Linear layers that it is of."""
+        return self.experts[0] if self.experts else 1
+
 
 def products(shape: Shape, tokens: int) -> list[Product]:
     """Of one layer. The input of q, k and v is data. Experts get equally many tokens."""
@@ -76,7 +81,9 @@ def write(arguments: argparse.Namespace) -> dict:
 
     model = cut_model(arguments) if arguments.model else random_model(arguments)
     model.save_pretrained(arguments.folder)
-    count = BATCHES * arguments.batch
+    if not arguments.model:
+        tokenizer().save_pretrained(arguments.folder)
+    count = arguments.samples or BATCHES * arguments.batch
     if arguments.text:
         import peers
 
@@ -94,7 +101,7 @@ def random_model(arguments: argparse.Namespace):
     shape = SHAPES[arguments.shape]
     sizes = {
         "hidden_size": shape.hidden, "intermediate_size": shape.inner, "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.keys, "head_dim": shape.width, "num_hidden_layers": LAYERS,
+        "num_key_value_heads": shape.keys, "head_dim": shape.width, "num_hidden_layers": arguments.layers,
         "vocab_size": VOCABULARY, "max_position_embeddings": max(2048, arguments.length), "tie_word_embeddings": True,
         "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
     if shape.experts:
@@ -106,6 +113,15 @@ def random_model(arguments: argparse.Namespace):
         return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
 
 
+def tokenizer():
+    """Peers want one beside a model; with ids as data it is never called."""
+    import tokenizers
+    import transformers
+
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=words)
+
+
 def cut_model(arguments: argparse.Namespace):
     """The first layers of a real checkpoint."""
     import torch
@@ -113,9 +129,9 @@ def cut_model(arguments: argparse.Namespace):
 
     config = transformers.AutoConfig.from_pretrained(arguments.model)
     check(config, arguments.shape)
-    config.num_hidden_layers = LAYERS
+    config.num_hidden_layers = arguments.layers
     if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:LAYERS]
+        config.layer_types = config.layer_types[:arguments.layers]
     return transformers.AutoModelForCausalLM.from_pretrained(arguments.model, config=config, dtype=torch.bfloat16)
 
 
