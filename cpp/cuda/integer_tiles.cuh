@@ -1,10 +1,9 @@
-// Integers in the groups that everybody uses, of a power of two and at most 256 columns: a lane takes eight neighbours,
-// which lie in one group, with one load of each array. The same bits as the kernels of integers.cu, which take any
-// groups. Part of integers.cu.
+// Integers in the groups that everybody uses, of a power of two and at most 256 columns, in tiles. The same bits as the
+// kernels of integers.cu, which take any groups. Part of integers.cu.
 #pragma once
 
 #include "cuda/integer_scales.cuh"
-#include "cuda/vectors.cuh"
+#include "cuda/tiles.cuh"
 
 namespace autoround::cuda {
 namespace {
@@ -37,52 +36,12 @@ __device__ Code code_of(const Group& group, const Divide& by_scale, float weight
   return {quotient, round_even(clamp(quotient + value, group.low - 1.f, group.high + 1.f))};
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-
-constexpr int kOwn = 8, kTile = kOwn * kWarp;  // columns of a lane, of a warp
-
-bool has_tiles(const Forward& forward) {
-  const IntegerWeight& w = forward.weight;
-  return device::has_tiles(w) && aligned(16, w.weight, w.value, forward.out);
-}
-bool has_tiles(const Update& update) {
-  const IntegerWeight& w = update.weight;
-  return device::has_tiles(w) && aligned(16, w.weight, w.value, update.plan.gradient) &&
-         aligned(kOwn, update.plan.codes);
-}
-
-unsigned tile_blocks(const IntegerWeight& w) { return blocks_for(w.rows * w.columns, kTile * kWarps); }
-
-/// What a lane works on. Groups fill rows, so that a weight is one array of them.
-struct Own {
-  std::int64_t first, group;  // column, counted through all rows; index among all groups
-  int lane, log_lanes;        // of a warp; of those that share a group
-  bool exists;
-};
-
-__device__ Own own_of(const IntegerWeight& w) {
-  Own own;
-  own.lane = threadIdx.x % kWarp;
-  own.log_lanes = __ffs(static_cast<int>(w.group) / kOwn) - 1;
-  own.first = thread_index() * kOwn;
-  own.group = thread_index() >> own.log_lanes;
-  own.exists = own.first < w.rows * w.columns;
-  return own;
-}
-
-/// body(how to divide a lane's columns by the scale)
-template <bool kMinimum, class Body>
-__device__ void divided(const float (&columns)[kOwn], float scale, Body body) {
-  const bool refined = !kMinimum && RefinedDivision::takes(columns, scale);
-  refined ? body(RefinedDivision(scale)) : body(Division{scale});
-}
-
 /// W' of a lane's columns.
 template <bool kMinimum, class T>
 __device__ void write_rounded(const IntegerWeight& w, const Group& group, const float (&weight)[kOwn],
                               const float (&value)[kOwn], T* to) {
   float out[kOwn];
-  divided<kMinimum>(weight, group.scale, [&](const auto& by_scale) {
+  divided(weight, group.scale, !kMinimum, [&](const auto& by_scale) {
 #pragma unroll
     for (int k = 0; k < kOwn; ++k) {
       const Code code = code_of<kMinimum>(group, by_scale, weight[k], value[k]);
@@ -98,27 +57,12 @@ template <class T, bool kMinimum, int kCapacity>
 __global__ void __launch_bounds__(kThreads)
     forward_tiles_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
   const IntegerWeight& w = batch.own().weight;
-  const Own own = own_of(w);
+  const Own own = own_of(w.group, w.rows * w.columns);
   if (!own.exists) return;
   float weight[kOwn], value[kOwn] = {};
   load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
   if (w.value) load_vector<kOwn>(w.value + own.first, value);
   write_rounded<kMinimum>(w, group_of(w, own.group), weight, value, static_cast<T*>(batch.own().out) + own.first);
-}
-
-__device__ void store_codes(const StepPlan& plan, std::int64_t first, const std::uint8_t (&codes)[kOwn]) {
-  if (plan.packed) {
-    Packed<std::uint8_t, kOwn / 2> pairs;
-#pragma unroll
-    for (int k = 0; k < kOwn / 2; ++k)
-      pairs.element[k] = static_cast<std::uint8_t>(codes[2 * k] | codes[2 * k + 1] << 4);
-    *reinterpret_cast<Packed<std::uint8_t, kOwn / 2>*>(plan.codes + first / 2) = pairs;
-  } else {
-    Packed<std::uint8_t, kOwn> all;
-#pragma unroll
-    for (int k = 0; k < kOwn; ++k) all.element[k] = codes[k];
-    *reinterpret_cast<Packed<std::uint8_t, kOwn>*>(plan.codes + first) = all;
-  }
 }
 
 /// The terms of a warp's sums in shared memory, so placed that neither those who write four columns at once nor those
@@ -162,14 +106,14 @@ __global__ void __launch_bounds__(kThreads, kSums == 4 ? 3 : 4)
   const StepPlan& plan = batch.own().plan;
   const Step now = step_of(plan);
   if (now.stopped) return;
-  const Own own = own_of(w);
+  const Own own = own_of(w.group, w.rows * w.columns);
   if (own.exists) {
     float weight[kOwn], value[kOwn], gradient[kOwn];
     load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
     load_vector<kOwn>(w.value + own.first, value);
     load_vector<kOwn>(static_cast<const T*>(plan.gradient) + own.first, gradient);
     const Group group = group_of(w, own.group);
-    divided<kMinimum>(weight, group.scale, [&](const auto& by_scale) {
+    divided(weight, group.scale, !kMinimum, [&](const auto& by_scale) {
       float term[4][kOwn];
       std::uint8_t codes[kOwn];
 #pragma unroll

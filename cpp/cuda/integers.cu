@@ -166,16 +166,14 @@ void forward(std::span<const Forward> weights, cudaStream_t stream) {
   for_batches(weights, together, [stream]<int kCapacity>(const Batch<Forward, kCapacity>& batch, unsigned count) {
     launch(forward_scales_kernel<kCapacity>, grid_of(batch, count, scale_blocks), kThreads, stream, batch);
     const auto kernel = forward_kernel_of<kCapacity>(batch.items[0]);
-    const auto blocks = has_tiles(batch.items[0]) ? tile_blocks : group_blocks;
+    const auto blocks = has_tiles(batch.items[0]) ? tile_blocks<IntegerWeight> : group_blocks;
     launch(kernel, grid_of(batch, count, blocks), kThreads, stream, batch);
   });
   check_launch("forward of integers");
 }
 
 void step(std::span<const Update> weights, cudaStream_t stream) {
-  for (const Update& update : weights)
-    if (update.plan.packed && !has_tiles(update))
-      throw std::runtime_error("step of integers: codes are packed, but a weight does not begin at 16 bytes");
+  check_packed(weights);
   const auto together = [](const Update& a, const Update& b) {
     return step_kernel_of<1>(a) == step_kernel_of<1>(b) && a.plan.tune_scales == b.plan.tune_scales;
   };
@@ -183,7 +181,7 @@ void step(std::span<const Update> weights, cudaStream_t stream) {
     const dim3 scales = grid_of(batch, count, scale_blocks);
     launch(best_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
     const auto kernel = step_kernel_of<kCapacity>(batch.items[0]);
-    const auto blocks = has_tiles(batch.items[0]) ? tile_blocks : group_blocks;
+    const auto blocks = has_tiles(batch.items[0]) ? tile_blocks<IntegerWeight> : group_blocks;
     launch(kernel, grid_of(batch, count, blocks), kThreads, stream, batch);
     if (batch.items[0].plan.tune_scales) launch(step_scales_kernel<kCapacity>, scales, kThreads, stream, batch);
   });

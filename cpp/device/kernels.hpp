@@ -169,13 +169,6 @@ struct IntegerWeight {
   float *scale = nullptr, *zero = nullptr;  // scratch: scale and zero point of each group, computed once a call
 };
 
-/// Groups of a power of two of 8 to 256 columns that fill their rows: kernels then take eight columns at once, from
-/// memory at multiples of 16 bytes.
-constexpr bool has_tiles(const IntegerWeight& w) {
-  const bool power_of_two = (w.group & (w.group - 1)) == 0;
-  return power_of_two && w.group >= 8 && w.group <= 256 && w.columns % w.group == 0 && !w.shared;
-}
-
 /// The values of a floating-point format: quant::FloatGrid.
 struct Grid {
   int bits = 8, mantissa_bits = 3;
@@ -202,6 +195,14 @@ struct FloatWeight {
   const float* global_scale = nullptr;         // [1], of NVFP4
   float *divisor = nullptr, *scale = nullptr;  // scratch: quant::FloatRow's, of each group, computed once a call
 };
+
+/// Groups of a power of two of 8 to `most` columns that fill their rows: kernels then take eight columns at once, from
+/// memory at multiples of 16 bytes.
+constexpr bool fills_tiles(std::int64_t columns, std::int64_t group, std::int64_t most) {
+  return (group & (group - 1)) == 0 && group >= 8 && group <= most && columns % group == 0;
+}
+constexpr bool has_tiles(const IntegerWeight& w) { return !w.shared && fills_tiles(w.columns, w.group, 256); }
+constexpr bool has_tiles(const FloatWeight& w) { return w.rows_at_once == 1 && fills_tiles(w.columns, w.group, 32); }
 
 /// What is done with a weight. Those of a span are independent of each other, and share launches.
 template <class Weight>

@@ -215,12 +215,15 @@ void step(gsl::span<const QdqUpdate> weights, bool is_best) {
     const RoundingState& state = *update.state;
     Expects(update.gradient.sizes() == state.weight.sizes() && update.gradient.is_contiguous() &&
             state.weight.device() == first.weight.device());
+    const auto add = [&](auto& updates, const auto& weight, int bits) {
+      const bool packs = bits <= 4 && device::has_tiles(weight);
+      updates.push_back({weight, plan_of(update, is_best, packs, scratch)});
+    };
     if (is_float(state.format.number)) {
-      of_floats.push_back({floats(state, scratch), plan_of(update, is_best, /*packs=*/false, scratch)});
+      const device::FloatWeight weight = floats(state, scratch);
+      add(of_floats, weight, weight.grid.bits);
     } else {
-      const device::IntegerWeight weight = integers(state, scratch);
-      const bool packs = state.format.bits <= 4 && device::has_tiles(weight);
-      of_integers.push_back({weight, plan_of(update, is_best, packs, scratch)});
+      add(of_integers, integers(state, scratch), state.format.bits);
     }
   }
   kernels_of(first).step(of_integers);

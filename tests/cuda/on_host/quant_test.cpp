@@ -114,7 +114,8 @@ TEST_CASE("cuda on host: floating-point numbers are those of the CPU") {
       GENERATE("FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4A16", "MXFP6A16", "MXFP8A16", "NVFP4A16");
   const auto type = GENERATE(at::kBFloat16, at::kFloat);
   INFO(preset << ", " << type);
-  compare<Host>({state_of(preset, hard_weight(136, 320, type), at::kBFloat16)});
+  const std::int64_t columns = GENERATE(320, 328);  // the latter no multiple of short groups
+  compare<Host>({state_of(preset, hard_weight(136, columns, type), at::kBFloat16)});
 }
 
 TEST_CASE("cuda on host: sums are added up in the order of the CPU") {
