@@ -22,6 +22,14 @@ class ChildError(RuntimeError):
     """The program ended with another status than 0; the text holds its last words."""
 
 
+class TimeoutReached(ChildError):
+    """The program was ended because it took this long."""
+
+    def __init__(self, text: str, seconds: float):
+        super().__init__(text)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True)
 class Finished:
     stdout: str
@@ -32,7 +40,7 @@ class Finished:
 def run(command: Sequence[str | int | Path], threads: int | None, *, cuda: bool = False,
         extra: Mapping[str, str] | None = None, timeout: float | None = None) -> Finished:
     """Runs the command offline, with that many threads (None: as many as it likes), `extra` in its environment, and
-    unless `cuda` without a GPU. Raises ChildError when it fails or takes more than `timeout` seconds."""
+    unless `cuda` without a GPU. Raises ChildError when it fails, of them TimeoutReached after `timeout` seconds."""
     words = [str(word) for word in command]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.perf_counter()
@@ -47,8 +55,10 @@ def run(command: Sequence[str | int | Path], threads: int | None, *, cuda: bool 
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            late = f" after {seconds:.0f} s, the limit" if timeout and seconds >= timeout else ""
-            raise ChildError(f"{' '.join(words)}: exit status {process.returncode}{late}\n{tail(err)}")
+            text = f"{' '.join(words)}: exit status {process.returncode}"
+            if timeout and seconds >= timeout:
+                raise TimeoutReached(f"{text} after {seconds:.0f} s, the limit\n{tail(err)}", seconds)
+            raise ChildError(f"{text}\n{tail(err)}")
         out.seek(0)
         return Finished(out.read(), seconds, checked_peak(usage.ru_maxrss * 1024))
 

@@ -16,7 +16,7 @@ leaves lm_head alone and writes a folder of compressed-tensors. Each contestant 
 
 What the peers import is imported once before, so that nobody pays for reading it from disk the first time. A folder
 counts when every linear layer of every decoder layer is in it, quantized. A contestant that fails is reported and left
-out; the status is then 1. Progress goes to stderr. Needs torch, transformers, safetensors and the peers; no network.
+out; the status is then 1. A peer that --timeout cuts off has taken at least that long, and counts as if it had ended. Progress goes to stderr. Needs torch, transformers, safetensors and the peers; no network.
 """
 import argparse
 import json
@@ -132,12 +132,12 @@ class Bench:
         result = {
             "title": title(job), "machine": processor(),
             "settings": {key: value for key, value in vars(job).items() if isinstance(value, (str, int, list))},
-            "runs": {contestant: [] for contestant in contestants}, "failures": {}, "median": {}}
+            "runs": {contestant: [] for contestant in contestants}, "failures": {}, "cut_off": {}, "median": {}}
         say(result["title"])
         result["machine"] = self.prepare() or result["machine"]
         for turn in range(job.alternations):
             for contestant in contestants[:: -1 if turn % 2 else 1]:
-                if contestant not in result["failures"]:
+                if contestant not in result["failures"] | result["cut_off"]:
                     self.take_turn(turn, contestant, result)
         return result
 
@@ -173,6 +173,9 @@ class Bench:
             result["runs"][contestant].append(asdict(run))
             outcome = (f"{run.seconds:.2f} s, {run.own_seconds:.2f} s by its own account, "
                        f"{run.peak_bytes / 1e6:.0f} MB; {json.dumps(run.account)}")
+        except child.TimeoutReached as error:
+            result["cut_off" if contestant != OURS else "failures"][contestant] = error.seconds
+            outcome = str(error)
         except (child.ChildError, OSError, LookupError, ValueError) as error:  # an odd folder raises any of them
             result["failures"][contestant] = outcome = f"{type(error).__name__}: {error}"
         say(f"{turn + 1}: {contestant}: {outcome}")
@@ -186,9 +189,10 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=self.folder) as parent:
             output, report = Path(parent) / "quantized", Path(parent) / "report.json"
             if contestant == OURS:
-                finished = self.child(self.our_command(output, report))
+                finished = self.child(self.our_command(output, report), self.arguments.timeout)
             else:
-                finished = self.script("peers.py", *self.peer_switches(contestant, output))
+                switches = self.peer_switches(contestant, output)
+                finished = self.script("peers.py", *switches, timeout=self.arguments.timeout)
             self.check(output)
             if contestant == OURS:
                 said = json.loads(report.read_text(encoding="utf-8"))
@@ -221,12 +225,12 @@ class Bench:
     def threads(self) -> list:
         return ["--threads", self.arguments.threads] if self.arguments.threads else []
 
-    def script(self, name: str, *switches: object) -> child.Finished:
-        return self.child([sys.executable, Path(__file__).with_name(name), *switches])
+    def script(self, name: str, *switches: object, timeout: int | None = None) -> child.Finished:
+        return self.child([sys.executable, Path(__file__).with_name(name), *switches], timeout)
 
-    def child(self, command: list) -> child.Finished:
+    def child(self, command: list, timeout: int | None) -> child.Finished:
         job = self.arguments
-        return child.run(command, job.threads, cuda=job.device == "cuda", timeout=job.timeout)
+        return child.run(command, job.threads, cuda=job.device == "cuda", timeout=timeout)
 
 
 def quantized_layers(output: Path) -> int:
@@ -268,14 +272,19 @@ def table(result: dict) -> str:
         ratio = f"{median['seconds'] / ours['seconds']:8.2f} x" if ours else f"{'':10s}"
         lines.append(f"{name:20s}{median['seconds']:9.2f}{ratio}{median['own_seconds']:21.2f}"
                      f"{median['peak_bytes'] / 1e6:10.0f}")
+    for name, seconds in result["cut_off"].items():
+        ratio = f"{seconds / ours['seconds']:8.2f} x" if ours else ""
+        lines.append(f"{name:20s}{seconds:9.2f}{ratio} and more: cut off")
     return "\n".join([*lines, *(f"{name} failed" for name in result["failures"])])
 
 
 def miss(result: dict) -> str | None:
-    ours, theirs = result["median"].get(OURS), [median for name, median in result["median"].items() if name != OURS]
+    ours = result["median"].get(OURS)
+    theirs = [median["seconds"] for name, median in result["median"].items() if name != OURS]
+    theirs += result["cut_off"].values()
     if not ours or not theirs:
         return "nothing to compare"
-    fastest = min(median["seconds"] for median in theirs) / ours["seconds"]
+    fastest = min(theirs) / ours["seconds"]
     return f"the fastest peer takes {fastest:.2f} times our time, {TARGET} wanted" if fastest < TARGET else None
 
 

@@ -75,6 +75,13 @@ class Failure(unittest.TestCase):
         self.assertIn("holds 0 checkpoints", done.stderr)
 
 
+    def test_of_a_peer_that_takes_too_long(self) -> None:
+        done = run("--autoround", AUTOROUND, "--peers", PEER, "--timeout", "2")  # ours takes a fraction of a second
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        line = next(line for line in done.stdout.splitlines() if line.startswith(PEER))
+        self.assertIn("and more: cut off", line)
+
+
 class Folder(unittest.TestCase):
     def setUp(self) -> None:
         scratch = tempfile.TemporaryDirectory(prefix="whole-test-")
@@ -108,13 +115,18 @@ class Folder(unittest.TestCase):
 
 
 class Target(unittest.TestCase):
-    def miss(self, **seconds: float) -> str | None:
-        return whole.miss({"median": {name.replace("_", "-"): {"seconds": taken} for name, taken in seconds.items()}})
+    def miss(self, cut_off: dict[str, float] | None = None, **seconds: float) -> str | None:
+        median = {name.replace("_", "-"): {"seconds": taken} for name, taken in seconds.items()}
+        return whole.miss({"median": median, "cut_off": cut_off or {}})
 
     def test_fastest_peer(self) -> None:
         self.assertIsNone(self.miss(libautoround=1.0, auto_round=1.5, llm_compressor=9.0))
         missed = self.miss(libautoround=1.0, auto_round=1.3, llm_compressor=9.0)
         self.assertIn("1.30 times our time, 1.4 wanted", missed)
+
+    def test_peer_that_was_cut_off(self) -> None:
+        self.assertIsNone(self.miss({"llm-compressor": 1.5}, libautoround=1.0))
+        self.assertIn("1.20 times", self.miss({"llm-compressor": 1.2}, libautoround=1.0, auto_round=1.5))
 
     def test_nothing_to_compare(self) -> None:
         self.assertEqual(self.miss(libautoround=1.0), "nothing to compare")
