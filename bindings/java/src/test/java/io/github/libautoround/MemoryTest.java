@@ -91,7 +91,9 @@ class MemoryTest {
     System.out.println("resident KiB after 50 rounds: " + before + ", after 1,000: " + after);
     assertTrue(after < before * 1.01, before + " KiB, then " + after);
     assertTrue(entries("/proc/self/task") <= threads, threads + " threads, then " + entries("/proc/self/task"));
-    assertEquals(descriptors, entries("/proc/self/fd"));
+    // What a round forgot would be there hundreds of times; the virtual machine opens a file of its own now and then.
+    long left = entries("/proc/self/fd");
+    assertTrue(left < descriptors + 10, descriptors + " descriptors, then " + left);
   }
 
   @Test void whatIsForgottenIsFreed() throws InterruptedException {
