@@ -36,11 +36,16 @@ __device__ Code code_of(const Group& group, const Divide& by_scale, float weight
   return {quotient, round_even(clamp(quotient + value, group.low - 1.f, group.high + 1.f))};
 }
 
-/// W' of a lane's columns.
-template <bool kMinimum, class T>
-__device__ void write_rounded(const IntegerWeight& w, const Group& group, const float (&weight)[kOwn],
-                              const float (&value)[kOwn], T* to) {
-  float out[kOwn];
+template <class T, bool kMinimum, int kCapacity>
+__global__ void __launch_bounds__(kThreads)
+    forward_tiles_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
+  const IntegerWeight& w = batch.own().weight;
+  const Own own = own_of(w.group, w.rows * w.columns);
+  if (!own.exists) return;
+  float weight[kOwn], value[kOwn] = {}, out[kOwn];
+  load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
+  if (w.value) load_vector<kOwn>(w.value + own.first, value);
+  const Group group = group_of(w, own.group);
   divided(weight, group.scale, !kMinimum, [&](const auto& by_scale) {
 #pragma unroll
     for (int k = 0; k < kOwn; ++k) {
@@ -50,19 +55,7 @@ __device__ void write_rounded(const IntegerWeight& w, const Group& group, const 
       if (w.round_to_bf16) out[k] = round_to_bf16(out[k]);
     }
   });
-  store_vector<kOwn>(to, out);
-}
-
-template <class T, bool kMinimum, int kCapacity>
-__global__ void __launch_bounds__(kThreads)
-    forward_tiles_kernel(const __grid_constant__ Batch<Forward, kCapacity> batch) {
-  const IntegerWeight& w = batch.own().weight;
-  const Own own = own_of(w.group, w.rows * w.columns);
-  if (!own.exists) return;
-  float weight[kOwn], value[kOwn] = {};
-  load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
-  if (w.value) load_vector<kOwn>(w.value + own.first, value);
-  write_rounded<kMinimum>(w, group_of(w, own.group), weight, value, static_cast<T*>(batch.own().out) + own.first);
+  store_vector<kOwn>(static_cast<T*>(batch.own().out) + own.first, out);
 }
 
 /// The terms of a warp's sums in shared memory, so placed that neither those who write four columns at once nor those
