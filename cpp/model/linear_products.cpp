@@ -8,6 +8,8 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
@@ -21,8 +23,8 @@ using kernels::kPanelColumns;
 using kernels::Product;
 using kernels::ProductKernels;
 
-constexpr std::int64_t kLargeBytes = 4 << 20;         // of a result: more than a core's caches hold
-constexpr std::int64_t kMostPacked = 4 << 20;         // bytes of panels that a thread keeps, if more than one
+constexpr std::int64_t kLargeBytes = 1 << 20;         // of a result: more than a core's caches hold beside the operands
+constexpr std::int64_t kMostPacked = 4 << 20;         // bytes for a group of panels and its sums, if more than one panel
 constexpr std::int64_t kOperationsPerTask = 1 << 21;  // below this a thread costs more than it brings
 
 std::int64_t divide_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
@@ -56,17 +58,20 @@ class Cutter {
 
 /// What one product is cut into, the same whatever the number of threads.
 struct Pieces {
-  Pieces(const ProductKernels& kernels, std::int64_t rows, std::int64_t columns, std::int64_t depth)
+  /// @param most bytes of a group of panels and its sums, where that is more than one panel
+  Pieces(const ProductKernels& kernels, std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t most)
       : pairs(round_up(divide_up(depth, 2), kernels.cut.pair_multiple)),
         panel(pairs * kPanelColumns * 2),
         panels(divide_up(columns, kPanelColumns)),
         slice(std::min(kernels.cut.slice_rows, round_up(rows, kernels.cut.tile_rows))),
         step(round_up(divide_up(pairs, divide_up(pairs, kernels.cut.depth)), kernels.cut.pair_multiple)),
         group(std::clamp<std::int64_t>(
-            std::min(kernels.cut.group_bytes / (step * kPanelColumns * 4), kMostPacked / (panel * 2)), 1, panels)) {}
+            std::min(kernels.cut.group_bytes / (step * kPanelColumns * 4), most / (panel * 2 + sums_of_panel())), 1,
+            panels)) {}
 
   std::int64_t groups() const { return divide_up(panels, group); }
-  std::int64_t partial_bytes() const { return group * slice * kPanelColumns * 4; }
+  std::int64_t sums_of_panel() const { return slice * kPanelColumns * 4; }
+  std::int64_t partial_bytes() const { return group * sums_of_panel(); }
 
   std::int64_t pairs;   // with the zeros at the end
   std::int64_t panel;   // elements of one
@@ -112,6 +117,7 @@ void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t column = (first + i) * kPanelColumns;
       product.b = whole.b + i * pieces.panel;
+      product.next_b = i + 1 < count ? product.b + pieces.panel : nullptr;
       product.bias = whole.bias == nullptr ? nullptr : whole.bias + column;
       product.columns = std::min(kPanelColumns, columns - column);
       product.c = whole.c + column;
@@ -127,15 +133,17 @@ std::int64_t stored_bytes(const Pieces& pieces) {
   return Cutter::padded(pieces.group * pieces.panel * 2) + Cutter::padded(pieces.partial_bytes());
 }
 
-/// C[m, n] = A B + bias with A as stored. Tasks are slices of A under one group of panels after the other, so that
-/// every thread packs few of them and all have equal work whatever the shape. `pack(first, panel)` packs the columns of
-/// B from `first`.
+/// C[m, n] = A B + bias with A as stored. Tasks are slices of A under one group of panels after the other, so that all
+/// threads have equal work whatever the shape; each keeps the group that it packed last. `pack(first, panel)` packs the
+/// columns of B from `first`.
 template <class Pack>
 void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const Bf16Matrix& a, const Pack& pack,
                      const Bf16* bias, const at::Tensor& c, std::byte* memory) {
   const std::int64_t columns = c.size(1), slices = divide_up(a.rows, pieces.slice);
   const std::int64_t grain = divide_up(kOperationsPerTask, pieces.slice * pieces.group * pieces.panel / 2);
+  std::vector<std::int64_t> packed(static_cast<std::size_t>(at::get_num_threads()), -1);  // the group that a thread has
   guided_for(pieces.groups() * slices, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t& group = packed[static_cast<std::size_t>(at::get_thread_num())];
     const Multiplying multiplying(kernels);
     Cutter cutter(memory + at::get_thread_num() * stored_bytes(pieces));
     auto* panels = cutter.take<Bf16>(pieces.group * pieces.panel * 2);
@@ -149,7 +157,7 @@ void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const 
     product.bias = bias;
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t first = task / slices * pieces.group, row = task % slices * pieces.slice;
-      if (task == begin || row == 0) {
+      if (std::exchange(group, task / slices) != task / slices) {
         for (std::int64_t i = 0; i < std::min(pieces.group, pieces.panels - first); ++i) {
           pack((first + i) * kPanelColumns, panels + i * pieces.panel);
         }
@@ -200,6 +208,11 @@ std::byte* LinearProducts::workspace(std::int64_t bytes) {
 
 std::byte* LinearProducts::thread_memory(std::int64_t bytes) { return workspace(at::get_num_threads() * bytes); }
 
+// Gradients of weights need a large workspace: while it is there, products as deep as a wide layer keep more panels.
+std::int64_t LinearProducts::most_packed() const {
+  return std::max(kMostPacked, workspace_.defined() ? workspace_.numel() / at::get_num_threads() : 0);
+}
+
 at::Tensor LinearProducts::whole_gradient(std::int64_t outputs, std::int64_t inputs, const at::Tensor& like) {
   if (!like.is_cpu()) return at::empty({outputs, inputs}, like.options());
   std::byte* memory = workspace(outputs * inputs * static_cast<std::int64_t>(like.element_size()));
@@ -211,7 +224,7 @@ void LinearProducts::forward(at::Tensor& y, const at::Tensor& x, const at::Tenso
   if (packs(x, weight)) {
     const ProductKernels& kernels = *kernels::select_kernels().products;
     const Bf16Matrix w = matrix(weight);
-    const Pieces pieces(kernels, x.size(0), w.rows, w.columns);
+    const Pieces pieces(kernels, x.size(0), w.rows, w.columns, most_packed());
     const auto pack = [&](std::int64_t column, Bf16* panel) {
       kernels.panel_from_rows(rows_of(w, column, kPanelColumns), panel);
     };
@@ -230,7 +243,7 @@ void LinearProducts::input_gradient(at::Tensor& gradient, const at::Tensor& outp
   if (packs(output_gradient, weight)) {
     const ProductKernels& kernels = *kernels::select_kernels().products;
     const Bf16Matrix w = matrix(weight);
-    const Pieces pieces(kernels, output_gradient.size(0), w.columns, w.rows);
+    const Pieces pieces(kernels, output_gradient.size(0), w.columns, w.rows, most_packed());
     const auto pack = [&](std::int64_t column, Bf16* panel) {
       kernels.panel_from_columns(columns_of(w, column, kPanelColumns), 0, pieces.pairs, panel);
     };
@@ -253,7 +266,7 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
   const ProductKernels& kernels = *kernels::select_kernels().products;
   // Slices are shorter than they could be where there are few of them, so that no thread waits long for the last one.
   const std::int64_t share = divide_up(outputs, 4 * at::get_num_threads());
-  const Pieces pieces(kernels, share, inputs, tokens);
+  const Pieces pieces(kernels, share, inputs, tokens, kMostPacked);
   const std::int64_t tiles = pieces.slice * pieces.pairs * 4, block = pieces.slice * inputs * 2;
   const std::int64_t per_thread = Cutter::padded(tiles) + Cutter::padded(block) + pieces.partial_bytes();
   std::byte* memory = workspace(pieces.panels * pieces.panel * 2 + at::get_num_threads() * per_thread);
@@ -274,15 +287,10 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
       const Bf16Matrix columns = columns_of(matrix(output_gradient), row, pieces.slice);
       kernels.tiles_from_columns(columns, left);
       product.rows = columns.columns;
-      Bf16Matrix next;
-      if (row + pieces.slice < outputs) {
-        next = columns_of(matrix(output_gradient), row + pieces.slice, pieces.slice);
-      }
       {
         const Multiplying multiplying(kernels);
         for (std::int64_t panel = 0; panel < pieces.panels; panel += pieces.group) {
           product.b = packed + panel * pieces.panel;
-          product.ahead = part_of(next, panel / pieces.group, pieces.groups());
           multiply_slice(kernels, pieces, product, panel, inputs);
         }
       }

@@ -35,6 +35,7 @@ class LinearProducts {
   bool packs(const at::Tensor& a, const at::Tensor& b) const;
   std::byte* workspace(std::int64_t bytes);
   std::byte* thread_memory(std::int64_t bytes);
+  std::int64_t most_packed() const;
   at::Tensor whole_gradient(std::int64_t outputs, std::int64_t inputs, const at::Tensor& like);
 
   bool fused_;

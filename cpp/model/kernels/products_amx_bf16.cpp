@@ -64,31 +64,22 @@ struct Left {
   std::int64_t next;       // elements to the next 16 pairs
 };
 
-/// Brings a matrix into the second cache, some lines with each step of the products that it is needed after.
-class Ahead {
- public:
-  Ahead(const Bf16Matrix& x, std::int64_t steps)
-      : line_(reinterpret_cast<const char*>(x.data)),
-        row_lines_((x.columns * 2 + kLine - 1) / kLine),
-        gap_(x.step * 2 - row_lines_ * kLine),
-        in_row_(row_lines_),
-        lines_(x.rows * row_lines_),
-        at_once_((lines_ + steps - 1) / steps) {}
+/// Lines that come into the second cache while products are summed: with each 16 pairs `count`, `apart` bytes from each
+/// other, and then those `onward` bytes further. All of it without a branch that the processor could not foresee: one
+/// taken for another costs more than what it fetched.
+struct Ahead {
+  const char* line = nullptr;
+  std::int64_t count = 0, apart = 0, onward = 0;
 
   void step() {
-    for (std::int64_t i = 0; i < at_once_ && lines_ > 0; ++i, --lines_) {
-      _mm_prefetch(line_, _MM_HINT_T1);
-      line_ += kLine;
-      if (--in_row_ > 0) continue;
-      in_row_ = row_lines_;
-      line_ += gap_;
-    }
+    for (std::int64_t i = 0; i < count; ++i) _mm_prefetch(line + i * apart, _MM_HINT_T1);
+    line += onward;
   }
+};
 
- private:
-  static constexpr std::int64_t kLine = 64;
-  const char* line_;
-  std::int64_t row_lines_, gap_, in_row_, lines_, at_once_;
+/// What is fetched beside the products.
+struct Fetched {
+  Ahead a, b;
 };
 
 /// Where sums of 16 or 32 rows by 32 columns are kept.
@@ -100,7 +91,7 @@ struct Sums {
 
 /// sums[16 or 32, 32] (+)= A B over `steps` times 16 pairs; B is half a panel.
 template <int kTall>
-inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, const Sums& sums, Ahead& ahead) {
+inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, const Sums& sums, Fetched& fetched) {
   const std::int64_t bytes = sums.row * 4;
   float *top = sums.data, *bottom = top + kSide * sums.row;
   memory_is_written();
@@ -121,9 +112,10 @@ inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, const Su
   }
   // A streams past the first cache, in which B is to stay.
   const Bf16* left = a.data;
-  Ahead fetch = ahead;  // in registers
+  Ahead a_ahead = fetched.a, b_ahead = fetched.b;  // in registers
   for (std::int64_t step = 0; step < steps; ++step, left += a.next, b += 2 * kTileElements) {
-    fetch.step();
+    a_ahead.step();
+    b_ahead.step();
     _tile_loadd(6, b, kRowBytes);
     _tile_stream_loadd(4, left, a.row_bytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -135,7 +127,7 @@ inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, const Su
       _tile_dpbf16ps(3, 5, 7);
     }
   }
-  ahead = fetch;
+  fetched = {a_ahead, b_ahead};
   _tile_stored(0, top, bytes);
   _tile_stored(1, top + kSide, bytes);
   if constexpr (kTall == 2) {
@@ -156,25 +148,25 @@ inline void stage(const Bf16* a, std::int64_t a_row, std::int64_t rows, std::int
 }
 
 /// Sums of `rows` (at most 32) rows from `row` on against half a panel.
-void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, const Sums& sums, Ahead& ahead) {
+void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, const Sums& sums, Fetched& fetched) {
   const auto sum = rows > kSide ? sum_tiles<2> : sum_tiles<1>;
   const std::int64_t padded = round_up(p.pairs, kSide);
   if (p.a_row == 0) {
     const Bf16* tiles = p.a + (row / kSide * padded + p.begin) * (2 * kSide);
     const std::int64_t steps = (round_up(p.end, kSide) - p.begin) / kSide;
-    return sum({tiles, kRowBytes, padded * 2 * kSide, kTileElements}, b, steps, sums, ahead);
+    return sum({tiles, kRowBytes, padded * 2 * kSide, kTileElements}, b, steps, sums, fetched);
   }
   // Tiles that would reach beyond the rows or the columns of A are put together elsewhere.
   const Bf16* a = p.a + row * p.a_row;
   const std::int64_t direct = rows % kSide == 0 ? (p.end - p.begin) / kSide : 0, staged = p.begin + direct * kSide;
   if (direct > 0) {
-    sum({a + 2 * p.begin, p.a_row * 2, kSide * p.a_row, 2 * kSide}, b, direct, sums, ahead);
+    sum({a + 2 * p.begin, p.a_row * 2, kSide * p.a_row, 2 * kSide}, b, direct, sums, fetched);
   }
   if (staged == p.end) return;
   alignas(64) Bf16 tiles[kDepth / kSide * 2 * kTileElements];
   stage(a + 2 * staged, p.a_row, rows, 2 * (p.end - staged), tiles);
   sum({tiles, kRowBytes, kTileElements, 2 * kTileElements}, b + direct * 2 * kTileElements,
-      (round_up(p.end, kSide) - staged) / kSide, {sums.data, sums.row, sums.first && direct == 0}, ahead);
+      (round_up(p.end, kSide) - staged) / kSide, {sums.data, sums.row, sums.first && direct == 0}, fetched);
 }
 
 inline __m512 bias_of(const Bf16* bias, __mmask32 columns) {
@@ -204,15 +196,25 @@ void finish(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t 
 void multiply(const Product& p) {
   alignas(64) float finished[kHalf * kHalf];
   const bool first = p.begin == 0, last = p.end == p.pairs;
-  const std::int64_t blocks = round_up(p.columns, kHalf) / kHalf * (round_up(p.rows, kHalf) / kHalf);
-  Ahead ahead(p.ahead, blocks * (round_up(p.end - p.begin, kSide) / kSide));
+  const std::int64_t pairs = round_up(p.pairs, kSide), blocks = round_up(p.rows, kHalf) / kHalf;
+  const std::int64_t row_bytes = p.ahead.step * 2, rows_ahead = p.ahead.rows;
+  const std::int64_t at_once = (rows_ahead + 2 * blocks - 1) / (2 * blocks), share = (kHalf + blocks - 1) / blocks;
+  Fetched fetched;
+  std::int64_t block = 0;
   for (std::int64_t column = 0; column < p.columns; column += kHalf) {
-    const Bf16* b = p.b + 2 * Halves::at(p.begin, column, round_up(p.pairs, kSide));
-    for (std::int64_t row = 0; row < p.rows; row += kHalf) {
+    const auto half = [&](const Bf16* panel, std::int64_t at) { return panel + 2 * Halves::at(p.begin, at, pairs); };
+    const Bf16* b = half(p.b, column);
+    const Bf16* next = p.next_b == nullptr ? nullptr : half(p.next_b, 0);
+    if (column + kHalf < p.columns) next = half(p.b, column + kHalf);
+    fetched.b = {reinterpret_cast<const char*>(next), next == nullptr ? 0 : share, kRowBytes, kRowBytes * share};
+    for (std::int64_t row = 0; row < p.rows; row += kHalf, ++block) {
       const std::int64_t rows = least(kHalf, p.rows - row);
       Sums sums{p.partial + row * kPanelColumns + column, kPanelColumns, first};
       if (first && last) sums = {finished, kHalf, true};
-      sum_rows(p, row, rows, b, sums, ahead);
+      const std::int64_t fetched_rows = least(block * at_once, rows_ahead);
+      fetched.a = {reinterpret_cast<const char*>(p.ahead.data) + fetched_rows * row_bytes,
+                   least(at_once, rows_ahead - fetched_rows), row_bytes, kRowBytes};
+      sum_rows(p, row, rows, b, sums, fetched);
       if (last) finish(p, row, rows, column, sums.data, sums.row);
     }
   }
