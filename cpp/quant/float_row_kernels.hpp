@@ -71,6 +71,10 @@ void float_blocks(const FloatRow& row, const Emit& emit) {
   const T* weight = static_cast<const T*>(row.weight);
   for_each_float_block(row, [&](std::int64_t group, std::int64_t offset, int count) {
     const float* value = row.value ? row.value + offset : nullptr;
+    if (offset % kBlock == 0) {
+      fetch_ahead(weight + offset);
+      if (value) fetch_ahead(value);
+    }
     FloatCode codes[kVectors];
     const auto block = [&](const T* w, const float* v) {
       for (int k = 0; k < kVectors; ++k) {
@@ -93,6 +97,7 @@ void float_forward_row(const FloatRow& row, T* output) {
   float_blocks<T>(row, [&](std::int64_t group, const FloatCode* codes, std::int64_t offset, int count) {
     T padded[kBlock];
     T* to = count == kBlock ? output + offset : padded;
+    if (offset % kBlock == 0) fetch_ahead(output + offset);
     for (int k = 0; k < kVectors; ++k) {
       Float product = codes[k].value() * row.scale[group];
       if (kRound) product = round_to_bf16(product);
@@ -161,6 +166,11 @@ void float_update_row(const FloatRow& row, float* value, const T* gradient, floa
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
     Float sums[kVectors] = {};
     for (std::int64_t offset = first; offset < last; offset += kBlock) {
+      if (offset % kBlock == 0) {
+        fetch_ahead(weight + offset);
+        fetch_ahead(value + offset);
+        if (codes) fetch_ahead(codes + offset);
+      }
       if (last - offset >= kBlock) {
         float_update_block(row, group, weight + offset, value + offset, gradient + offset, rate,
                            codes ? codes + offset : nullptr, sums);

@@ -73,6 +73,8 @@ void code_blocks(const Row& row, const Emit& emit) {
       row, [&](std::int64_t index) { group = group_of<kMinimum>(row, index); },
       [&](std::int64_t offset, int count) {
         const float* value = row.value ? row.value + offset : nullptr;
+        fetch_ahead(weight + offset);
+        if (value) fetch_ahead(value);
         if (count == kBlock) return block(weight + offset, value, offset, count);
         const Padded<T> w(weight + offset, count);
         const Padded<float> v(value, count);
@@ -85,6 +87,7 @@ void forward_row(const Row& row, T* output) {
   code_blocks<T, kMinimum>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
     T padded[kBlock];
     T* to = count == kBlock ? output + offset : padded;
+    fetch_ahead(output + offset);
     for (int k = 0; k < kVectors; ++k) {
       Float product = centred[k] * group.scale;
       if (kMinimum) product -= group.minimum;
@@ -175,6 +178,9 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
     std::int64_t done = 0;
     if (rest) __builtin_memset(tail, 0, sizeof tail);
     for (std::int64_t offset = first; offset < last; offset += kBlock) {
+      fetch_ahead(weight + offset);
+      fetch_ahead(value + offset);
+      if (codes) fetch_ahead(codes + offset);
       if (last - offset >= kBlock) {
         update(weight + offset, value + offset, gradient + offset, codes ? codes + offset : nullptr);
       } else {

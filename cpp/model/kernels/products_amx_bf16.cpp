@@ -9,9 +9,10 @@ namespace {
 
 constexpr std::int64_t kSide = kTileSide;
 constexpr std::int64_t kTileElements = 2 * kSide * kSide;
-constexpr std::int64_t kHalf = 2 * kSide;  // columns of C in tiles at once
-constexpr std::int64_t kRowBytes = 64;     // of a packed tile
-constexpr std::int64_t kDepth = 288;       // pairs: half a panel of them, 36 KiB, stays in the first cache
+constexpr std::int64_t kHalf = 2 * kSide;                           // columns of C in tiles at once
+constexpr std::int64_t kRowBytes = 64;                              // of a packed tile: a line of the caches
+constexpr std::int64_t kHalfLines = kSide * kHalf * 4 / kRowBytes;  // of half a panel, 16 pairs deep
+constexpr std::int64_t kDepth = 288;  // pairs: half a panel of them, 36 KiB, stays in the first cache
 
 /// A panel is two halves of 32 columns, one after the other, each [pairs / 16][2][16][16]: what is read in turn lies in
 /// turn, and a half spreads over all sets of the first cache.
@@ -67,14 +68,20 @@ struct Left {
 /// Lines that come into the second cache while products are summed: with each 16 pairs `count`, `apart` bytes from each
 /// other, and then those `onward` bytes further. All of it without a branch that the processor could not foresee: one
 /// taken for another costs more than what it fetched.
-struct Ahead {
-  const char* line = nullptr;
-  std::int64_t count = 0, apart = 0, onward = 0;
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const Bf16* first, std::int64_t count, std::int64_t apart, std::int64_t onward)
+      : line_(reinterpret_cast<const char*>(first)), count_(count), apart_(apart), onward_(count > 0 ? onward : 0) {}
 
   void step() {
-    for (std::int64_t i = 0; i < count; ++i) _mm_prefetch(line + i * apart, _MM_HINT_T1);
-    line += onward;
+    for (std::int64_t i = 0; i < count_; ++i) _mm_prefetch(line_ + i * apart_, _MM_HINT_T1);
+    line_ += onward_;
   }
+
+ private:
+  const char* line_ = nullptr;
+  std::int64_t count_ = 0, apart_ = 0, onward_ = 0;
 };
 
 /// What is fetched beside the products.
@@ -148,7 +155,8 @@ inline void stage(const Bf16* a, std::int64_t a_row, std::int64_t rows, std::int
 }
 
 /// Sums of `rows` (at most 32) rows from `row` on against half a panel.
-void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, const Sums& sums, Fetched& fetched) {
+void sum_rows(const Product& p, std::int64_t row, std::int64_t rows, const Bf16* b, const Sums& sums,
+              Fetched& fetched) {
   const auto sum = rows > kSide ? sum_tiles<2> : sum_tiles<1>;
   const std::int64_t padded = round_up(p.pairs, kSide);
   if (p.a_row == 0) {
@@ -197,23 +205,24 @@ void multiply(const Product& p) {
   alignas(64) float finished[kHalf * kHalf];
   const bool first = p.begin == 0, last = p.end == p.pairs;
   const std::int64_t pairs = round_up(p.pairs, kSide), blocks = round_up(p.rows, kHalf) / kHalf;
-  const std::int64_t row_bytes = p.ahead.step * 2, rows_ahead = p.ahead.rows;
-  const std::int64_t at_once = (rows_ahead + 2 * blocks - 1) / (2 * blocks), share = (kHalf + blocks - 1) / blocks;
+  // Each block fetches its share of what comes after the half panel and after the rows of A that are multiplied now.
+  const std::int64_t b_lines = (kHalfLines + blocks - 1) / blocks;
+  const std::int64_t a_rows = (p.ahead.rows + 2 * blocks - 1) / (2 * blocks);
   Fetched fetched;
-  std::int64_t block = 0;
+  std::int64_t fetched_rows = 0;
   for (std::int64_t column = 0; column < p.columns; column += kHalf) {
     const auto half = [&](const Bf16* panel, std::int64_t at) { return panel + 2 * Halves::at(p.begin, at, pairs); };
     const Bf16* b = half(p.b, column);
     const Bf16* next = p.next_b == nullptr ? nullptr : half(p.next_b, 0);
     if (column + kHalf < p.columns) next = half(p.b, column + kHalf);
-    fetched.b = {reinterpret_cast<const char*>(next), next == nullptr ? 0 : share, kRowBytes, kRowBytes * share};
-    for (std::int64_t row = 0; row < p.rows; row += kHalf, ++block) {
+    fetched.b = Ahead(next, next == nullptr ? 0 : b_lines, kRowBytes, b_lines * kRowBytes);
+    for (std::int64_t row = 0; row < p.rows; row += kHalf) {
       const std::int64_t rows = least(kHalf, p.rows - row);
       Sums sums{p.partial + row * kPanelColumns + column, kPanelColumns, first};
       if (first && last) sums = {finished, kHalf, true};
-      const std::int64_t fetched_rows = least(block * at_once, rows_ahead);
-      fetched.a = {reinterpret_cast<const char*>(p.ahead.data) + fetched_rows * row_bytes,
-                   least(at_once, rows_ahead - fetched_rows), row_bytes, kRowBytes};
+      const std::int64_t now = least(a_rows, p.ahead.rows - fetched_rows);
+      fetched.a = Ahead(p.ahead.data + fetched_rows * p.ahead.step, now, p.ahead.step * 2, kRowBytes);
+      fetched_rows += now;
       sum_rows(p, row, rows, b, sums, fetched);
       if (last) finish(p, row, rows, column, sums.data, sums.row);
     }

@@ -46,6 +46,19 @@ inline void each_vector(std::int64_t width, Body body) {
   if (i < width) body(i, width - i);
 }
 
+/// Elements from what is computed to what is fetched meanwhile, where rows are `step` apart: the same place some rows
+/// below, or further on in a long row. Rows are several streams of short pieces, which no processor foresees well.
+inline std::int64_t reach(std::int64_t step) {
+  constexpr std::int64_t least = 1024, most = 8192;
+  return step > most ? least : (least + step - 1) / step * step;
+}
+
+/// Brings the line `reach` after p nearer when p + i begins one.
+template <typename T>
+inline void fetch(const T* p, std::int64_t i, std::int64_t reach) {
+  if (i % static_cast<std::int64_t>(64 / sizeof(T)) == 0) __builtin_prefetch(p + i + reach);
+}
+
 /// e^x to about 1e-7 of itself, for x limited to [-87, 87] where it and its inverse are normal; NaN stays NaN.
 template <typename V>
 inline typename V::Float exp(typename V::Float x) {
@@ -105,10 +118,14 @@ struct Relu {
 template <typename V, typename T, template <typename> class Act>
 struct Gated {
   static void forward(const GatedForward& a, std::int64_t begin, std::int64_t end) {
+    const std::int64_t near = reach(a.width), far = reach(2 * a.width);
     for (std::int64_t row = begin; row < end; ++row) {
       const T *gate = static_cast<const T*>(a.gate_up) + row * 2 * a.width, *up = gate + a.width;
       T* y = static_cast<T*>(a.y) + row * a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        fetch(gate, i, far);
+        fetch(up, i, far);
+        fetch(y, i, near);
         const auto act = rounded<V, T>(Act<V>::at(load<V>(gate + i, n)).value);
         store<V>(y + i, act * load<V>(up + i, n), n);
       });
@@ -116,11 +133,17 @@ struct Gated {
   }
 
   static void backward(const GatedBackward& a, std::int64_t begin, std::int64_t end) {
+    const std::int64_t near = reach(a.width), far = reach(2 * a.width);
     for (std::int64_t row = begin; row < end; ++row) {
       const T *gate = static_cast<const T*>(a.gate_up) + row * 2 * a.width, *up = gate + a.width;
       const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
       T *grad_gate = static_cast<T*>(a.grad_gate_up) + row * 2 * a.width, *grad_up = grad_gate + a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        fetch(gate, i, far);
+        fetch(up, i, far);
+        fetch(grad_y, i, near);
+        fetch(grad_gate, i, far);
+        fetch(grad_up, i, far);
         const auto act = Act<V>::at(load<V>(gate + i, n));
         const auto grad = load<V>(grad_y + i, n);
         store<V>(grad_gate + i, grad * load<V>(up + i, n) * act.slope, n);
@@ -143,6 +166,7 @@ struct RmsNorm {
   template <typename W>
   static void forward_rows(const RmsNormForward& a, std::int64_t begin, std::int64_t end) {
     const auto* weight = static_cast<const W*>(a.weight);
+    const std::int64_t ahead = reach(a.width);
     for (std::int64_t row = begin; row < end; ++row) {
       const T* x = static_cast<const T*>(a.x) + row * a.width;
       auto squares = V::all(0.0f);
@@ -150,6 +174,9 @@ struct RmsNorm {
         const T* delta = static_cast<const T*>(a.delta) + row * a.width;
         T* h = static_cast<T*>(a.h) + row * a.width;
         each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+          fetch(x, i, ahead);
+          fetch(delta, i, ahead);
+          fetch(h, i, ahead);
           const auto sum = rounded<V, T>(load<V>(x + i, n) + load<V>(delta + i, n));
           store<V>(h + i, sum, n);
           squares = V::fma(sum, sum, squares);
@@ -157,6 +184,7 @@ struct RmsNorm {
         x = h;
       } else {
         each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+          fetch(x, i, ahead);
           const auto value = load<V>(x + i, n);
           squares = V::fma(value, value, squares);
         });
@@ -164,6 +192,7 @@ struct RmsNorm {
       const auto rstd = V::all(inverse_rms(V::sum(squares), a.width, a.eps));
       T* y = static_cast<T*>(a.y) + row * a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        fetch(y, i, ahead);
         const auto norm = load<V>(x + i, n) * rstd;
         store<V>(y + i, (sizeof(W) > sizeof(T) ? norm : rounded<V, T>(norm)) * load<V>(weight + i, n), n);
       });
@@ -174,11 +203,14 @@ struct RmsNorm {
   template <typename W>
   static void backward_rows(const RmsNormBackward& a, std::int64_t begin, std::int64_t end) {
     const auto* weight = static_cast<const W*>(a.weight);
+    const std::int64_t ahead = reach(a.width);
     for (std::int64_t row = begin; row < end; ++row) {
       const T* h = static_cast<const T*>(a.h) + row * a.width;
       const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
       auto squares = V::all(0.0f), dot = V::all(0.0f);
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        fetch(h, i, ahead);
+        fetch(grad_y, i, ahead);
         const auto value = load<V>(h + i, n);
         squares = V::fma(value, value, squares);
         dot = V::fma(load<V>(grad_y + i, n) * load<V>(weight + i, n), value, dot);
@@ -189,6 +221,8 @@ struct RmsNorm {
       const T* grad_h = a.grad_h == nullptr ? nullptr : static_cast<const T*>(a.grad_h) + row * a.width;
       T* grad_x = static_cast<T*>(a.grad_x) + row * a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        if (grad_h != nullptr) fetch(grad_h, i, ahead);
+        fetch(grad_x, i, ahead);
         const auto own = V::fma(pull, load<V>(h + i, n), load<V>(grad_y + i, n) * load<V>(weight + i, n));
         const auto passed = grad_h == nullptr ? V::all(0.0f) : load<V>(grad_h + i, n);
         store<V>(grad_x + i, V::fma(own, rstd, passed), n);
