@@ -2,9 +2,10 @@
 // auto-round; alone it serves to profile a change:
 //   block_bench --model DIR --ids FILE [--samples 32] [--length 256] [--batch 8] [--layers 2] [--iters 20] [--low 0]
 //               [--threads 2] [--bits 4] [--group-size 64] [--asymmetric] [--preset NAME] [--device cpu] [--plain]
-//               [--profile]
-// FILE holds samples * length token ids as native int64. "iteration" is the median time between two iterations of any
-// layer, "slope" the mean between the ends of iterations --low (0: start of the layer) and --iters of the last one.
+//               [--profile] [--marks FILE]
+// FILE of --ids holds samples * length token ids as native int64. "iteration" is the median time between two iterations
+// of any layer, "slope" the mean between the ends of iterations --low (0: start of the layer) and --iters of the last.
+// --marks: the seconds of the monotonic clock at the end of each iteration, a line each (turns.py).
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -32,10 +33,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+double seconds_of(Clock::time_point time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Arguments {
-  std::string model, ids, preset, device = "cpu";
+  std::string model, ids, preset, device = "cpu", marks;
   std::int64_t samples = 32, length = 256, batch = 8, layers = 2, iters = 20, low = 0, threads = 2, bits = 4;
   std::int64_t group = 64;
   bool asymmetric = false, plain = false, profile = false;
@@ -46,7 +48,8 @@ Arguments parse(int argc, char** argv) {
   const std::map<std::string, std::string*> texts{{"--model", &arguments.model},
                                                   {"--ids", &arguments.ids},
                                                   {"--preset", &arguments.preset},
-                                                  {"--device", &arguments.device}};
+                                                  {"--device", &arguments.device},
+                                                  {"--marks", &arguments.marks}};
   const std::map<std::string, std::int64_t*> numbers{
       {"--samples", &arguments.samples}, {"--length", &arguments.length}, {"--batch", &arguments.batch},
       {"--layers", &arguments.layers},   {"--iters", &arguments.iters},   {"--low", &arguments.low},
@@ -133,6 +136,8 @@ void run(const Arguments& arguments) {
   at::Tensor full_precision = data.input;
   std::vector<double> iterations;
   double total = 0.0, slope = 0.0, loss = 0.0, rtn_loss = 0.0;
+  std::ofstream marks;
+  if (!arguments.marks.empty()) marks.open(arguments.marks);
   std::unique_ptr<bench::Profile> profile;
   if (arguments.profile) profile = std::make_unique<bench::Profile>();
 
@@ -155,6 +160,7 @@ void run(const Arguments& arguments) {
           const auto now = Clock::now();
           if (iteration.index > 0) iterations.push_back(std::chrono::duration<double>(now - last).count());
           last = now;
+          if (marks.is_open()) marks << std::fixed << seconds_of(now) << std::endl;
           if (iteration.index + 1 == arguments.low) low = now;
           if (profile) profile->iteration_ended();
           if (profile && iteration.index + 1 == arguments.iters) profile->pause();

@@ -17,7 +17,8 @@ or those of --text. Each contestant is a process of its own; they take turns, ev
 - neighbour: libautoround, while another process keeps one core busy (CPU, with --neighbour).
 - products: the matrix products of one layer, median: forward, gradient of the weights, and gradient of the inputs where
   one is needed (not for q, k and v). Experts get equally many tokens, in one batched product. Attention is not counted.
-  On a GPU replays of a CUDA graph, on a CPU a loop.
+  On a GPU replays of a CUDA graph; on a CPU a loop, in turns of half a second with libautoround's, as the two differ
+  less than a shared processor does from one quarter of a minute to the next. Their ratio is of these turns.
 
 Memory is the largest resident set of the process, on a GPU the most that PyTorch's allocator held at a time. On a CPU
 one more run of libautoround, profiled, says what an iteration consists of. A contestant that fails is reported and left
@@ -30,11 +31,13 @@ import re
 import statistics
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import child
 import speed_chart
+import turns
 from schemes import Scheme, integers, scheme
 from speed_parts import seconds_by_part
 from speed_report import (COMPILED, EAGER, MALLOC, MOST, NEIGHBOUR, OURS, PEERS, PRODUCTS, kind, misses, table, targets,
@@ -53,6 +56,9 @@ class Defaults:
     peers: tuple[str, ...]
     timeout: int  # seconds a contestant may take
 
+
+ROUNDS = 12  # turns of each in an alternation, libautoround's and those of the products
+ENDLESS = 1_000_000  # iterations
 
 DEFAULTS = {
     "cpu": Defaults("smollm2-135m", 256, 2, PEERS, 3600),
@@ -161,7 +167,8 @@ class Comparison:
         result["machine"] = next((run["machine"] for run in every if "machine" in run), processor())
         result["version"] = next((run["version"] for run in every if "version" in run), None)
         result["median"] = {
-            contestant: {key: statistics.median(run[key] for run in runs) for key in ("seconds", "peak")}
+            contestant: {key: statistics.median(run[key] for run in runs)
+                         for key in ("seconds", "peak", "ratio") if key in runs[0]}
             for contestant, runs in result["runs"].items() if runs}
         return result
 
@@ -191,18 +198,29 @@ class Comparison:
                 return self.block_bench(self.iters)
         iters = ["--iters", *self.iters]
         if contestant == PRODUCTS:
-            return self.job("products", *iters)
+            in_turns = self.device == "cpu" and self.arguments.bench
+            return self.duel() if in_turns else self.job("products", *iters)
         compiled = ["--compiled"] if contestant == COMPILED else []
         extra = TUNABLES if contestant == MALLOC else None
         return self.job("peer", *iters, *self.scheme.switches(), *compiled, extra=extra)
 
-    def block_bench(self, iters: list[int], *switches: str, extra: dict[str, str] | None = None) -> dict:
+    def duel(self) -> dict:
+        """The products and libautoround in turns."""
+        started = time.monotonic()
+        commands = [self.job_command("products"), self.bench_command([1, ENDLESS], layers=1)]
+        products, ours = turns.take_turns(commands, self.arguments.threads, ROUNDS, self.default.timeout)
+        return {"seconds": products.seconds, "peak": products.peak_bytes, "ratio": products.seconds / ours.seconds,
+                "process_seconds": time.monotonic() - started}
+
+    def bench_command(self, iters: list[int], *switches: str, layers: int = LAYERS) -> list:
         low, high = iters
-        command = [self.arguments.bench, "--device", self.device, "--model", self.folder, "--ids", self.folder / "ids",
-                   "--samples", BATCHES * self.arguments.batch, "--length", self.arguments.length, "--batch",
-                   self.arguments.batch, "--layers", LAYERS, "--iters", high, "--low", low, *self.scheme.switches(),
-                   *switches]
-        found = self.child(command, extra)
+        return [self.arguments.bench, "--device", self.device, "--model", self.folder, "--ids", self.folder / "ids",
+                "--samples", BATCHES * self.arguments.batch, "--length", self.arguments.length, "--batch",
+                self.arguments.batch, "--layers", layers, "--iters", high, "--low", low, *self.scheme.switches(),
+                *self.threads(), *switches]
+
+    def block_bench(self, iters: list[int], *switches: str, extra: dict[str, str] | None = None) -> dict:
+        found = self.child(self.bench_command(iters, *switches), extra)
         if self.device == "cpu":
             return found | {"seconds": found["slope"]}
         return found | {"seconds": found["iteration"], "peak": found["device_peak_bytes"]}
@@ -213,15 +231,19 @@ class Comparison:
         return self.block_bench(iters, "--profile", extra={"OMP_WAIT_POLICY": "passive"})["profile"]
 
     def job(self, name: str, *switches: object, extra: dict[str, str] | None = None) -> dict:
+        return self.child(self.job_command(name, *switches), extra)
+
+    def job_command(self, name: str, *switches: object) -> list:
         script = Path(__file__).with_name("speed_peers.py")
-        command = [sys.executable, script, name, "--shape", self.name, "--folder", self.folder, "--batch",
-                   self.arguments.batch, "--length", self.arguments.length, "--device", self.device, *switches]
-        return self.child(command, extra)
+        return [sys.executable, script, name, "--shape", self.name, "--folder", self.folder, "--batch",
+                self.arguments.batch, "--length", self.arguments.length, "--device", self.device, *self.threads(), *switches]
+
+    def threads(self) -> list:
+        return ["--threads", self.arguments.threads] if self.arguments.threads else []
 
     def child(self, command: list, extra: dict[str, str] | None) -> dict:
-        threads = self.arguments.threads
-        command += ["--threads", threads] if threads else []
-        finished = child.run(command, threads, cuda=self.device != "cpu", extra=extra, timeout=self.default.timeout)
+        finished = child.run(command, self.arguments.threads, cuda=self.device != "cpu", extra=extra,
+                             timeout=self.default.timeout)
         said = json.loads(child.last_line(finished.stdout))
         return {"peak": finished.peak_bytes, **said, "process_seconds": finished.seconds}
 

@@ -4,7 +4,7 @@ with auto-round, or compute its matrix products alone. Each prints one JSON obje
     python speed_peers.py write    --shape NAME --folder DIR --batch N --length N --device D [--model DIR --text FILE]
                                    [--layers N --samples N]
     python speed_peers.py peer     (the same) --iters LOW HIGH (--bits N --group-size N | --preset NAME) [--compiled]
-    python speed_peers.py products (the same) --iters LOW HIGH
+    python speed_peers.py products (the same) --iters LOW HIGH [--marks FILE]
 """
 import argparse
 import functools
@@ -51,6 +51,8 @@ def parse() -> argparse.Namespace:
         command.add_argument("--text", type=Path)
         command.add_argument("--compiled", action="store_true")
         schemes.add_switches(command)
+        if job is multiply:
+            command.add_argument("--marks", type=Path, help="go on until killed; a CPU's marks are for turns.py")
         if job is speed_shapes.write:
             command.add_argument("--layers", type=int, default=LAYERS)
             command.add_argument("--samples", type=int, help="windows of token ids; two batches without it")
@@ -105,6 +107,11 @@ def multiply(arguments: argparse.Namespace) -> dict:
             if needed:
                 torch.matmul(dy, w)
 
+    if arguments.marks:
+        with arguments.marks.open("w") as marks:
+            while True:
+                iteration()
+                print(f"{time.monotonic():.6f}", file=marks, flush=True)
     if arguments.device == "cpu":
         return {"seconds": statistics.median(timeit.repeat(iteration, number=1, repeat=max(10, arguments.iters[0])))}
     seconds = statistics.median(replay(iteration, max(10, arguments.iters[1] - arguments.iters[0])))

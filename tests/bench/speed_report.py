@@ -52,6 +52,9 @@ def targets(result: dict, known: dict = TARGETS) -> dict[str, float]:
 
 
 def ratio(result: dict, contestant: str) -> float:
+    """How many times our time it takes; measured in turns, where it was."""
+    if measured := result["median"][contestant].get("ratio"):
+        return measured
     return result["median"][contestant]["seconds"] / result["median"][OURS]["seconds"]
 
 

@@ -10,8 +10,10 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import child
 import speed_parts
 import speed_report
+import turns
 
 BLOCK_BENCH = sys.argv[1]
 SPEED = Path(__file__).with_name("speed.py")
@@ -51,6 +53,7 @@ class Run(unittest.TestCase):
             self.assertGreater(result["median"][name]["seconds"], 0)
             self.assertEqual(len(result["runs"][name]), 1)
         self.assertEqual(len(result["runs"]["eager"][0]["layers"]), 2)
+        self.assertGreater(result["median"]["products"]["ratio"], 0)  # in turns with libautoround
 
     def test_parts(self) -> None:
         parts = self.json[0]["parts"]
@@ -79,6 +82,34 @@ class Parts(unittest.TestCase):
                          {"backward products and step": 3.0, "rounding": 1.0, "gather": 2.0})
 
 
+class Turns(unittest.TestCase):
+    PROGRAM = """
+import sys, time
+with open(sys.argv[2], "w") as marks:
+    while True:
+        {}
+        print(time.monotonic(), file=marks, flush=True)
+"""
+
+    def command(self, body: str) -> list[str]:
+        return [sys.executable, "-c", self.PROGRAM.format(body)]
+
+    def test_only_what_lies_in_a_turn_counts(self) -> None:
+        quick, slow = turns.take_turns([self.command("time.sleep(0.01)"), self.command("time.sleep(0.04)")], 1, 3, 60)
+        self.assertGreaterEqual(quick.seconds, 0.01)
+        self.assertGreaterEqual(slow.seconds, 0.04)
+        self.assertLess(quick.seconds, 0.3)  # a pause between turns is longer
+        self.assertGreater(quick.peak_bytes, 0)
+
+    def test_one_that_ends_is_an_error(self) -> None:
+        with self.assertRaisesRegex(child.ChildError, "exit status 3"):
+            turns.take_turns([self.command("sys.exit(3)")], 1, 1, 60)
+
+    def test_one_that_never_begins_is_an_error(self) -> None:
+        with self.assertRaisesRegex(child.ChildError, "no iterations"):
+            turns.take_turns([self.command("time.sleep(60)")], 1, 1, 1)
+
+
 class Targets(unittest.TestCase):
     def result(self, seconds: dict[str, float], **changes) -> dict:
         return {
@@ -91,6 +122,13 @@ class Targets(unittest.TestCase):
         self.assertEqual(len(found), 1)
         self.assertIn("compiled takes 1.50 times our time, 1.60 wanted", found[0])
         self.assertEqual(len(speed_report.misses(self.result({"libautoround": 1.0, "products": 0.9}))), 1)
+
+    def test_turns_count(self) -> None:
+        result = self.result({"libautoround": 1.0, "products": 0.9})
+        result["median"]["products"]["ratio"] = 1.01  # in the same seconds, while ours has others in its own figure
+        self.assertEqual(speed_report.misses(result), [])
+        result["median"]["products"]["ratio"] = 0.99
+        self.assertEqual(len(speed_report.misses(result)), 1)
 
     def test_neighbour(self) -> None:
         self.assertEqual(speed_report.misses(self.result({"libautoround": 1.0, "neighbour": 2.2})), [])
