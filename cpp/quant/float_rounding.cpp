@@ -69,12 +69,21 @@ class Scales {
     state.max_scale.clamp_(0, state.largest_factor());
     divisor_.resize(static_cast<std::size_t>(count_));
     scale_.resize(static_cast<std::size_t>(count_));
+    is_free_.resize(static_cast<std::size_t>(count_));
+    for_each([&](std::int64_t index) {
+      const auto i = static_cast<std::size_t>(index);
+      const Scale scale = at(index);
+      divisor_[i] = scale.divisor;
+      scale_[i] = scale.scale;
+      is_free_[i] = scale.free;
+    });
+  }
+
+  /// Runs body(index) over all scales in parallel.
+  template <class Body>
+  void for_each(const Body& body) const {
     model::guided_for(count_, 4096, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const Scale scale = at(i);
-        divisor_[static_cast<std::size_t>(i)] = scale.divisor;
-        scale_[static_cast<std::size_t>(i)] = scale.scale;
-      }
+      for (std::int64_t i = begin; i < end; ++i) body(i);
     });
   }
 
@@ -84,7 +93,7 @@ class Scales {
     return scale_of(state_.format, global_, magnitude);
   }
   float& factor(std::int64_t index) const { return state_.max_scale.data_ptr<float>()[index]; }
-  std::int64_t count() const { return count_; }
+  bool is_free(std::int64_t index) const { return is_free_[static_cast<std::size_t>(index)] != 0; }
   std::int64_t groups() const { return groups_; }
   /// Rows that share their scales.
   std::int64_t rows_at_once() const {
@@ -113,7 +122,8 @@ class Scales {
   at::Tensor stored() const {
     const auto shape = state_.format.scales_shape(state_.weight.size(0), state_.weight.size(1));
     at::Tensor values = at::empty(shape, at::kFloat);
-    for (std::int64_t i = 0; i < count_; ++i) values.data_ptr<float>()[i] = at(i).stored;
+    float* const to = values.data_ptr<float>();
+    for_each([&](std::int64_t i) { to[i] = at(i).stored; });
     if (!has_power_scales(state_.format.number)) return values.to(state_.format.scale_type);
     return values.log2().add_(127).to(at::kByte);  // exact: powers of two
   }
@@ -123,6 +133,7 @@ class Scales {
   std::int64_t groups_, count_;
   float global_;
   std::vector<float> divisor_, scale_;
+  std::vector<std::uint8_t> is_free_;  // whether no bound holds it
 };
 
 }  // namespace
@@ -197,14 +208,15 @@ void Step::finish() {
   if (step.of_scale.empty()) return;
   const Scales& scales = step.scales;
   const std::int64_t rows = step.state.weight.size(0), groups = scales.groups(), together = scales.rows_at_once();
-  for (std::int64_t i = 0; i < scales.count(); ++i) {
+  const float* const weight_max = step.state.weight_max.const_data_ptr<float>();
+  scales.for_each([&](std::int64_t i) {
     const std::int64_t first = i / groups * together, last = std::min(rows, first + together);
     float sum = 0.f;  // rows in order, whatever the number of threads was
     for (std::int64_t row = first; row < last; ++row)
       sum += step.of_scale[static_cast<std::size_t>(row * groups + i % groups)];
-    const bool reaches = scales.at(i).free && step.state.weight_max.const_data_ptr<float>()[i] != 0.f;
+    const bool reaches = scales.is_free(i) && weight_max[i] != 0.f;
     if (reaches && sum != 0.f && !std::isnan(sum)) scales.factor(i) -= std::copysign(step.rates.minmax, sum);
-  }
+  });
 }
 
 }  // namespace autoround::quant::floats

@@ -1,6 +1,7 @@
 // Rows whose codes are floating-point numbers, and the ranges of rows. Part of row_kernels.hpp.
 #pragma once
 
+#include "quant/scale_kernels.hpp"
 #include "quant/vectors.hpp"
 
 namespace autoround::quant::AUTOROUND_ISA {
@@ -55,55 +56,42 @@ void store_float_codes(std::uint8_t* to, const FloatGrid& grid, const FloatCode&
   __builtin_memcpy(to, &bytes, sizeof bytes);
 }
 
-/// Calls body(group, offset, count) for each block of each group of a row, as for_each_block does.
-template <class R, class Body>
-void for_each_float_block(const R& row, const Body& body) {
+/// Calls emit(group, code, offset, count) for each register of codes of each group of a row: count == kLanes except at
+/// the end of a group.
+template <class T, class Emit>
+void for_each_float_code(const FloatRow& row, const Emit& emit) {
+  const T* weight = static_cast<const T*>(row.weight);
   for (std::int64_t group = 0, first = 0; first < row.columns; ++group, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
-    for (std::int64_t offset = first; offset < last; offset += kBlock) {
-      body(group, offset, last - offset < kBlock ? static_cast<int>(last - offset) : kBlock);
+    for (std::int64_t offset = first; offset < last; offset += kLanes) {
+      const float* value = row.value ? row.value + offset : nullptr;
+      if (offset % kBlock == 0) {
+        fetch_ahead(weight + offset);
+        if (value) fetch_ahead(value);
+      }
+      if (last - offset >= kLanes) {
+        const Float v = value ? load(value) : Float{};
+        emit(group, float_code_of(row, group, load(weight + offset), v), offset, kLanes);
+      } else {
+        const int count = static_cast<int>(last - offset);
+        const Padded<T> w(weight + offset, count);
+        const Padded<float> v(value, count);
+        emit(group, float_code_of(row, group, load(w.data), load(v.data)), offset, count);
+      }
     }
   }
 }
 
-template <class T, class Emit>
-void float_blocks(const FloatRow& row, const Emit& emit) {
-  const T* weight = static_cast<const T*>(row.weight);
-  for_each_float_block(row, [&](std::int64_t group, std::int64_t offset, int count) {
-    const float* value = row.value ? row.value + offset : nullptr;
-    if (offset % kBlock == 0) {
-      fetch_ahead(weight + offset);
-      if (value) fetch_ahead(value);
-    }
-    FloatCode codes[kVectors];
-    const auto block = [&](const T* w, const float* v) {
-      for (int k = 0; k < kVectors; ++k) {
-        codes[k] = float_code_of(row, group, load(w + k * kLanes), v ? load(v + k * kLanes) : Float{});
-      }
-    };
-    if (count == kBlock) {
-      block(weight + offset, value);
-    } else {
-      const Padded<T> w(weight + offset, count);
-      const Padded<float> v(value, count);
-      block(w.data, v.data);
-    }
-    emit(group, codes, offset, count);
-  });
-}
-
 template <class T, bool kRound>
 void float_forward_row(const FloatRow& row, T* output) {
-  float_blocks<T>(row, [&](std::int64_t group, const FloatCode* codes, std::int64_t offset, int count) {
-    T padded[kBlock];
-    T* to = count == kBlock ? output + offset : padded;
+  for_each_float_code<T>(row, [&](std::int64_t group, const FloatCode& code, std::int64_t offset, int count) {
     if (offset % kBlock == 0) fetch_ahead(output + offset);
-    for (int k = 0; k < kVectors; ++k) {
-      Float product = codes[k].value() * row.scale[group];
-      if (kRound) product = round_to_bf16(product);
-      store(to + k * kLanes, product);
-    }
-    if (count != kBlock) __builtin_memcpy(output + offset, padded, count * sizeof(T));
+    Float product = code.value() * row.scale[group];
+    if (kRound) product = round_to_bf16(product);
+    if (count == kLanes) return store(output + offset, product);
+    T padded[kLanes];
+    store(padded, product);
+    __builtin_memcpy(output + offset, padded, count * sizeof(T));
   });
 }
 
@@ -115,11 +103,11 @@ void float_forward(const FloatRow& row, void* output, bool round_to_bf16_values)
 
 template <class T>
 void float_encode_row(const FloatRow& row, std::uint8_t* codes) {
-  float_blocks<T>(row, [&](std::int64_t, const FloatCode* block, std::int64_t offset, int count) {
-    std::uint8_t padded[kBlock];
-    std::uint8_t* to = count == kBlock ? codes + offset : padded;
-    for (int k = 0; k < kVectors; ++k) store_float_codes(to + k * kLanes, row.grid, block[k]);
-    if (count != kBlock) __builtin_memcpy(codes + offset, padded, count);
+  for_each_float_code<T>(row, [&](std::int64_t, const FloatCode& code, std::int64_t offset, int count) {
+    if (count == kLanes) return store_float_codes(codes + offset, row.grid, code);
+    std::uint8_t padded[kLanes];
+    store_float_codes(padded, row.grid, code);
+    __builtin_memcpy(codes + offset, padded, count);
   });
 }
 
@@ -127,65 +115,88 @@ void float_encode(const FloatRow& row, std::uint8_t* codes) {
   row.element == Element::bf16 ? float_encode_row<Bf16>(row, codes) : float_encode_row<float>(row, codes);
 }
 
-/// Steps one block of V and adds to the sums over its group of g s (q - slope w / s), which has the sign of the
-/// gradient of s: q is the code, slope that of the rounding, 0 outside the clamp.
+/// Steps a register of V. Returns its part of the sum over the group of g s (q - slope w / s), which has the sign of
+/// the gradient of s: q is the code, slope that of the rounding, 0 outside the clamp.
 template <class T>
-void float_update_block(const FloatRow& row, std::int64_t group, const T* weight, float* value, const T* gradient,
-                        float rate, std::uint8_t* codes, Float* sums) {
+Float float_update_vector(const FloatRow& row, std::int64_t group, const T* weight, float* value, const T* gradient,
+                          float rate, std::uint8_t* codes) {
   const Float none{}, up = all(rate), down = -up;
   const Float largest = all(row.grid.largest), least = all(row.grid.least_normal);
-  for (int k = 0; k < kVectors; ++k) {
-    const Float v = load(value + k * kLanes);
-    const FloatCode code = float_code_of(row, group, load(weight + k * kLanes), v);
-    const Float of_code = load(gradient + k * kLanes) * row.scale[group];
-    Float slope = all(1.f);
-    if (row.stops_at_zero) slope = code.magnitude > none ? slope : none;
-    if (row.follows_exponent) slope = code.magnitude < least ? slope : code.rounded / code.magnitude;
-    slope = code.magnitude > largest ? none : slope;
-    const Float of_value = of_code * slope;
-    sums[k] += of_code * code.value() - of_value * code.quotient;
-    if (codes) store_float_codes(codes + k * kLanes, row.grid, code);
-    store(value + k * kLanes, v - (of_value > none ? up : of_value < none ? down : none));
-  }
+  const Float v = load(value);
+  const FloatCode code = float_code_of(row, group, load(weight), v);
+  const Float of_code = load(gradient) * row.scale[group];
+  Float slope = all(1.f);
+  if (row.stops_at_zero) slope = code.magnitude > none ? slope : none;
+  if (row.follows_exponent) slope = code.magnitude < least ? slope : code.rounded / code.magnitude;
+  slope = code.magnitude > largest ? none : slope;
+  const Float of_value = of_code * slope;
+  if (codes) store_float_codes(codes, row.grid, code);
+  store(value, v - (of_value > none ? up : of_value < none ? down : none));
+  return of_code * code.value() - of_value * code.quotient;
 }
 
-/// The lanes of a block in order.
-float sum_of(const Float* sums) {
-  float lanes[kBlock];
-  for (int k = 0; k < kVectors; ++k) store(lanes + k * kLanes, sums[k]);
-  float total = 0.f;
-  for (const float lane : lanes) total += lane;
-  return total;
-}
+/// Sums over groups whose lanes are added up one after the other. Many groups wait for that together, as one alone
+/// would keep the processor waiting for each of its additions.
+class GroupSums {
+ public:
+  /// @param columns of a group
+  GroupSums(std::int64_t columns, float* sums) : lanes_used_(columns < kBlock ? columns : kBlock), sums_(sums) {}
+  void add(const Float* lanes) {
+    for (int k = 0; k < kVectors; ++k) store(lanes_[waiting_] + k * kLanes, lanes[k]);
+    if (++waiting_ == kMost) finish();
+  }
+  void finish() {
+    __builtin_memset(lanes_ + waiting_, 0, (kMost - waiting_) * sizeof lanes_[0]);
+    float totals[kMost] = {};
+    for (int lane = 0; lane < lanes_used_; ++lane) {
+      for (int group = 0; group < kMost; ++group) totals[group] += lanes_[group][lane];
+    }
+    __builtin_memcpy(sums_, totals, waiting_ * sizeof(float));
+    sums_ += waiting_;
+    waiting_ = 0;
+  }
+
+ private:
+  static constexpr int kMost = 16;
+  float lanes_[kMost][kBlock];  // those of the first `waiting_`
+  std::int64_t lanes_used_;
+  float* sums_;
+  int waiting_ = 0;
+};
 
 template <class T>
 void float_update_row(const FloatRow& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
                       float* of_scale) {
   const T* weight = static_cast<const T*>(row.weight);
+  GroupSums group_sums(row.group, of_scale);
   for (std::int64_t group = 0, first = 0; first < row.columns; ++group, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
     Float sums[kVectors] = {};
-    for (std::int64_t offset = first; offset < last; offset += kBlock) {
-      if (offset % kBlock == 0) {
-        fetch_ahead(weight + offset);
-        fetch_ahead(value + offset);
-        if (codes) fetch_ahead(codes + offset);
+    for (std::int64_t block = first; block < last; block += kBlock) {
+      if (block % kBlock == 0) {
+        fetch_ahead(weight + block);
+        fetch_ahead(value + block);
+        if (codes) fetch_ahead(codes + block);
       }
-      if (last - offset >= kBlock) {
-        float_update_block(row, group, weight + offset, value + offset, gradient + offset, rate,
-                           codes ? codes + offset : nullptr, sums);
-        continue;
+      for (int k = 0; k < kVectors && block + k * kLanes < last; ++k) {
+        const std::int64_t offset = block + k * kLanes;
+        if (last - offset >= kLanes) {
+          sums[k] += float_update_vector(row, group, weight + offset, value + offset, gradient + offset, rate,
+                                         codes ? codes + offset : nullptr);
+          continue;
+        }
+        const int count = static_cast<int>(last - offset);
+        const Padded<T> w(weight + offset, count), g(gradient + offset, count);
+        Padded<float> v(value + offset, count);
+        std::uint8_t padded[kLanes];
+        sums[k] += float_update_vector(row, group, w.data, v.data, g.data, rate, codes ? padded : nullptr);
+        __builtin_memcpy(value + offset, v.data, count * sizeof(float));
+        if (codes) __builtin_memcpy(codes + offset, padded, count);
       }
-      const int count = static_cast<int>(last - offset);
-      const Padded<T> w(weight + offset, count), g(gradient + offset, count);
-      Padded<float> v(value + offset, count);
-      std::uint8_t padded[kBlock];
-      float_update_block(row, group, w.data, v.data, g.data, rate, codes ? padded : nullptr, sums);
-      __builtin_memcpy(value + offset, v.data, count * sizeof(float));
-      if (codes) __builtin_memcpy(codes + offset, padded, count);
     }
-    if (of_scale) of_scale[group] = sum_of(sums);
+    if (of_scale) group_sums.add(sums);
   }
+  if (of_scale) group_sums.finish();
 }
 
 void float_update(const FloatRow& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
@@ -208,23 +219,44 @@ void range_of(const RowRange& row) {
       low = value < low ? value : low;
       high = value > high ? value : high;
     }
-    float lows[kLanes], highs[kLanes];
-    store(lows, low);
-    store(highs, high);
-    float smallest = lows[0], largest = highs[0];
-    const auto take = [&](float below, float above) {
-      smallest = below < smallest ? below : smallest;
-      largest = above > largest ? above : largest;
-    };
-    for (int k = 1; k < kLanes; ++k) take(lows[k], highs[k]);
+    float smallest = least_of(low), largest = most_of(high);
     if (offset < last) {
       Padded<T> rest(values + offset, static_cast<int>(last - offset));
-      float lanes[kBlock];
-      for (int k = 0; k < kVectors; ++k) store(lanes + k * kLanes, load(rest.data + k * kLanes));
-      for (std::int64_t i = 0; i < last - offset; ++i) take(lanes[i], lanes[i]);
+      float lanes[kLanes];
+      store(lanes, load(rest.data));
+      for (std::int64_t i = 0; i < last - offset; ++i) {
+        smallest = lanes[i] < smallest ? lanes[i] : smallest;
+        largest = lanes[i] > largest ? lanes[i] : largest;
+      }
     }
     row.smallest[group] = smallest;
     row.largest[group] = largest;
+  }
+}
+
+/// The power of two below the magnitude once that is rounded to the mantissa of e2m1, for all formats of the family.
+/// fp32 has no place for the smallest powers; loaders then divide by the least that they know.
+Float input_power(const FloatGrid& grid, Float magnitude) {
+  constexpr std::uint32_t half_step = 1u << (23 - 1 - 1), least = 0x00400000u;
+  const Int code = (Int)((((Word)magnitude + half_step) & kExponentBits) >> 23) - grid.largest_exponent;
+  const Word power = (Word)(code > 254 ? 254 - Int{} : code) << 23;
+  return (Float)(code < 1 ? least - Word{} : power);
+}
+
+/// An e4m3 number below the scale of the tensor.
+Float input_nvfp4_scale(const InputScaleRule& rule, Float magnitude) {
+  constexpr float epsilon_of_e4m3 = 0.125f;
+  const Float raw = rule.global * (magnitude / rule.grid.largest), largest = all(e4m3.largest);
+  const Float stored = round_to_grid(e4m3, raw > largest ? largest : raw);
+  return (stored == Float{} ? all(epsilon_of_e4m3) : stored) / rule.global;
+}
+
+void input_scales(const InputScaleRule& rule, const RowRange& ranges, std::int64_t count, float* scale) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const Float low = -load(ranges.smallest + i, count - i), high = load(ranges.largest + i, count - i);
+    Float magnitude = low > Float{} ? low : Float{};
+    magnitude = high > magnitude ? high : magnitude;
+    store(scale + i, rule.powers ? input_power(rule.grid, magnitude) : input_nvfp4_scale(rule, magnitude), count - i);
   }
 }
 

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <gsl/assert>
 #include <limits>
@@ -31,32 +30,15 @@ GroupScale integer_scale(const InputFormat& format, float low, float high) {
   return {scale, std::clamp(std::nearbyint(-low / scale), 0.f, levels - 1.f)};
 }
 
-/// The power of two below the magnitude once that is rounded to the mantissa of e2m1, for all formats of the family.
-float power_scale(const FloatGrid& grid, float magnitude) {
-  constexpr std::uint32_t half_step = 1u << (23 - 1 - 1), exponent_bits = 0x7f800000u;
-  const std::uint32_t bits = (std::bit_cast<std::uint32_t>(magnitude) + half_step) & exponent_bits;
-  const int code = static_cast<int>(bits >> 23) - grid.largest_exponent;
-  return decode_power(static_cast<std::uint8_t>(std::clamp(code, 0, 254)));
-}
-
-/// fp32 has no place for the smallest powers; loaders then divide by the least that they know.
-GroupScale float_scale(const InputFormat& format, float global, float magnitude) {
-  const FloatGrid& grid = grid_of(format.number);
-  if (has_power_scales(format.number)) return {power_scale(grid, magnitude)};
-  if (format.number != Number::nvfp4) {
-    return {nonzero(magnitude / grid.largest, std::numeric_limits<float>::epsilon())};
-  }
-  constexpr float epsilon_of_e4m3 = 0.125f;
-  const float stored = c10::Float8_e4m3fn(std::min(global * (magnitude / grid.largest), e4m3.largest));
-  return {nonzero(stored, epsilon_of_e4m3) / global};
-}
-
-/// @param global of NVFP4
-GroupScale group_scale(const InputFormat& format, float global, float smallest, float largest) {
+/// Of integers and FP8.
+GroupScale group_scale(const InputFormat& format, float smallest, float largest) {
   const float low = std::min(smallest, 0.f), high = std::max(largest, 0.f);
   if (format.number == Number::integer) return integer_scale(format, low, high);
-  return float_scale(format, global, std::max(-low, high));
+  const float scale = std::max(-low, high) / grid_of(format.number).largest;
+  return {nonzero(scale, std::numeric_limits<float>::epsilon())};
 }
+
+bool has_group_scales(Number number) { return has_power_scales(number) || number == Number::nvfp4; }
 
 template <class Body>
 void for_each_token(const at::Tensor& x, const Body& body) {
@@ -140,7 +122,7 @@ void InputQuantizer::calibrate(float largest) {
     scales_.global_scale = at::full({1}, nvfp4_global_scale(largest), at::kFloat);
   }
   if (format_.needs_scale()) {
-    const float scale = group_scale(format_, /*global=*/1.f, -largest, largest).scale;  // never NVFP4: input_format.hpp
+    const float scale = group_scale(format_, -largest, largest).scale;  // never NVFP4: input_format.hpp
     scales_.scale = at::full({1}, scale, at::kFloat).to(format_.scale_type);
   }
 }
@@ -156,23 +138,32 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
   at::Tensor out = at::empty_like(x);
   if (x.numel() == 0) return out;
 
-  const float global = format_.needs_global_scale() ? scales_.global_scale.item<float>() : 1.f;
+  InputScaleRule rule;
+  if (has_group_scales(format_.number)) {
+    rule = {grid_of(format_.number), has_power_scales(format_.number), 1.f};
+    if (format_.needs_global_scale()) rule.global = scales_.global_scale.item<float>();
+  }
   GroupScale common;
   if (format_.is_static) {
     common = {scales_.scale.item<float>(), std::ldexp(0.5f, format_.bits)};
   } else if (format_.group == 0) {
     const auto [low, high] = at::aminmax(x);
-    common = group_scale(format_, global, low.item<float>(), high.item<float>());
+    common = group_scale(format_, low.item<float>(), high.item<float>());
   }
   for_each_token(x, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scale(groups, common.scale), zero(groups, common.zero), low(groups), high(groups);
     for (std::int64_t token = begin; token < end; ++token) {
       if (format_.group != 0) {
-        kernels().range({element_of(x), columns, group, row_of(x, token), low.data(), high.data()});
-        for (std::size_t i = 0; i < groups; ++i) {
-          const GroupScale found = group_scale(format_, global, low[i], high[i]);
-          scale[i] = found.scale;
-          zero[i] = found.zero;
+        const RowRange ranges{element_of(x), columns, group, row_of(x, token), low.data(), high.data()};
+        kernels().range(ranges);
+        if (has_group_scales(format_.number)) {
+          kernels().input_scales(rule, ranges, static_cast<std::int64_t>(groups), scale.data());
+        } else {
+          for (std::size_t i = 0; i < groups; ++i) {
+            const GroupScale found = group_scale(format_, low[i], high[i]);
+            scale[i] = found.scale;
+            zero[i] = found.zero;
+          }
         }
       }
       round_row(format_, x, token, group, scale, zero, row_of(out, token));

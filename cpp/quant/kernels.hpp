@@ -84,6 +84,13 @@ struct RowRange {
   float *smallest = nullptr, *largest = nullptr;  // one a group
 };
 
+/// How groups of inputs in an MX format or NVFP4 get their scales, as compressed-tensors computes them.
+struct InputScaleRule {
+  FloatGrid grid;
+  bool powers = false;  // of two, of MX formats
+  float global = 1.f;   // of NVFP4
+};
+
 /// How a trial's factor says what codes are multiplied with, which is `scale`, and values before they are rounded.
 enum class TrialKind {
   integers,  // values * (factor * unit), where unit is the reciprocal of the peak; scale is the reciprocal of that
@@ -139,6 +146,8 @@ struct Kernels {
   void (*float_update)(const FloatRow& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
                        float* of_scale);
   void (*range)(const RowRange& row);
+  /// Of `count` ranges, as `range` wrote them.
+  void (*input_scales)(const InputScaleRule& rule, const RowRange& ranges, std::int64_t count, float* scale);
 
   /// Of each trial the sum of importance * (code * scale - value)^2 over the group.
   void (*trial_errors)(const Trials& trials, const TrialGroup& group, float* errors);

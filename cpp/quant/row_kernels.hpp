@@ -249,6 +249,7 @@ const Kernels table = {AUTOROUND_TEXT(AUTOROUND_ISA),
                        float_encode,
                        float_update,
                        range,
+                       input_scales,
                        trial_errors,
                        search_groups};
 

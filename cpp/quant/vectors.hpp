@@ -71,6 +71,21 @@ Float clamp(Float value, float low, float high) {
   return value > ceiling ? ceiling : value;
 }
 
+/// Each lane's value goes `by` lanes down, around the end.
+Float turned(Float value, int by) {
+  Int from;
+  for (int lane = 0; lane < kLanes; ++lane) from[lane] = (lane + by) % kLanes;
+  return __builtin_shuffle(value, from);
+}
+float least_of(Float value) {
+  for (int by = kLanes / 2; by > 0; by /= 2) {
+    const Float other = turned(value, by);
+    value = other < value ? other : value;
+  }
+  return value[0];
+}
+float most_of(Float value) { return -least_of(-value); }
+
 /// Nearest integer, ties to even, never -0, for magnitudes below 2^22.
 template <class T>
 T round_even(T value) {

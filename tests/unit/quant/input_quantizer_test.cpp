@@ -3,7 +3,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "base/error.hpp"
+#include "quant/kernels.hpp"
 #include "support/catch.hpp"
 
 using namespace autoround;
@@ -58,6 +63,44 @@ TEST_CASE("input quantizer: the global scale of NVFP4 is a divisor", "[quant]") 
   x[0][0] = 6.f;
   x[0][1] = 2.4f;
   CHECK(nvfp4(x)[0][1].item<float>() == 2.f);
+}
+
+TEST_CASE("input quantizer: scales of MX groups and of NVFP4 on every instruction set", "[quant]") {
+  std::vector<float> magnitudes{0.f, 1.f, 1.75f, std::nextafter(1.75f, 0.f), 6.f, 448.f, 3e38f};
+  for (int exponent = -126; exponent < 127; ++exponent)
+    magnitudes.push_back(std::ldexp(1.f + 0.013f * (exponent & 63), exponent));
+  const auto count = static_cast<std::int64_t>(magnitudes.size());
+  // The magnitude is that of either side; a group that lies on one side of zero has no other.
+  std::vector<float> smallest, largest;
+  for (std::size_t i = 0; i < magnitudes.size(); ++i) {
+    smallest.push_back(i % 3 == 0 ? -magnitudes[i] : magnitudes[i] / 2);
+    largest.push_back(i % 3 == 0 ? -magnitudes[i] / 2 : magnitudes[i]);
+  }
+  const RowRange ranges{Element::f32, count, 1, nullptr, smallest.data(), largest.data()};
+  for (const char* name : {"portable", "avx2", "avx512"}) {
+    const Kernels* kernels = find_kernels(name);
+    if (kernels == nullptr) continue;
+    INFO(name);
+    std::vector<float> scale(magnitudes.size());
+    for (const FloatGrid& grid : {e2m1, e2m3, e4m3}) {
+      kernels->input_scales({grid, true, 1.f}, ranges, count, scale.data());
+      for (std::size_t i = 0; i < magnitudes.size(); ++i) {
+        INFO(magnitudes[i]);
+        int exponent = 0;
+        const float fraction = std::frexp(magnitudes[i], &exponent);  // in [0.5, 1): three quarters of a step round up
+        const int power = (fraction >= 0.875f ? exponent : exponent - 1) - grid.largest_exponent;
+        CHECK(scale[i] == std::ldexp(1.f, magnitudes[i] == 0.f ? -127 : std::clamp(power, -127, 127)));
+      }
+    }
+    for (const float global : {1.f, 448.f, 0.01f, 1e6f}) {
+      kernels->input_scales({e2m1, false, global}, ranges, count, scale.data());
+      for (std::size_t i = 0; i < magnitudes.size(); ++i) {
+        INFO(magnitudes[i] << " below " << global);
+        const float stored = c10::Float8_e4m3fn(std::min(global * (magnitudes[i] / 6.f), 448.f));
+        CHECK(scale[i] == (stored == 0.f ? 0.125f : stored) / global);
+      }
+    }
+  }
 }
 
 TEST_CASE("input quantizer: a NaN stays one", "[quant]") {
