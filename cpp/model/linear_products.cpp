@@ -8,36 +8,23 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
 #include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
+#include "model/product_pieces.hpp"
 
 namespace autoround::model {
 namespace {
 
-using kernels::Bf16;
-using kernels::Bf16Matrix;
-using kernels::kPanelColumns;
-using kernels::Product;
-using kernels::ProductKernels;
-
-constexpr std::int64_t kLargeBytes = 1 << 20;         // of a result: more than a core's caches hold beside the operands
-constexpr std::int64_t kMostPacked = 4 << 20;         // bytes for a group of panels and its sums, if more than one panel
+constexpr std::int64_t kLargeBytes = 1 << 20;  // of a result: more than a core's caches hold beside the operands
+constexpr std::int64_t kMostPacked = 4 << 20;  // bytes for a group of panels and its sums, if more than one panel
 constexpr std::int64_t kOperationsPerTask = 1 << 21;  // below this a thread costs more than it brings
-
-std::int64_t divide_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
-std::int64_t round_up(std::int64_t value, std::int64_t by) { return divide_up(value, by) * by; }
 
 Bf16Matrix matrix(const at::Tensor& x) {
   return {static_cast<const Bf16*>(x.const_data_ptr()), x.stride(0), x.size(0), x.size(1)};
-}
-Bf16Matrix rows_of(Bf16Matrix x, std::int64_t first, std::int64_t most) {
-  return {x.data + first * x.step, x.step, std::min(most, x.rows - first), x.columns};
-}
-Bf16Matrix columns_of(Bf16Matrix x, std::int64_t first, std::int64_t most) {
-  return {x.data + first, x.step, x.rows, std::min(most, x.columns - first)};
 }
 
 /// One piece of memory cut into parts of 64-byte multiples.
@@ -55,78 +42,6 @@ class Cutter {
  private:
   std::byte* memory_;
 };
-
-/// What one product is cut into, the same whatever the number of threads.
-struct Pieces {
-  /// @param most bytes of a group of panels and its sums, where that is more than one panel
-  Pieces(const ProductKernels& kernels, std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t most)
-      : pairs(round_up(divide_up(depth, 2), kernels.cut.pair_multiple)),
-        panel(pairs * kPanelColumns * 2),
-        panels(divide_up(columns, kPanelColumns)),
-        slice(std::min(kernels.cut.slice_rows, round_up(rows, kernels.cut.tile_rows))),
-        step(round_up(divide_up(pairs, divide_up(pairs, kernels.cut.depth)), kernels.cut.pair_multiple)),
-        group(std::clamp<std::int64_t>(
-            std::min(kernels.cut.group_bytes / (step * kPanelColumns * 4), most / (panel * 2 + sums_of_panel())), 1,
-            panels)) {}
-
-  std::int64_t groups() const { return divide_up(panels, group); }
-  std::int64_t sums_of_panel() const { return slice * kPanelColumns * 4; }
-  std::int64_t partial_bytes() const { return group * sums_of_panel(); }
-
-  std::int64_t pairs;   // with the zeros at the end
-  std::int64_t panel;   // elements of one
-  std::int64_t panels;  // of B
-  std::int64_t slice;   // rows of A
-  std::int64_t step;    // pairs that are summed before the next panel's turn
-  std::int64_t group;   // panels that meet a slice of A, one after the other
-};
-
-/// While it lives, this thread multiplies.
-class Multiplying {
- public:
-  explicit Multiplying(const ProductKernels& kernels) : kernels_(kernels) { kernels_.begin(); }
-  ~Multiplying() { kernels_.end(); }
-  Multiplying(const Multiplying&) = delete;
-  Multiplying& operator=(const Multiplying&) = delete;
-
- private:
-  const ProductKernels& kernels_;
-};
-
-/// The i-th of `count` parts of x.
-Bf16Matrix part_of(const Bf16Matrix& x, std::int64_t i, std::int64_t count) {
-  const std::int64_t rows = divide_up(x.rows, count);
-  return i * rows < x.rows ? rows_of(x, i * rows, rows) : Bf16Matrix();
-}
-
-/// One slice of A by the group of panels from `first` on: `product` has what all of them share, its c, bias and columns
-/// those of the first column of C, which has `columns`. The sums of a panel wait in a part of `partial` of its own.
-void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product product, std::int64_t first,
-                    std::int64_t columns) {
-  const Product whole = product;
-  const std::int64_t count = std::min(pieces.group, pieces.panels - first);
-  for (product.begin = 0; product.begin < product.pairs; product.begin = product.end) {
-    product.end = std::min(product.pairs, product.begin + pieces.step);
-    Bf16Matrix ahead;  // the next columns of A, where they lie far away; after the last what follows the slice
-    if (product.end == product.pairs) {
-      ahead = whole.ahead;
-    } else if (whole.a_row > 0) {
-      const std::int64_t next = std::min(pieces.step, product.pairs - product.end);
-      ahead = {whole.a + 2 * product.end, whole.a_row, whole.rows, 2 * next};
-    }
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t column = (first + i) * kPanelColumns;
-      product.b = whole.b + i * pieces.panel;
-      product.next_b = i + 1 < count ? product.b + pieces.panel : nullptr;
-      product.bias = whole.bias == nullptr ? nullptr : whole.bias + column;
-      product.columns = std::min(kPanelColumns, columns - column);
-      product.c = whole.c + column;
-      product.partial = whole.partial + i * pieces.slice * kPanelColumns;
-      product.ahead = part_of(ahead, i, count);
-      kernels.multiply(product);
-    }
-  }
-}
 
 /// Memory of one thread.
 std::int64_t stored_bytes(const Pieces& pieces) {
@@ -152,7 +67,7 @@ void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const 
     product.a_row = a.step;
     product.pairs = a.columns / 2;
     product.c_row = c.stride(0);
-    product.c_is_large = c.numel() * 2 > kLargeBytes;
+    product.c_is_large = c.numel() * 2 >= kLargeBytes;
     product.b = panels;
     product.bias = bias;
     for (std::int64_t task = begin; task < end; ++task) {
@@ -165,7 +80,7 @@ void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const 
       product.a = a.data + row * a.step;
       product.rows = std::min(pieces.slice, a.rows - row);
       const std::int64_t next = (task + 1) % slices * pieces.slice;
-      product.ahead = columns_of(rows_of(a, next, pieces.slice), 0, 2 * pieces.step);
+      product.ahead = rows_of(a, next, pieces.slice);
       product.c = static_cast<Bf16*>(c.mutable_data_ptr()) + row * product.c_row;
       multiply_slice(kernels, pieces, product, first, columns);
     }
@@ -266,7 +181,7 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
   const ProductKernels& kernels = *kernels::select_kernels().products;
   // Slices are shorter than they could be where there are few of them, so that no thread waits long for the last one.
   const std::int64_t share = divide_up(outputs, 4 * at::get_num_threads());
-  const Pieces pieces(kernels, share, inputs, tokens, kMostPacked);
+  const Pieces pieces(kernels, share, inputs, tokens, std::numeric_limits<std::int64_t>::max());
   const std::int64_t tiles = pieces.slice * pieces.pairs * 4, block = pieces.slice * inputs * 2;
   const std::int64_t per_thread = Cutter::padded(tiles) + Cutter::padded(block) + pieces.partial_bytes();
   std::byte* memory = workspace(pieces.panels * pieces.panel * 2 + at::get_num_threads() * per_thread);

@@ -106,7 +106,7 @@ struct Product {
   const Bf16* a = nullptr;
   std::int64_t a_row = 0;              // elements between rows of A; 0: A is tiles
   const Bf16* b = nullptr;             // one panel
-  const Bf16* next_b = nullptr;        // the panel after it, or null; as `ahead`
+  const Bf16* next_b = nullptr;        // the panel that is read next, or null: may be brought nearer meanwhile
   const Bf16* bias = nullptr;          // [columns] or null
   std::int64_t rows = 0, columns = 0;  // columns: at most kPanelColumns
   std::int64_t pairs = 0;              // of A and B
@@ -115,7 +115,7 @@ struct Product {
   std::int64_t c_row = 0;           // elements between rows of C
   bool c_is_large = false;          // more than caches hold
   float* partial = nullptr;         // [rows][kPanelColumns]: sums from one call to the next
-  Bf16Matrix ahead;                 // of A, as deep as what is summed now: read next, may be brought nearer meanwhile
+  Bf16Matrix ahead;                 // rows of A that are read next, likewise, as deep as what is summed now
 };
 
 /// How operands are cut so that the pieces in use fit the caches. Pairs count along k.

@@ -84,6 +84,8 @@ class Ahead {
   std::int64_t count_ = 0, apart_ = 0, onward_ = 0;
 };
 
+constexpr std::int64_t kMostLines = 8;  // that an Ahead brings with one step: more wait for each other
+
 /// What is fetched beside the products.
 struct Fetched {
   Ahead a, b;
@@ -206,8 +208,9 @@ void multiply(const Product& p) {
   const bool first = p.begin == 0, last = p.end == p.pairs;
   const std::int64_t pairs = round_up(p.pairs, kSide), blocks = round_up(p.rows, kHalf) / kHalf;
   // Each block fetches its share of what comes after the half panel and after the rows of A that are multiplied now.
-  const std::int64_t b_lines = (kHalfLines + blocks - 1) / blocks;
-  const std::int64_t a_rows = (p.ahead.rows + 2 * blocks - 1) / (2 * blocks);
+  const std::int64_t halves = p.columns > kHalf ? 2 : 1;
+  const std::int64_t b_lines = least(kMostLines, (kHalfLines + blocks - 1) / blocks);
+  const std::int64_t a_rows = least(kMostLines, (p.ahead.rows + halves * blocks - 1) / (halves * blocks));
   Fetched fetched;
   std::int64_t fetched_rows = 0;
   for (std::int64_t column = 0; column < p.columns; column += kHalf) {

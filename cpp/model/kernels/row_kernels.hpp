@@ -53,10 +53,10 @@ inline std::int64_t reach(std::int64_t step) {
   return step > most ? least : (least + step - 1) / step * step;
 }
 
-/// Brings the line `reach` after p nearer when p + i begins one.
+/// Brings what lies `distance` elements after p + i nearer, once a line.
 template <typename T>
-inline void fetch(const T* p, std::int64_t i, std::int64_t reach) {
-  if (i % static_cast<std::int64_t>(64 / sizeof(T)) == 0) __builtin_prefetch(p + i + reach);
+inline void fetch(const T* p, std::int64_t i, std::int64_t distance) {
+  if (i % static_cast<std::int64_t>(64 / sizeof(T)) == 0) __builtin_prefetch(p + i + distance);
 }
 
 /// e^x to about 1e-7 of itself, for x limited to [-87, 87] where it and its inverse are normal; NaN stays NaN.

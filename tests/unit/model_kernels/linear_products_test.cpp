@@ -41,11 +41,12 @@ struct Shape {
 
 TEST_CASE("linear products: every shape gives the sums of the definition", "[model]") {
   at::manual_seed(3);
-  // Ends of panels (64), tiles (6, 16), slices (96, 256) and of the sums that stay in registers (576, 2048); one row,
-  // few columns; a result of more than 4 MiB, with whole lines and without.
-  const auto shape = GENERATE(Shape{64, 64, 64}, Shape{1, 2, 2}, Shape{7, 66, 10}, Shape{193, 130, 258},
-                              Shape{97, 2050, 70}, Shape{2051, 48, 34}, Shape{50, 96, 4100}, Shape{256, 576, 960},
-                              Shape{16, 578, 32}, Shape{48, 610, 96}, Shape{1100, 64, 2048}, Shape{1100, 64, 2050});
+  // Ends of panels (64), tiles (6, 16), slices (96, 256), groups of panels (6 of 256 pairs) and of the sums that stay
+  // in registers (576, 2048); one row, few columns; a result of more than 1 MiB, with whole lines and without.
+  const auto shape =
+      GENERATE(Shape{64, 64, 64}, Shape{1, 2, 2}, Shape{7, 66, 10}, Shape{193, 130, 258}, Shape{97, 2050, 70},
+               Shape{2051, 48, 34}, Shape{50, 96, 4100}, Shape{256, 576, 960}, Shape{16, 578, 32}, Shape{48, 610, 96},
+               Shape{1100, 64, 2048}, Shape{1100, 64, 2050}, Shape{600, 1200, 600});
   const bool biased = GENERATE(false, true);
   INFO(shape.tokens << " tokens, " << shape.inputs << " inputs, " << shape.outputs << " outputs, bias " << biased);
   const auto x = random_bf16(shape.tokens, shape.inputs), weight = random_bf16(shape.outputs, shape.inputs);
@@ -95,6 +96,15 @@ TEST_CASE("linear products: results depend neither on threads nor on what the me
   at::set_num_threads(threads);
   forward(products, at::full_like(x, NAN), weight);
   CHECK(at::equal(forward(products, x, weight), alone));
+}
+
+TEST_CASE("linear products: a deep product is the same after the memory of a larger one is there", "[model]") {
+  at::manual_seed(7);
+  const auto x = random_bf16(300, 12800), weight = random_bf16(600, 12800), output_gradient = random_bf16(300, 600);
+  LinearProducts products(true);
+  const auto before = forward(products, x, weight);
+  products.weight_gradient(output_gradient, x, [](std::int64_t, const at::Tensor&) {});
+  CHECK(at::equal(forward(products, x, weight), before));
 }
 
 TEST_CASE("linear products: other types and odd widths are LibTorch's", "[model]") {
