@@ -2,10 +2,12 @@
 // auto-round; alone it serves to profile a change:
 //   block_bench --model DIR --ids FILE [--samples 32] [--length 256] [--batch 8] [--layers 2] [--iters 20] [--low 0]
 //               [--threads 2] [--bits 4] [--group-size 64] [--asymmetric] [--preset NAME] [--device cpu] [--plain]
-//               [--profile] [--marks FILE]
-// FILE of --ids holds samples * length token ids as native int64. "iteration" is the median time between two iterations
-// of any layer, "slope" the mean between the ends of iterations --low (0: start of the layer) and --iters of the last.
-// --marks: the seconds of the monotonic clock at the end of each iteration, a line each (turns.py).
+//               [--profile] [--turns]
+// FILE holds samples * length token ids as native int64. "iteration" is the median time between two iterations of any
+// layer, "slope" the mean between the ends of iterations --low (0: start of the layer) and --iters of the last one,
+// "outside" what that layer costs beside its iterations: from the last one of the layer before to its own first, less
+// one. --turns: goes round and round, an iteration for each byte of standard input, until it ends; prints the seconds
+// of each (turns.py).
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -14,10 +16,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -33,14 +37,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_of(Clock::time_point time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Arguments {
-  std::string model, ids, preset, device = "cpu", marks;
+  std::string model, ids, preset, device = "cpu";
   std::int64_t samples = 32, length = 256, batch = 8, layers = 2, iters = 20, low = 0, threads = 2, bits = 4;
   std::int64_t group = 64;
-  bool asymmetric = false, plain = false, profile = false;
+  bool asymmetric = false, plain = false, profile = false, turns = false;
 };
 
 Arguments parse(int argc, char** argv) {
@@ -48,14 +51,15 @@ Arguments parse(int argc, char** argv) {
   const std::map<std::string, std::string*> texts{{"--model", &arguments.model},
                                                   {"--ids", &arguments.ids},
                                                   {"--preset", &arguments.preset},
-                                                  {"--device", &arguments.device},
-                                                  {"--marks", &arguments.marks}};
+                                                  {"--device", &arguments.device}};
   const std::map<std::string, std::int64_t*> numbers{
       {"--samples", &arguments.samples}, {"--length", &arguments.length}, {"--batch", &arguments.batch},
       {"--layers", &arguments.layers},   {"--iters", &arguments.iters},   {"--low", &arguments.low},
       {"--threads", &arguments.threads}, {"--bits", &arguments.bits},     {"--group-size", &arguments.group}};
-  const std::map<std::string, bool*> switches{
-      {"--asymmetric", &arguments.asymmetric}, {"--plain", &arguments.plain}, {"--profile", &arguments.profile}};
+  const std::map<std::string, bool*> switches{{"--asymmetric", &arguments.asymmetric},
+                                              {"--plain", &arguments.plain},
+                                              {"--profile", &arguments.profile},
+                                              {"--turns", &arguments.turns}};
   for (int i = 1; i < argc; ++i) {
     const std::string key = argv[i];
     if (const auto flag = switches.find(key); flag != switches.end()) {
@@ -98,6 +102,17 @@ at::Tensor read_ids(const Arguments& arguments) {
   return ids;
 }
 
+/// Says how long the last iteration took, unless it has said so, and waits until the next is wanted. The first of a
+/// layer is none, nor waited for but once: it belongs to the one before. Ends the program when no more are wanted.
+void take_turn(std::vector<double>& unsaid) {
+  static bool begun = false;
+  if (unsaid.empty() && std::exchange(begun, true)) return;
+  for (const double seconds : unsaid) std::printf("%.6f\n", seconds);
+  std::fflush(stdout);
+  unsaid.clear();
+  if (std::getchar() == EOF) std::_Exit(0);
+}
+
 /// The most that LibTorch's allocator held at a time.
 std::int64_t peak_bytes(c10::Device device) {
   if (device.is_cpu()) return 0;
@@ -132,19 +147,19 @@ void run(const Arguments& arguments) {
   tuner::BlockData data;
   data.length = arguments.length;
   data.lengths.assign(static_cast<std::size_t>(arguments.samples), arguments.length);
-  data.input = lm.embed(ids);
-  at::Tensor full_precision = data.input;
+  at::Tensor full_precision;
   std::vector<double> iterations;
-  double total = 0.0, slope = 0.0, loss = 0.0, rtn_loss = 0.0;
-  std::ofstream marks;
-  if (!arguments.marks.empty()) marks.open(arguments.marks);
+  double total = 0.0, slope = 0.0, outside = 0.0, loss = 0.0, rtn_loss = 0.0;
+  auto last = Clock::now();
   std::unique_ptr<bench::Profile> profile;
   if (arguments.profile) profile = std::make_unique<bench::Profile>();
 
-  for (std::int64_t index = 0; index < arguments.layers; ++index) {
+  for (std::int64_t count = 0; arguments.turns || count < arguments.layers; ++count) {
     const auto start = Clock::now();
-    const auto layer = lm.load_layer(static_cast<std::size_t>(index));
-    const tuner::DecoderBlock decoder(*layer, lm.rope(static_cast<std::size_t>(index), arguments.length));
+    const auto index = static_cast<std::size_t>(count % arguments.layers);
+    if (index == 0) data.input = full_precision = lm.embed(ids);
+    const auto layer = lm.load_layer(index);
+    const tuner::DecoderBlock decoder(*layer, lm.rope(index, arguments.length));
     std::unique_ptr<tuner::Block> profiled;
     if (profile) profiled = std::make_unique<bench::ProfiledBlock>(*profile, decoder);
     const tuner::Block& block = profiled ? *profiled : static_cast<const tuner::Block&>(decoder);
@@ -153,20 +168,24 @@ void run(const Arguments& arguments) {
     for (const auto* projection : layer->projections()) {
       for (const auto& part : projection->parts) formats[part.name] = format;
     }
-    auto last = Clock::now(), low = last;
+    auto low = Clock::now();
+    double until_first = 0.0;
     const auto result = tuner::tune_block(
         block, data, formats, options, {},
         [&](const tuner::Iteration& iteration) {
           const auto now = Clock::now();
-          if (iteration.index > 0) iterations.push_back(std::chrono::duration<double>(now - last).count());
-          last = now;
-          if (marks.is_open()) marks << std::fixed << seconds_of(now) << std::endl;
+          const double since_last = std::chrono::duration<double>(now - last).count();
+          if (iteration.index == 0) until_first = since_last;
+          if (iteration.index > 0) iterations.push_back(since_last);
+          if (arguments.turns) take_turn(iterations);
+          last = Clock::now();
           if (iteration.index + 1 == arguments.low) low = now;
           if (profile) profile->iteration_ended();
           if (profile && iteration.index + 1 == arguments.iters) profile->pause();
         },
         Logger());
     slope = std::chrono::duration<double>(last - low).count() / static_cast<double>(arguments.iters - arguments.low);
+    outside = until_first - slope;
     data.input = result.output;
     loss = result.loss;
     rtn_loss = result.rtn_loss;
@@ -175,11 +194,11 @@ void run(const Arguments& arguments) {
   }
   if (profile) profile->print(stderr);
   std::printf(
-      "{\"seconds\": %.6f, \"iteration\": %.6f, \"slope\": %.6f, \"loss\": %.9g, \"rtn_loss\": %.9g, "
-      "\"kernel\": \"%s\", \"compute\": \"%s\", \"device_peak_bytes\": %lld%s%s}\n",
-      total, median(iterations), slope, loss, rtn_loss, quant::kernel_name(), c10::toString(data.input.scalar_type()),
-      static_cast<long long>(peak_bytes(device)), profile ? ", \"profile\": " : "",
-      profile ? profile->json().c_str() : "");
+      "{\"seconds\": %.6f, \"iteration\": %.6f, \"slope\": %.6f, \"outside\": %.6f, \"loss\": %.9g, "
+      "\"rtn_loss\": %.9g, \"kernel\": \"%s\", \"compute\": \"%s\", \"device_peak_bytes\": %lld%s%s}\n",
+      total, median(iterations), slope, outside, loss, rtn_loss, quant::kernel_name(),
+      c10::toString(data.input.scalar_type()), static_cast<long long>(peak_bytes(device)),
+      profile ? ", \"profile\": " : "", profile ? profile->json().c_str() : "");
 }
 
 }  // namespace

@@ -5,20 +5,23 @@
     python tests/bench/speed.py --shapes smollm2-135m --model DIR --text FILE
 
 Each shape is a checkpoint of two decoder layers, written to the RAM disk if there is one: random bf16 weights and a
-small vocabulary, or the first layers of --model. All tune them on the same token ids, two batches of them: random ones,
-or those of --text. Each contestant is a process of its own; they take turns, every other time in reverse order:
+small vocabulary, or the first layers of --model. All tune them on the same token ids, --batches of them: random ones, or
+those of --text. Each contestant is a process of its own; they take turns, every other time in reverse order:
 
 - libautoround: block_bench. On a CPU the slope in the second layer, between the ends of two iterations; on a GPU, where
   the host runs ahead, the median interval between iterations.
 - eager, compiled: auto-round with enable_torch_compile off and on. It reads the clock, the device idle, in its second
   layer after the lower and after the higher count of iterations: the slope between the two. Compiling, first
   allocations and the fixed costs of a layer fall outside.
+- on a CPU also what a layer costs outside its iterations: from the last one of the first layer to the first of the
+  second, less one.
 - eager-malloc: eager with glibc told to keep large blocks instead of giving them back (CPU).
 - neighbour: libautoround, while another process keeps one core busy (CPU, with --neighbour).
-- products: the matrix products of one layer, median: forward, gradient of the weights, and gradient of the inputs where
-  one is needed (not for q, k and v). Experts get equally many tokens, in one batched product. Attention is not counted.
-  On a GPU replays of a CUDA graph; on a CPU a loop, in turns of half a second with libautoround's, as the two differ
-  less than a shared processor does from one quarter of a minute to the next. Their ratio is of these turns.
+- products: the matrix products of one layer: forward, gradient of the weights, and gradient of the inputs where one is
+  needed (not for q, k and v). Experts get equally many tokens, in one batched product. Attention is not counted.
+  On a GPU the median of replays of a CUDA graph; on a CPU the mean of a loop, in turns of half a second with
+  libautoround's iterations, as the two differ less than a shared processor does within a minute: their ratio is of
+  these turns.
 
 Memory is the largest resident set of the process, on a GPU the most that PyTorch's allocator held at a time. On a CPU
 one more run of libautoround, profiled, says what an iteration consists of. A contestant that fails is reported and left
@@ -42,7 +45,7 @@ from schemes import Scheme, integers, scheme
 from speed_parts import seconds_by_part
 from speed_report import (COMPILED, EAGER, MALLOC, MOST, NEIGHBOUR, OURS, PEERS, PRODUCTS, kind, misses, table, targets,
                           title)
-from speed_shapes import BATCHES, LAYERS, SHAPES
+from speed_shapes import LAYERS, SHAPES
 
 BLOCK_BENCH = "build/release/tests/bench/block_bench"  # where the release preset builds it
 TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"}
@@ -58,7 +61,6 @@ class Defaults:
 
 
 ROUNDS = 12  # turns of each in an alternation, libautoround's and those of the products
-ENDLESS = 1_000_000  # iterations
 
 DEFAULTS = {
     "cpu": Defaults("smollm2-135m", 256, 2, PEERS, 3600),
@@ -92,6 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shapes", help=f"comma separated, of {', '.join(SHAPES)}")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, help="tokens of a sample; 256 is the default on a CPU, 2048 on a GPU")
+    parser.add_argument("--batches", type=int, default=2, help="of samples to tune on")
     parser.add_argument("--scheme", type=scheme, help="w4g64sym, w2g32asym, MXFP4 ... instead of the shape's own")
     parser.add_argument("--iters", type=int, nargs=2, metavar=("LOW", "HIGH"), help="instead of the shape's own")
     parser.add_argument("--alternations", type=int, default=3)
@@ -127,6 +130,8 @@ def parse() -> argparse.Namespace:
         parser.error("--text needs --model, which has the tokenizer")
     if arguments.bench and not Path(arguments.bench).is_file():
         parser.error(f"{arguments.bench} is not there: build the target block_bench, or name another --bench")
+    if arguments.batches < 1:
+        parser.error("--batches is 1 at least")
     if arguments.iters and not 0 < arguments.iters[0] < arguments.iters[1]:
         parser.error("--iters takes two counts, the lower one first")
     return arguments
@@ -148,7 +153,7 @@ class Comparison:
         contestants += [*self.peers(), PRODUCTS]
         result = {
             "device": self.device, "shape": self.name, "size": self.size(),
-            "scheme": self.scheme.name, "own_scheme": self.scheme == self.own_scheme, "iters": self.iters,
+            "batches": self.arguments.batches, "scheme": self.scheme.name, "own_scheme": self.scheme == self.own_scheme, "iters": self.iters,
             "threads": self.arguments.threads, "model": self.arguments.model and self.arguments.model.name,
             "runs": {contestant: [] for contestant in contestants}, "failures": {}}
         print(f"== {title(result)}", file=sys.stderr, flush=True)
@@ -168,7 +173,7 @@ class Comparison:
         result["version"] = next((run["version"] for run in every if "version" in run), None)
         result["median"] = {
             contestant: {key: statistics.median(run[key] for run in runs)
-                         for key in ("seconds", "peak", "ratio") if key in runs[0]}
+                         for key in ("seconds", "peak", "ratio", "outside") if key in runs[0]}
             for contestant, runs in result["runs"].items() if runs}
         return result
 
@@ -207,16 +212,15 @@ class Comparison:
     def duel(self) -> dict:
         """The products and libautoround in turns."""
         started = time.monotonic()
-        commands = [self.job_command("products"), self.bench_command([1, ENDLESS], layers=1)]
+        commands = [self.job_command("products"), self.bench_command(self.iters)]
         products, ours = turns.take_turns(commands, self.arguments.threads, ROUNDS, self.default.timeout)
         return {"seconds": products.seconds, "peak": products.peak_bytes, "ratio": products.seconds / ours.seconds,
                 "process_seconds": time.monotonic() - started}
 
-    def bench_command(self, iters: list[int], *switches: str, layers: int = LAYERS) -> list:
+    def bench_command(self, iters: list[int], *switches: str) -> list:
         low, high = iters
         return [self.arguments.bench, "--device", self.device, "--model", self.folder, "--ids", self.folder / "ids",
-                "--samples", BATCHES * self.arguments.batch, "--length", self.arguments.length, "--batch",
-                self.arguments.batch, "--layers", layers, "--iters", high, "--low", low, *self.scheme.switches(),
+                *self.sizes(), "--layers", LAYERS, "--iters", high, "--low", low, *self.scheme.switches(),
                 *self.threads(), *switches]
 
     def block_bench(self, iters: list[int], *switches: str, extra: dict[str, str] | None = None) -> dict:
@@ -235,8 +239,12 @@ class Comparison:
 
     def job_command(self, name: str, *switches: object) -> list:
         script = Path(__file__).with_name("speed_peers.py")
-        return [sys.executable, script, name, "--shape", self.name, "--folder", self.folder, "--batch",
-                self.arguments.batch, "--length", self.arguments.length, "--device", self.device, *self.threads(), *switches]
+        return [sys.executable, script, name, "--shape", self.name, "--folder", self.folder, *self.sizes(),
+                "--device", self.device, *self.threads(), *switches]
+
+    def sizes(self) -> list:
+        return ["--batch", self.arguments.batch, "--length", self.arguments.length, "--samples",
+                self.arguments.batches * self.arguments.batch]
 
     def threads(self) -> list:
         return ["--threads", self.arguments.threads] if self.arguments.threads else []

@@ -5,7 +5,6 @@ import argparse
 from dataclasses import dataclass
 
 LAYERS = 2  # of speed.py: the last is measured; what happens once, such as compiling, falls into the first
-BATCHES = 2  # of token windows
 VOCABULARY = 1024  # of random checkpoints; nothing that is measured depends on it
 
 
@@ -83,7 +82,7 @@ def write(arguments: argparse.Namespace) -> dict:
     model.save_pretrained(arguments.folder)
     if not arguments.model:
         tokenizer().save_pretrained(arguments.folder)
-    count = arguments.samples or BATCHES * arguments.batch
+    count = arguments.samples
     if arguments.text:
         import peers
 

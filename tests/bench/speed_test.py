@@ -3,6 +3,7 @@
 usage: speed_test.py BLOCK_BENCH
 """
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ class Run(unittest.TestCase):
             self.assertGreater(result["median"][name]["seconds"], 0)
             self.assertEqual(len(result["runs"][name]), 1)
         self.assertEqual(len(result["runs"]["eager"][0]["layers"]), 2)
+        for name in ("libautoround", "eager"):
+            self.assertTrue(math.isfinite(result["median"][name]["outside"]))
         self.assertGreater(result["median"]["products"]["ratio"], 0)  # in turns with libautoround
 
     def test_parts(self) -> None:
@@ -83,30 +86,22 @@ class Parts(unittest.TestCase):
 
 
 class Turns(unittest.TestCase):
-    PROGRAM = """
-import sys, time
-with open(sys.argv[2], "w") as marks:
-    while True:
-        {}
-        print(time.monotonic(), file=marks, flush=True)
-"""
+    def command(self, answer: str) -> list[str]:
+        large = "memory = b'.' * (64 << 20)"  # or its peak could not be told from ours
+        return [sys.executable, "-c", f"import sys, time\n{large}\nwhile sys.stdin.buffer.read(1):\n    {answer}"]
 
-    def command(self, body: str) -> list[str]:
-        return [sys.executable, "-c", self.PROGRAM.format(body)]
-
-    def test_only_what_lies_in_a_turn_counts(self) -> None:
-        quick, slow = turns.take_turns([self.command("time.sleep(0.01)"), self.command("time.sleep(0.04)")], 1, 3, 60)
-        self.assertGreaterEqual(quick.seconds, 0.01)
-        self.assertGreaterEqual(slow.seconds, 0.04)
-        self.assertLess(quick.seconds, 0.3)  # a pause between turns is longer
-        self.assertGreater(quick.peak_bytes, 0)
+    def test_both_iterate_and_the_first_do_not_count(self) -> None:
+        counted = "global n; n = globals().get('n', 0) + 1; print(9 if n <= 4 else {}, flush=True)"
+        quick, slow = turns.take_turns([self.command(counted.format(answer)) for answer in ("0.25", "0.5")], 1, 2, 60)
+        self.assertEqual((quick.seconds, slow.seconds), (0.25, 0.5))
+        self.assertGreater(quick.peak_bytes, 64 << 20)
 
     def test_one_that_ends_is_an_error(self) -> None:
-        with self.assertRaisesRegex(child.ChildError, "exit status 3"):
-            turns.take_turns([self.command("sys.exit(3)")], 1, 1, 60)
+        with self.assertRaisesRegex(child.ChildError, "has ended(.|\n)*enough"):
+            turns.take_turns([self.command("print(1, flush=True)"), self.command("sys.exit('enough')")], 1, 1, 60)
 
-    def test_one_that_never_begins_is_an_error(self) -> None:
-        with self.assertRaisesRegex(child.ChildError, "no iterations"):
+    def test_silence_is_an_error(self) -> None:
+        with self.assertRaisesRegex(child.ChildError, "is silent for 1 s"):
             turns.take_turns([self.command("time.sleep(60)")], 1, 1, 1)
 
 
@@ -114,6 +109,7 @@ class Targets(unittest.TestCase):
     def result(self, seconds: dict[str, float], **changes) -> dict:
         return {
             "device": "cpu", "shape": "smollm2-135m", "size": "8x256", "threads": 2, "own_scheme": True,
+            "scheme": "w4g64sym", "model": None, "iters": [20, 120], "failures": {},
             "runs": {"libautoround": [{"compute": "BFloat16"}]},
             "median": {name: {"seconds": time, "peak": 1.0} for name, time in seconds.items()}} | changes
 
@@ -129,6 +125,15 @@ class Targets(unittest.TestCase):
         self.assertEqual(speed_report.misses(result), [])
         result["median"]["products"]["ratio"] = 0.99
         self.assertEqual(len(speed_report.misses(result)), 1)
+
+    def test_outside_the_iterations(self) -> None:
+        result = self.result({"libautoround": 1.0, "eager": 9.0})
+        result["median"]["eager"]["outside"] = 1.0
+        for seconds, count in ((0.19, 0), (0.21, 1)):
+            result["median"]["libautoround"]["outside"] = seconds
+            self.assertEqual(len(speed_report.misses(result)), count)
+        self.assertIn("0.21 of what a layer costs eager outside its iterations", speed_report.misses(result)[0])
+        self.assertIn("a layer outside its iterations: 0.21 s, 0.21 of eager's", speed_report.table(result))
 
     def test_neighbour(self) -> None:
         self.assertEqual(speed_report.misses(self.result({"libautoround": 1.0, "neighbour": 2.2})), [])

@@ -3,99 +3,88 @@
 Where a processor is shared, its speed changes by the second: two programs that run one after the other, a quarter of a
 minute each, may differ by more than what they do. In turns they have the slow seconds and the fast ones in common.
 
-Each program is given --marks FILE and writes, at the end of each iteration, the seconds of the system's monotonic clock
-to it, a line each. It is stopped (SIGSTOP) outside its turns and killed at the end.
+A program that takes turns (--turns) prints the seconds of an iteration, then waits for a byte on its standard input
+before the next, and ends when there is none. Both before and after the wait nothing of it runs.
 """
 import os
-import signal
+import select
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import child
 
 TURN_SECONDS = 0.5  # at least
 TURN_ITERATIONS = 4  # likewise
-WARM_UP = 4  # iterations before the first turn
+WARM_UP = 4  # iterations that do not count
 
 
 @dataclass(frozen=True)
 class Taken:
-    seconds: float  # of an iteration, mean of all that lie in a turn as a whole
+    seconds: float  # of an iteration, mean
     peak_bytes: int  # largest resident set
 
 
 def take_turns(commands: Sequence[Sequence[object]], threads: int | None, rounds: int, timeout: float) -> list[Taken]:
-    """Raises ChildError when a program ends by itself, or has not got under way after `timeout` seconds."""
-    with tempfile.TemporaryDirectory(prefix="turns-") as folder:
-        players: list[Player] = []
-        try:
-            for number, command in enumerate(commands):
-                players.append(Player(command, threads, Path(folder) / str(number)))
-                players[-1].warm_up(timeout)
-            for _ in range(rounds):
-                for player in players:
-                    player.take_turn()
-        finally:
+    """Raises ChildError when a program ends by itself, or is silent for `timeout` seconds."""
+    with ExitStack() as stack:
+        players = [stack.enter_context(Player(command, threads, timeout)) for command in commands]
+        for player in players:
+            for _ in range(WARM_UP):
+                player.iterate()
+        for _ in range(rounds):
             for player in players:
-                player.end()
-        return [player.taken() for player in players]
+                player.take_turn()
+    return [player.taken() for player in players]
 
 
 class Player:
-    def __init__(self, command: Sequence[object], threads: int | None, marks: Path):
-        self.words = [*map(str, command), "--marks", str(marks)]
-        self.file, self.turns = marks, []
+    def __init__(self, command: Sequence[object], threads: int | None, timeout: float):
+        self.words, self.timeout = [*map(str, command), "--turns"], timeout
         self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(self.words, stdout=subprocess.DEVNULL, stderr=self.errors,
+        self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
                                         env=child.environment(threads))
+        self.seconds: list[float] = []
+        self.unread = b""
         self.peak_bytes = 0
 
-    def marks(self) -> list[float]:
-        """Those of whole lines."""
-        text = self.file.read_text() if self.file.exists() else ""
-        return [float(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    def __enter__(self) -> "Player":
+        return self
 
-    def warm_up(self, timeout: float) -> None:
-        """Until it iterates; then stops it."""
-        deadline = time.monotonic() + timeout
-        while len(self.marks()) <= WARM_UP:
-            if time.monotonic() > deadline:
-                raise child.ChildError(f"{' '.join(self.words)}: no iterations in {timeout:.0f} s")
-            self.check()
-            time.sleep(0.05)
-        self.process.send_signal(signal.SIGSTOP)
-        before, after = self.marks()[-2:]
-        self.turn_seconds = max(TURN_SECONDS, TURN_ITERATIONS * (after - before))
+    def __exit__(self, *_: object) -> None:
+        os.kill(self.process.pid, 9)  # not Popen's, which looks first whether it is there, and then it is nobody's
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.peak_bytes = usage.ru_maxrss * 1024
+        for file in (self.process.stdin, self.process.stdout, self.errors):
+            file.close()
 
-    def check(self) -> None:
-        if self.process.poll() is not None:
-            raise child.ChildError(f"{' '.join(self.words)}: exit status {self.process.returncode}\n"
-                                   f"{child.tail(self.errors)}")
+    def iterate(self) -> float:
+        try:
+            os.write(self.process.stdin.fileno(), b".")
+        except BrokenPipeError:
+            pass  # it has ended: the answer says so
+        return float(self.line())
+
+    def line(self) -> str:
+        deadline = time.monotonic() + self.timeout
+        while b"\n" not in self.unread:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            read = os.read(self.process.stdout.fileno(), 4096) if ready else b""
+            if not read:
+                what = "has ended" if ready else f"is silent for {self.timeout:.0f} s"
+                raise child.ChildError(f"{' '.join(self.words)}: {what}\n{child.tail(self.errors)}")
+            self.unread += read
+        line, self.unread = self.unread.split(b"\n", 1)
+        return line.decode()
 
     def take_turn(self) -> None:
-        start = time.monotonic()
-        self.process.send_signal(signal.SIGCONT)
-        time.sleep(self.turn_seconds)
-        self.process.send_signal(signal.SIGSTOP)
-        self.turns.append((start, time.monotonic()))
-        self.check()
-
-    def end(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-            _, _, usage = os.wait4(self.process.pid, 0)
-            self.process.returncode = -signal.SIGKILL
-            self.peak_bytes = usage.ru_maxrss * 1024
-        self.errors.close()
+        end, least = time.monotonic() + TURN_SECONDS, len(self.seconds) + TURN_ITERATIONS
+        while time.monotonic() < end or len(self.seconds) < least:
+            self.seconds.append(self.iterate())
 
     def taken(self) -> Taken:
-        marks = self.marks()
-        whole = [after - before for before, after in zip(marks, marks[1:])
-                 if any(start <= before and after <= end for start, end in self.turns)]
-        if not whole:
-            raise child.ChildError(f"{' '.join(self.words)}: no iteration within a turn of {self.turn_seconds:.1f} s")
-        return Taken(sum(whole) / len(whole), self.peak_bytes)
+        return Taken(sum(self.seconds) / len(self.seconds), child.checked_peak(self.peak_bytes))
