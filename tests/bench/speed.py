@@ -153,7 +153,8 @@ class Comparison:
         contestants += [*self.peers(), PRODUCTS]
         result = {
             "device": self.device, "shape": self.name, "size": self.size(),
-            "batches": self.arguments.batches, "scheme": self.scheme.name, "own_scheme": self.scheme == self.own_scheme, "iters": self.iters,
+            "batches": self.arguments.batches, "scheme": self.scheme.name,
+            "own_scheme": self.scheme == self.own_scheme, "iters": self.iters,
             "threads": self.arguments.threads, "model": self.arguments.model and self.arguments.model.name,
             "runs": {contestant: [] for contestant in contestants}, "failures": {}}
         print(f"== {title(result)}", file=sys.stderr, flush=True)
