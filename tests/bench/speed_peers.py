@@ -94,7 +94,8 @@ def tune(arguments: argparse.Namespace) -> dict:
     slopes = [(marks[first + high] - marks[first + low]) / (high - low) for first in range(0, LAYERS * high, high)]
     first = (LAYERS - 1) * high + 1  # of the last layer
     outside = marks[first] - marks[first - 1] - slopes[-1]
-    return {"seconds": slopes[-1], "layers": slopes, "outside": outside, "version": auto_round.__version__, **peak(arguments.device)}
+    return {"seconds": slopes[-1], "layers": slopes, "outside": outside, "version": auto_round.__version__,
+            **peak(arguments.device)}
 
 
 def multiply(arguments: argparse.Namespace) -> dict:

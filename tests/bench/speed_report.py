@@ -79,12 +79,11 @@ def misses(result: dict) -> list[str]:
               for name, wanted in targets(result).items() if ratio(result, name) < wanted]
     missed += [f"{what}: {name} takes {ratio(result, name):.2f} times our time, at most {wanted:.2f} wanted"
                for name, wanted in targets(result, MOST).items() if ratio(result, name) > wanted]
-    share, most = memory_share(result), MEMORY_TARGETS.get(where(result))
-    if share and most and comparable(result) and share > most:
-        missed.append(f"{what}: {share:.2f} of the peers' least memory, {most} wanted")
-    share, most = outside_share(result), OUTSIDE_TARGETS.get(where(result))
-    if share and most and comparable(result) and share > most:
-        missed.append(f"{what}: {share:.2f} of what a layer costs eager outside its iterations, {most} wanted")
+    for share, most, whole in ((memory_share(result), MEMORY_TARGETS, "the peers' least memory"),
+                               (outside_share(result), OUTSIDE_TARGETS, "what a layer costs eager outside its iterations")):
+        wanted = most.get(where(result))
+        if share and wanted and comparable(result) and share > wanted:
+            missed.append(f"{what}: {share:.2f} of {whole}, {wanted} wanted")
     return missed
 
 

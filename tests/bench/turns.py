@@ -4,10 +4,11 @@ Where a processor is shared, its speed changes by the second: two programs that 
 minute each, may differ by more than what they do. In turns they have the slow seconds and the fast ones in common.
 
 A program that takes turns (--turns) prints the seconds of an iteration, then waits for a byte on its standard input
-before the next, and ends when there is none. Both before and after the wait nothing of it runs.
+before the next, and ends when there is none. While it waits nothing of it runs.
 """
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -55,7 +56,7 @@ class Player:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.kill(self.process.pid, 9)  # not Popen's, which looks first whether it is there, and then it is nobody's
+        os.kill(self.process.pid, signal.SIGKILL)  # not Popen's, which looks first whether it is there, and then it is nobody's
         _, status, usage = os.wait4(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
         self.peak_bytes = usage.ru_maxrss * 1024
