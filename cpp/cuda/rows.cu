@@ -11,6 +11,7 @@ using device::Element;
 using device::Gate;
 
 constexpr int kNormThreads = 512;
+constexpr int kHeld = 4;  // vectors of a row that a thread of a norm keeps between its two looks at them
 constexpr int kGateThreads = 256;
 
 template <typename T>
@@ -30,27 +31,51 @@ __device__ void load_sum(const T* x, const T* delta, float (&to)[N]) {
   for (int j = 0; j < N; ++j) to[j] = rounded<T>(to[j] + added[j]);
 }
 
+/// look(where, slot) at each vector of a row that this thread holds.
+template <int N, typename Look>
+__device__ void each_held(int width, Look look) {
+#pragma unroll
+  for (int slot = 0; slot < kHeld; ++slot) {
+    const int i = (slot * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * N;
+    if (i < width) look(i, slot);
+  }
+}
+
+/// look(where) at each of those beyond, of rows that are too long to be held.
+template <int N, typename Look>
+__device__ void each_beyond(int width, Look look) {
+  const int step = static_cast<int>(blockDim.x) * N;
+  for (int i = kHeld * step + static_cast<int>(threadIdx.x) * N; i < width; i += step) look(i);
+}
+
 template <typename T, typename W, int N>
 __global__ void __launch_bounds__(kNormThreads) rms_norm_kernel(device::RmsNorm a) {
   const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * a.width;
-  const int width = static_cast<int>(a.width), first = threadIdx.x * N, step = blockDim.x * N;
+  const int width = static_cast<int>(a.width);
   const T* x = static_cast<const T*>(a.x) + begin;
   const T* delta = a.delta == nullptr ? nullptr : static_cast<const T*>(a.delta) + begin;
-
-  float squares[1] = {0.0f};
-  for (int i = first; i < width; i += step) {
-    float value[N];
+  const auto load_at = [&](int i, float(&value)[N]) {
     load_sum<N>(x + i, delta == nullptr ? nullptr : delta + i, value);
+  };
+
+  float held[kHeld][N], squares[1] = {0.0f};
+  const auto look = [&](int i, const float(&value)[N]) {
     if (delta != nullptr) store_vector<N>(static_cast<T*>(a.h) + begin + i, value);
 #pragma unroll
     for (int j = 0; j < N; ++j) squares[0] = fmaf(value[j], value[j], squares[0]);
-  }
+  };
+  each_held<N>(width, [&](int i, int slot) { load_at(i, held[slot]); });
+  each_held<N>(width, [&](int i, int slot) { look(i, held[slot]); });
+  each_beyond<N>(width, [&](int i) {
+    float value[N];
+    load_at(i, value);
+    look(i, value);
+  });
   block_sums(squares);
 
   const float rstd = inverse_rms(squares[0], static_cast<float>(width), a.eps);
-  for (int i = first; i < width; i += step) {
-    float value[N], weight[N];
-    load_sum<N>(x + i, delta == nullptr ? nullptr : delta + i, value);
+  const auto finish = [&](int i, float(&value)[N]) {
+    float weight[N];
     load_vector<N>(static_cast<const W*>(a.weight) + i, weight);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
@@ -58,43 +83,63 @@ __global__ void __launch_bounds__(kNormThreads) rms_norm_kernel(device::RmsNorm 
       value[j] = (sizeof(W) > sizeof(T) ? norm : rounded<T>(norm)) * weight[j];
     }
     store_vector<N>(static_cast<T*>(a.y) + begin + i, value);
-  }
+  };
+  each_held<N>(width, [&](int i, int slot) { finish(i, held[slot]); });
+  each_beyond<N>(width, [&](int i) {
+    float value[N];
+    load_at(i, value);
+    finish(i, value);
+  });
 }
 
 /// dh = rstd (w g - h rstd^2 mean(w g h))
 template <typename T, typename W, int N>
 __global__ void __launch_bounds__(kNormThreads) rms_norm_backward_kernel(device::RmsNormBackward a) {
   const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * a.width;
-  const int width = static_cast<int>(a.width), first = threadIdx.x * N, step = blockDim.x * N;
-  const T *h = static_cast<const T*>(a.h) + begin, *grad_y = static_cast<const T*>(a.grad_y) + begin;
-  const W* weights = static_cast<const W*>(a.weight);
+  const int width = static_cast<int>(a.width);
+  /// h and w g
+  const auto load_at = [&](int i, float(&value)[N], float(&grad)[N]) {
+    float weight[N];
+    load_vector<N>(static_cast<const T*>(a.h) + begin + i, value);
+    load_vector<N>(static_cast<const T*>(a.grad_y) + begin + i, grad);
+    load_vector<N>(static_cast<const W*>(a.weight) + i, weight);
+#pragma unroll
+    for (int j = 0; j < N; ++j) grad[j] *= weight[j];
+  };
 
+  float held[kHeld][N], held_grad[kHeld][N];
   float sums[2] = {0.0f, 0.0f};  // of squares, of w g h
-  for (int i = first; i < width; i += step) {
-    float value[N], grad[N], weight[N];
-    load_vector<N>(h + i, value);
-    load_vector<N>(grad_y + i, grad);
-    load_vector<N>(weights + i, weight);
+  const auto look = [&](const float(&value)[N], const float(&grad)[N]) {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       sums[0] = fmaf(value[j], value[j], sums[0]);
-      sums[1] = fmaf(grad[j] * weight[j], value[j], sums[1]);
+      sums[1] = fmaf(grad[j], value[j], sums[1]);
     }
-  }
+  };
+  each_held<N>(width, [&](int i, int slot) { load_at(i, held[slot], held_grad[slot]); });
+  each_held<N>(width, [&](int, int slot) { look(held[slot], held_grad[slot]); });
+  each_beyond<N>(width, [&](int i) {
+    float value[N], grad[N];
+    load_at(i, value, grad);
+    look(value, grad);
+  });
   block_sums(sums);
 
   const float rstd = inverse_rms(sums[0], static_cast<float>(width), a.eps);
   const float pull = -rstd * rstd * sums[1] / static_cast<float>(width);
-  for (int i = first; i < width; i += step) {
-    float value[N], grad[N], weight[N], passed[N] = {};
-    load_vector<N>(h + i, value);
-    load_vector<N>(grad_y + i, grad);
-    load_vector<N>(weights + i, weight);
+  const auto finish = [&](int i, float(&value)[N], const float(&grad)[N]) {
+    float passed[N] = {};
     if (a.grad_h != nullptr) load_vector<N>(static_cast<const T*>(a.grad_h) + begin + i, passed);
 #pragma unroll
-    for (int j = 0; j < N; ++j) value[j] = fmaf(fmaf(pull, value[j], grad[j] * weight[j]), rstd, passed[j]);
+    for (int j = 0; j < N; ++j) value[j] = fmaf(fmaf(pull, value[j], grad[j]), rstd, passed[j]);
     store_vector<N>(static_cast<T*>(a.grad_x) + begin + i, value);
-  }
+  };
+  each_held<N>(width, [&](int i, int slot) { finish(i, held[slot], held_grad[slot]); });
+  each_beyond<N>(width, [&](int i) {
+    float value[N], grad[N];
+    load_at(i, value, grad);
+    finish(i, value, grad);
+  });
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -206,6 +251,9 @@ void with_gate(Gate gate, Launch launch) {
 /// Rows of so many elements keep the alignment of the first.
 bool whole_vectors(std::int64_t width) { return width % kLanes<Bf16> == 0; }
 
+/// Of a row of so many vectors.
+unsigned norm_threads(std::int64_t vectors) { return threads_for((vectors + kHeld - 1) / kHeld, kNormThreads); }
+
 dim3 gate_grid(std::int64_t rows, std::int64_t items, unsigned threads) {
   return {static_cast<unsigned>(rows), blocks_for(items, threads)};
 }
@@ -218,7 +266,7 @@ void rms_norm(const device::RmsNorm& a, cudaStream_t stream) {
   with_element(a.element, vectors, [&](auto element, auto lanes) {
     using T = decltype(element);
     constexpr int kAtOnce = decltype(lanes)::value;
-    const unsigned rows = static_cast<unsigned>(a.rows), threads = threads_for(a.width / kAtOnce, kNormThreads);
+    const unsigned rows = static_cast<unsigned>(a.rows), threads = norm_threads(a.width / kAtOnce);
     const auto kernel = a.wide_weight ? rms_norm_kernel<T, float, kAtOnce> : rms_norm_kernel<T, T, kAtOnce>;
     launch(kernel, rows, threads, stream, a);
   });
@@ -231,7 +279,7 @@ void rms_norm_backward(const device::RmsNormBackward& a, cudaStream_t stream) {
   with_element(a.element, vectors, [&](auto element, auto lanes) {
     using T = decltype(element);
     constexpr int kAtOnce = decltype(lanes)::value;
-    const unsigned rows = static_cast<unsigned>(a.rows), threads = threads_for(a.width / kAtOnce, kNormThreads);
+    const unsigned rows = static_cast<unsigned>(a.rows), threads = norm_threads(a.width / kAtOnce);
     const auto kernel =
         a.wide_weight ? rms_norm_backward_kernel<T, float, kAtOnce> : rms_norm_backward_kernel<T, T, kAtOnce>;
     launch(kernel, rows, threads, stream, a);

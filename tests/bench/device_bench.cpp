@@ -1,7 +1,8 @@
-// How fast a CUDA device rounds weights: bytes a second of the two passes over a weight of the size of an 8B model's
-// gate and up projections, beside those of a plain copy on the same device.
+// How fast a CUDA device rounds weights and normalizes rows: bytes a second of the passes over a weight of the size of
+// an 8B model's gate and up projections, or over as many rows of activations, beside those of a plain copy there.
 //   device_bench [--rows 28672] [--columns 4096]
-// Bytes are what a pass must move: forward reads W and V and writes W'; a step reads W, V and dW' and writes V.
+// Bytes are what a pass must move: forward reads W and V and writes W'; a step reads W, V and dW' and
+// writes V.
 #include <ATen/ATen.h>
 #include <c10/core/Event.h>
 
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "device/device.hpp"
+#include "model/device_ops.hpp"
 #include "quant/rounding.hpp"
 #include "recipe/scheme.hpp"
 
@@ -46,6 +48,11 @@ void run(std::int64_t rows, std::int64_t columns) {
   at::Tensor out = at::empty_like(weight);
   const double copy = seconds_of([&] { out.copy_(weight); }), copy_rate = 4.0 * count / copy;
   print("copy", "", 4.0 * count, copy, copy_rate);
+  model::DeviceOps ops;
+  const at::Tensor norm = at::ones({columns}, weight.options());
+  print("RMSNorm", "", 4.0 * count, seconds_of([&] { ops.rms_norm(weight, norm, 1e-5); }), copy_rate);
+  print("RMSNorm", "of a sum", 8.0 * count, seconds_of([&] { ops.add_rms_norm(weight, gradient, norm, 1e-5); }),
+        copy_rate);
   for (const char* preset : {"W4A16", "W4A16_ASYM", "W8A16", "MXFP4A16", "NVFP4A16", "FP8_DYNAMIC"}) {
     const auto format = quant::weight_format(*recipe::preset_scheme(preset).weights, at::kHalf);
     quant::RoundingState state = quant::make_rounding_state(format, weight, true, true);

@@ -41,11 +41,11 @@ class HostKernels final : public device::Kernels {
     cuda::encode(w, codes, scales, nullptr);
   }
   void round_inputs(const device::InputRounding& a) const override { cuda::round_inputs(a, nullptr); }
+  void rms_norm(const device::RmsNorm& a) const override { cuda::rms_norm(a, nullptr); }
+  void rms_norm_backward(const device::RmsNormBackward& a) const override { cuda::rms_norm_backward(a, nullptr); }
   void heads(const device::Heads& a) const override { cuda::heads(a, nullptr); }
   void heads_backward(const device::HeadsBackward& a) const override { cuda::heads_backward(a, nullptr); }
 
-  void rms_norm(const device::RmsNorm&) const override { no_such_kernel(); }
-  void rms_norm_backward(const device::RmsNormBackward&) const override { no_such_kernel(); }
   void gated_activation(const device::GatedActivation&) const override { no_such_kernel(); }
   void gated_activation_backward(const device::GatedActivationBackward&) const override { no_such_kernel(); }
   void gather(const device::Gather&) const override { no_such_kernel(); }
@@ -149,6 +149,47 @@ TEST_CASE("cuda on host: inputs are rounded as on the CPU") {
 }
 
 }  // namespace quant
+
+TEST_CASE("cuda on host: norms, of rows that threads hold and of longer ones") {
+  using model::reference::random, model::reference::relative_error;
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  const std::int64_t width = GENERATE(3, 576, 4096, 4100, 16392), rows = 3;
+  INFO(type << ", " << width);
+  const double close = type == at::kFloat ? 1e-6 : 4e-3, eps = 1e-5;
+  const at::Tensor x = random({rows, width}, type, 1), delta = random({rows, width}, type, 2),
+                   weight = random({width}, type, 3), grad_y = random({rows, width}, type, 4),
+                   grad_h = random({rows, width}, type, 5);
+  at::Tensor h = at::empty_like(x), y = at::empty_like(x), grad_x = at::empty_like(x);
+  device::RmsNorm a;
+  a.element = device::element_of(x);
+  a.rows = rows;
+  a.width = width;
+  a.eps = static_cast<float>(eps);
+  a.x = x.const_data_ptr();
+  a.delta = delta.const_data_ptr();
+  a.weight = weight.const_data_ptr();
+  a.h = h.mutable_data_ptr();
+  a.y = y.mutable_data_ptr();
+  device::kernels(at::kCPU).rms_norm(a);
+  CHECK(h.equal(x + delta));
+  const at::Tensor leaf = h.to(at::kDouble).requires_grad_(true);
+  const at::Tensor wanted = model::reference::rms_norm(leaf, weight.to(at::kDouble), eps);
+  CHECK(relative_error(y, wanted.detach()) < close);
+
+  device::RmsNormBackward b;
+  b.element = a.element;
+  b.rows = rows;
+  b.width = width;
+  b.eps = a.eps;
+  b.h = h.const_data_ptr();
+  b.weight = weight.const_data_ptr();
+  b.grad_y = grad_y.const_data_ptr();
+  b.grad_h = grad_h.const_data_ptr();
+  b.grad_x = grad_x.mutable_data_ptr();
+  device::kernels(at::kCPU).rms_norm_backward(b);
+  const auto grads = torch::autograd::grad({wanted}, {leaf}, {grad_y.to(at::kDouble)});
+  CHECK(relative_error(grad_x, grads[0] + grad_h.to(at::kDouble)) < close);
+}
 
 TEST_CASE("cuda on host: heads are taken out of qkv, and gradients put back") {
   model::check_heads(device::kernels(at::kCPU), at::kCPU);

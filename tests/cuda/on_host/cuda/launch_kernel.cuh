@@ -39,7 +39,7 @@ struct Fiber {
   unsigned turn = 0;
   unsigned barriers = 0;  // that it came to
 };
-inline std::vector<Fiber> fibers(256);
+inline std::vector<Fiber> fibers(512);
 inline ucontext_t scheduler;
 inline std::function<void()> body;
 
