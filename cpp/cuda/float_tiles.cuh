@@ -34,11 +34,11 @@ struct Multiplication {
 
 /// body(index, code) of a lane's columns.
 template <class Body>
-__device__ void each_code(const FloatWeight& w, float divisor, const float (&weight)[kOwn], const float (&value)[kOwn],
+__device__ void each_code(const FloatWeight& w, float divisor, const float (&weight)[kOwn], const float (&count)[kOwn],
                           Body body) {
   const auto all = [&](const auto& scaled) {
 #pragma unroll
-    for (int k = 0; k < kOwn; ++k) body(k, float_code(w.grid, scaled(weight[k]), value[k]));
+    for (int k = 0; k < kOwn; ++k) body(k, float_code(w.grid, scaled(weight[k]), count[k] * w.value.tick));
   };
   w.scaling == Scaling::nvfp4 ? all(Multiplication{divisor}) : divided(weight, divisor, true, all);
 }
@@ -49,11 +49,11 @@ __global__ void __launch_bounds__(kThreads)
   const FloatWeight& w = batch.own().weight;
   const Own own = own_of(w.group, w.rows * w.columns);
   if (!own.exists) return;
-  float weight[kOwn], value[kOwn] = {}, out[kOwn];
+  float weight[kOwn], count[kOwn], out[kOwn];
   load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
-  if (w.value) load_vector<kOwn>(w.value + own.first, value);
   const Divisor by = divisor_of(w, own.group);
-  each_code(w, by.divisor, weight, value, [&](int k, const FloatCode& code) {
+  load_values(w.value, own.first, count);
+  each_code(w, by.divisor, weight, count, [&](int k, const FloatCode& code) {
     out[k] = code.value() * by.scale;
     if (w.round_to_bf16) out[k] = round_to_bf16(out[k]);
   });
@@ -69,19 +69,20 @@ __global__ void __launch_bounds__(kThreads) step_tiles_kernel(const __grid_const
   const Own own = own_of(w.group, w.rows * w.columns);
   float terms[kOwn] = {};
   if (own.exists) {
-    float weight[kOwn], value[kOwn], gradient[kOwn];
+    float weight[kOwn], count[kOwn], gradient[kOwn];
     std::uint8_t codes[kOwn];
     load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
-    load_vector<kOwn>(w.value + own.first, value);
     load_vector<kOwn>(static_cast<const T*>(plan.gradient) + own.first, gradient);
     const Divisor by = divisor_of(w, own.group);
-    each_code(w, by.divisor, weight, value, [&](int k, const FloatCode& code) {
+    load_values(w.value, own.first, count);
+    const float rate = counted(w.value, now.value_rate);
+    each_code(w, by.divisor, weight, count, [&](int k, const FloatCode& code) {
       const float of_code = gradient[k] * by.scale, of_value = of_code * slope_of(w, code);
       terms[k] = of_code * code.value() - of_value * code.quotient;
       codes[k] = bits_of(w.grid, code);
-      value[k] = stepped(value[k], of_value, now.value_rate);
+      count[k] = stepped(count[k], of_value, rate);
     });
-    store_vector<kOwn>(w.value + own.first, value);
+    store_values(w.value, own.first, count);
     if (now.is_best) store_codes(plan, own.first, codes);
   }
   if (!plan.tune_scales) return;

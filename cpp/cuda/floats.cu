@@ -38,17 +38,15 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant
   T* const out = static_cast<T*>(batch.own().out);
   const Unit unit = unit_of(w);
   if (!unit.exists) return;
-  const T* weight = static_cast<const T*>(w.weight) + unit.base;
-  const float* value = w.value ? w.value + unit.base : nullptr;
   Divisor scale{};
   for (int first = 0; first < unit.count; first += kSpan) {
-    const Span span(weight, value, static_cast<const T*>(nullptr), first + unit.lane, unit.count);
+    const Span<T> span(w.weight, w.value, nullptr, unit.base, first + unit.lane, unit.count);
     if (first == 0) scale = divisor_of(w, unit.scale);
 #pragma unroll
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int column = first + k * kWarp + unit.lane;
       if (column >= unit.count) break;
-      const float product = code_of(w, scale, span.weight[k], span.value[k]).value() * scale.scale;
+      const float product = code_of(w, scale, span.weight[k], span.count[k] * w.value.tick).value() * scale.scale;
       store(out + unit.base + column, w.round_to_bf16 ? round_to_bf16(product) : product);
     }
   }
@@ -62,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) encode_kernel(FloatWeight w, std::ui
   const T* weight = static_cast<const T*>(w.weight);
   for (int column = unit.lane; column < unit.count; column += kWarp) {
     const std::int64_t i = unit.base + column;
-    codes[i] = bits_of(w.grid, code_of(w, scale, load(weight + i), w.value ? w.value[i] : 0.f));
+    codes[i] = bits_of(w.grid, code_of(w, scale, load(weight + i), load_value(w.value, i) * w.value.tick));
   }
 }
 
@@ -73,23 +71,21 @@ __global__ void __launch_bounds__(kThreads) step_kernel(const __grid_constant__ 
   const Step now = step_of(plan);
   const Unit unit = unit_of(w);
   if (now.stopped || !unit.exists) return;
-  const T* weight = static_cast<const T*>(w.weight) + unit.base;
-  const T* gradient = static_cast<const T*>(plan.gradient) + unit.base;
-  float* const value = w.value + unit.base;
+  const float rate = counted(w.value, now.value_rate);
   Divisor scale{};
   float sum = 0.f;
   for (int first = 0; first < unit.count; first += kSpan) {
-    const Span span(weight, value, gradient, first + unit.lane, unit.count);
+    const Span<T> span(w.weight, w.value, plan.gradient, unit.base, first + unit.lane, unit.count);
     if (first == 0) scale = divisor_of(w, unit.scale);
 #pragma unroll
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int column = first + k * kWarp + unit.lane;
       if (column >= unit.count) break;
-      const FloatCode code = code_of(w, scale, span.weight[k], span.value[k]);
+      const FloatCode code = code_of(w, scale, span.weight[k], span.count[k] * w.value.tick);
       const float of_code = span.gradient[k] * scale.scale, of_value = of_code * slope_of(w, code);
       sum += of_code * code.value() - of_value * code.quotient;
       if (now.is_best) plan.codes[unit.base + column] = bits_of(w.grid, code);
-      value[column] = stepped(span.value[k], of_value, now.value_rate);
+      store_value(w.value, unit.base + column, stepped(span.count[k], of_value, rate));
     }
   }
   if (!plan.tune_scales) return;

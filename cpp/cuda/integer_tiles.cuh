@@ -42,14 +42,14 @@ __global__ void __launch_bounds__(kThreads)
   const IntegerWeight& w = batch.own().weight;
   const Own own = own_of(w.group, w.rows * w.columns);
   if (!own.exists) return;
-  float weight[kOwn], value[kOwn] = {}, out[kOwn];
+  float weight[kOwn], count[kOwn], out[kOwn];
   load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
-  if (w.value) load_vector<kOwn>(w.value + own.first, value);
   const Group group = group_of(w, own.group);
+  load_values(w.value, own.first, count);
   divided(weight, group.scale, !kMinimum, [&](const auto& by_scale) {
 #pragma unroll
     for (int k = 0; k < kOwn; ++k) {
-      const Code code = code_of<kMinimum>(group, by_scale, weight[k], value[k]);
+      const Code code = code_of<kMinimum>(group, by_scale, weight[k], count[k] * w.value.tick);
       out[k] = clamp(code.rounded, group.low, group.high) * group.scale;
       if (kMinimum) out[k] -= group.minimum;
       if (w.round_to_bf16) out[k] = round_to_bf16(out[k]);
@@ -101,26 +101,27 @@ __global__ void __launch_bounds__(kThreads, kSums == 4 ? 3 : 4)
   if (now.stopped) return;
   const Own own = own_of(w.group, w.rows * w.columns);
   if (own.exists) {
-    float weight[kOwn], value[kOwn], gradient[kOwn];
+    float weight[kOwn], count[kOwn], gradient[kOwn];
     load_vector<kOwn>(static_cast<const T*>(w.weight) + own.first, weight);
-    load_vector<kOwn>(w.value + own.first, value);
     load_vector<kOwn>(static_cast<const T*>(plan.gradient) + own.first, gradient);
     const Group group = group_of(w, own.group);
+    load_values(w.value, own.first, count);
+    const float rate = counted(w.value, now.value_rate);
     divided(weight, group.scale, !kMinimum, [&](const auto& by_scale) {
       float term[4][kOwn];
       std::uint8_t codes[kOwn];
 #pragma unroll
       for (int k = 0; k < kOwn; ++k) {
         const float g = gradient[k];
-        const Code code = code_of<kMinimum>(group, by_scale, weight[k], value[k]);
+        const Code code = code_of<kMinimum>(group, by_scale, weight[k], count[k] * w.value.tick);
         const float centred = clamp(code.rounded, group.low, group.high);
         const float of_code = g * group.scale, of_value = centred == code.rounded ? of_code : 0.f;
         codes[k] = static_cast<std::uint8_t>(centred - group.low);
-        value[k] = stepped(value[k], of_value, now.value_rate);
+        count[k] = stepped(count[k], of_value, rate);
         if (kSums) term[0][k] = g * centred, term[1][k] = -of_value * by_scale(code.quotient);
         if (kSums == 4) term[2][k] = of_value, term[3][k] = of_code;
       }
-      store_vector<kOwn>(w.value + own.first, value);
+      store_values(w.value, own.first, count);
       if (now.is_best) store_codes(plan, own.first, codes);
 #pragma unroll
       for (int i = 0; i < kSums; ++i) terms.put(i, own.lane, term[i]);

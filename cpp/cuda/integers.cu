@@ -36,17 +36,15 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant
   T* const out = static_cast<T*>(batch.own().out);
   const Unit unit = unit_of(w);
   if (!unit.exists) return;
-  const T* weight = static_cast<const T*>(w.weight) + unit.base;
-  const float* value = w.value ? w.value + unit.base : nullptr;
   Group group{};
   for (int first = 0; first < unit.count; first += kSpan) {
-    const Span span(weight, value, static_cast<const T*>(nullptr), first + unit.lane, unit.count);
+    const Span<T> span(w.weight, w.value, nullptr, unit.base, first + unit.lane, unit.count);
     if (first == 0) group = group_of(w, unit.scale);
 #pragma unroll
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int column = first + k * kWarp + unit.lane;
       if (first + k * kWarp >= unit.count) break;
-      const Code code = code_of<kMinimum>(group, Division{group.scale}, span.weight[k], span.value[k]);
+      const Code code = code_of<kMinimum>(group, Division{group.scale}, span.weight[k], span.count[k] * w.value.tick);
       float product = clamp(code.rounded, group.low, group.high) * group.scale;
       if (kMinimum) product -= group.minimum;
       if (column < unit.count) store(out + unit.base + column, w.round_to_bf16 ? round_to_bf16(product) : product);
@@ -62,7 +60,8 @@ __global__ void __launch_bounds__(kThreads) encode_kernel(IntegerWeight w, std::
   const T* weight = static_cast<const T*>(w.weight);
   for (int column = unit.lane; column < unit.count; column += kWarp) {
     const std::int64_t i = unit.base + column;
-    const Code code = code_of<kMinimum>(group, Division{group.scale}, load(weight + i), w.value ? w.value[i] : 0.f);
+    const Code code =
+        code_of<kMinimum>(group, Division{group.scale}, load(weight + i), load_value(w.value, i) * w.value.tick);
     codes[i] = static_cast<std::uint8_t>(clamp(code.rounded, group.low, group.high) - group.low);
   }
 }
@@ -78,27 +77,25 @@ __global__ void __launch_bounds__(kThreads) step_kernel(const __grid_constant__ 
   const Step now = step_of(plan);
   const Unit unit = unit_of(w);
   if (now.stopped || !unit.exists) return;
-  const T* weight = static_cast<const T*>(w.weight) + unit.base;
-  const T* gradient = static_cast<const T*>(plan.gradient) + unit.base;
-  float* const value = w.value + unit.base;
+  const float rate = counted(w.value, now.value_rate);
   const int whole_blocks = static_cast<int>(w.group / kWarp);
   Group group{};
   OrderedSum<kDeep ? 4 : 1> lanes[kSums + 1];
   float tail[kSums + 1] = {};  // of the columns that fill no block
   for (int first = 0; first < unit.count; first += kSpan) {
-    const Span span(weight, value, gradient, first + unit.lane, unit.count);
+    const Span<T> span(w.weight, w.value, plan.gradient, unit.base, first + unit.lane, unit.count);
     if (first == 0) group = group_of(w, unit.scale);
 #pragma unroll
     for (int k = 0; k < kSpanBlocks; ++k) {
       const int block = first / kWarp + k, column = block * kWarp + unit.lane;
       if (block * kWarp >= unit.count) break;
-      const float v = span.value[k], g = span.gradient[k];
+      const float v = span.count[k] * w.value.tick, g = span.gradient[k];
       const Code code = code_of<kMinimum>(group, Division{group.scale}, span.weight[k], v);
       const float centred = clamp(code.rounded, group.low, group.high);
       const float of_code = g * group.scale, of_value = centred == code.rounded ? of_code : 0.f;
       if (column < unit.count) {
         if (now.is_best) plan.codes[unit.base + column] = static_cast<std::uint8_t>(centred - group.low);
-        value[column] = stepped(v, of_value, now.value_rate);
+        store_value(w.value, unit.base + column, stepped(span.count[k], of_value, rate));
       }
       const float terms[4] = {g * centred, kSums ? -of_value * (code.quotient / group.scale) : 0.f, of_value, of_code};
 #pragma unroll

@@ -21,6 +21,7 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 
 __device__ inline float load(const float* from) { return *from; }
 __device__ inline float load(const Bf16* from) { return __bfloat162float(*from); }
+__device__ inline float load(const std::int16_t* from) { return static_cast<float>(*from); }
 __device__ inline void store(float* to, float value) { *to = value; }
 __device__ inline void store(Bf16* to, float value) { *to = __float2bfloat16_rn(value); }
 

@@ -42,26 +42,6 @@ __device__ inline float clamped(float* factor, float largest) {
   return after;
 }
 
-/// Columns that a warp reads at once, so that all of its loads are on their way before the first is needed.
-constexpr int kSpanBlocks = 4, kSpan = kSpanBlocks * kWarp;
-
-struct Span {
-  float weight[kSpanBlocks], value[kSpanBlocks], gradient[kSpanBlocks];
-
-  /// Of column `first` and every 32nd after it. What lies beyond `count`, and what is null, is zero.
-  template <class T>
-  __device__ Span(const T* weights, const float* values, const T* gradients, int first, int count) {
-#pragma unroll
-    for (int k = 0; k < kSpanBlocks; ++k) {
-      const int column = first + k * kWarp;
-      const bool inside = column < count;
-      weight[k] = inside ? load(weights + column) : 0.f;
-      value[k] = inside && values ? values[column] : 0.f;
-      gradient[k] = inside && gradients ? load(gradients + column) : 0.f;
-    }
-  }
-};
-
 /// x / divisor.
 struct Division {
   float divisor;
@@ -103,11 +83,6 @@ struct RefinedDivision {
 };
 
 __device__ inline float sign_of(float value) { return value > 0.f ? 1.f : value < 0.f ? -1.f : 0.f; }
-
-/// V after a signed step against `gradient`. sign(NaN) = 0.
-__device__ inline float stepped(float value, float gradient, float rate) {
-  return value - (gradient > 0.f ? rate : gradient < 0.f ? -rate : 0.f);
-}
 
 /// What a step does now: as it was told, or as the loop that recorded it stands.
 struct Step {

@@ -4,8 +4,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "cuda/rounding.cuh"
-#include "cuda/vectors.cuh"
+#include "cuda/values.cuh"
 
 namespace autoround::cuda {
 
@@ -14,12 +13,12 @@ constexpr int kOwn = 8, kTile = kOwn * kWarp;  // columns of a lane, of a warp
 template <class Weight>
 bool has_tiles(const device::Forward<Weight>& forward) {
   const Weight& w = forward.weight;
-  return device::has_tiles(w) && aligned(16, w.weight, w.value, forward.out);
+  return device::has_tiles(w) && aligned(16, w.weight, w.value.numbers, w.value.ticks, forward.out);
 }
 template <class Weight>
 bool has_tiles(const device::Update<Weight>& update) {
   const Weight& w = update.weight;
-  return device::has_tiles(w) && aligned(16, w.weight, w.value, update.plan.gradient) &&
+  return device::has_tiles(w) && aligned(16, w.weight, w.value.numbers, w.value.ticks, update.plan.gradient) &&
          aligned(kOwn, update.plan.codes);
 }
 

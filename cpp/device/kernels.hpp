@@ -7,6 +7,8 @@
 #include <memory>
 #include <span>
 
+#include "device/values.hpp"
+
 namespace autoround::device {
 
 enum class Element { bf16, f32 };
@@ -161,7 +163,7 @@ struct IntegerWeight {
   ScaleType scale_type = ScaleType::f16;
   float levels = 16.f, threshold = 0.f;
   const void* weight = nullptr;
-  float* value = nullptr;           // V, null: zeros
+  Values value;                     // V
   const float* searched = nullptr;  // null: the scale follows from the range
   const float *weight_min = nullptr, *weight_max = nullptr;
   float *min_scale = nullptr, *max_scale = nullptr;
@@ -188,7 +190,7 @@ struct FloatWeight {
   ScaleType scale_type = ScaleType::f32;
   float threshold = 0.f, largest_factor = 1.f;
   const void* weight = nullptr;
-  float* value = nullptr;
+  Values value;
   const float* searched = nullptr;
   const float* weight_max = nullptr;
   float* max_scale = nullptr;
@@ -275,7 +277,7 @@ class Kernels {
 };
 
 /// Both libraries come from one build: the version that the core asks for.
-inline constexpr std::uint32_t kKernelsVersion = 3;
+inline constexpr std::uint32_t kKernelsVersion = 4;
 /// What libautoround_cuda.so exports under the name "autoround_device_kernels"; null: made for another version.
 using KernelsFunction = const Kernels* (*)(std::uint32_t version);
 

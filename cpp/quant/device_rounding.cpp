@@ -65,7 +65,7 @@ device::IntegerWeight integers(const RoundingState& state, Scratch& scratch) {
   w.levels = static_cast<float>(format.levels());
   w.threshold = format.smallest_scale();
   w.weight = state.weight.const_data_ptr();
-  w.value = write(state.value);
+  w.value = values_of(state);
   w.searched = read(state.searched_scale);
   w.weight_min = read(state.weight_min);
   w.weight_max = read(state.weight_max);
@@ -94,7 +94,7 @@ device::FloatWeight floats(const RoundingState& state, Scratch& scratch) {
   w.threshold = format.number == Number::fp8 ? format.smallest_scale() : 0.f;
   w.largest_factor = static_cast<float>(state.largest_factor());
   w.weight = state.weight.const_data_ptr();
-  w.value = write(state.value);
+  w.value = values_of(state);
   w.searched = read(state.searched_scale);
   w.weight_max = read(state.weight_max);
   w.max_scale = write(state.max_scale);

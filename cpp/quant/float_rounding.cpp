@@ -110,7 +110,7 @@ class Scales {
     row.columns = state_.weight.size(1);
     row.group = state_.format.columns_per_group(row.columns);
     row.weight = row_of(state_.weight, index);
-    row.value = state_.value.defined() ? state_.value.const_data_ptr<float>() + index * row.columns : nullptr;
+    row.value = values_of(state_).from(index * row.columns);
     row.divisor = divisor_.data() + first;
     row.scale = scale_.data() + first;
     row.multiplies = number == Number::nvfp4;
@@ -195,11 +195,9 @@ void Step::rows(std::int64_t first, const at::Tensor& gradient) {
   Impl& step = *impl_;
   const std::int64_t columns = gradient.size(1);
   for_each_row(first, first + gradient.size(0), columns, [&](std::int64_t row) {
-    float* const value = step.state.value.data_ptr<float>() + row * columns;
     std::uint8_t* const codes = step.is_best ? step.state.best_codes.data_ptr<std::uint8_t>() + row * columns : nullptr;
     float* const of_scale = step.of_scale.empty() ? nullptr : step.of_scale.data() + row * step.scales.groups();
-    step.kernels.float_update(step.scales.row(row), value, row_of(gradient, row - first), step.rates.value, codes,
-                              of_scale);
+    step.kernels.float_update(step.scales.row(row), row_of(gradient, row - first), step.rates.value, codes, of_scale);
   });
 }
 

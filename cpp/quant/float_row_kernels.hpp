@@ -2,7 +2,7 @@
 #pragma once
 
 #include "quant/scale_kernels.hpp"
-#include "quant/vectors.hpp"
+#include "quant/value_kernels.hpp"
 
 namespace autoround::quant::AUTOROUND_ISA {
 namespace {
@@ -58,25 +58,25 @@ void store_float_codes(std::uint8_t* to, const FloatGrid& grid, const FloatCode&
 
 /// Calls emit(group, code, offset, count) for each register of codes of each group of a row: count == kLanes except at
 /// the end of a group.
-template <class T, class Emit>
-void for_each_float_code(const FloatRow& row, const Emit& emit) {
+template <class T, class V, class Emit>
+void for_each_float_code(const FloatRow& row, const ValuesOf<V>& values, const Emit& emit) {
   const T* weight = static_cast<const T*>(row.weight);
   for (std::int64_t group = 0, first = 0; first < row.columns; ++group, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
     for (std::int64_t offset = first; offset < last; offset += kLanes) {
-      const float* value = row.value ? row.value + offset : nullptr;
+      const V* value = values.data ? values.data + offset : nullptr;
       if (offset % kBlock == 0) {
         fetch_ahead(weight + offset);
         if (value) fetch_ahead(value);
       }
       if (last - offset >= kLanes) {
-        const Float v = value ? load(value) : Float{};
+        const Float v = value ? values.of(load(value)) : Float{};
         emit(group, float_code_of(row, group, load(weight + offset), v), offset, kLanes);
       } else {
         const int count = static_cast<int>(last - offset);
         const Padded<T> w(weight + offset, count);
-        const Padded<float> v(value, count);
-        emit(group, float_code_of(row, group, load(w.data), load(v.data)), offset, count);
+        const Padded<V> v(value, count);
+        emit(group, float_code_of(row, group, load(w.data), values.of(load(v.data))), offset, count);
       }
     }
   }
@@ -84,7 +84,7 @@ void for_each_float_code(const FloatRow& row, const Emit& emit) {
 
 template <class T, bool kRound>
 void float_forward_row(const FloatRow& row, T* output) {
-  for_each_float_code<T>(row, [&](std::int64_t group, const FloatCode& code, std::int64_t offset, int count) {
+  const auto emit = [&](std::int64_t group, const FloatCode& code, std::int64_t offset, int count) {
     if (offset % kBlock == 0) fetch_ahead(output + offset);
     Float product = code.value() * row.scale[group];
     if (kRound) product = round_to_bf16(product);
@@ -92,7 +92,8 @@ void float_forward_row(const FloatRow& row, T* output) {
     T padded[kLanes];
     store(padded, product);
     __builtin_memcpy(output + offset, padded, count * sizeof(T));
-  });
+  };
+  with_values(row.value, [&](const auto& values) { for_each_float_code<T>(row, values, emit); });
 }
 
 void float_forward(const FloatRow& row, void* output, bool round_to_bf16_values) {
@@ -103,12 +104,13 @@ void float_forward(const FloatRow& row, void* output, bool round_to_bf16_values)
 
 template <class T>
 void float_encode_row(const FloatRow& row, std::uint8_t* codes) {
-  for_each_float_code<T>(row, [&](std::int64_t, const FloatCode& code, std::int64_t offset, int count) {
+  const auto emit = [&](std::int64_t, const FloatCode& code, std::int64_t offset, int count) {
     if (count == kLanes) return store_float_codes(codes + offset, row.grid, code);
     std::uint8_t padded[kLanes];
     store_float_codes(padded, row.grid, code);
     __builtin_memcpy(codes + offset, padded, count);
-  });
+  };
+  with_values(row.value, [&](const auto& values) { for_each_float_code<T>(row, values, emit); });
 }
 
 void float_encode(const FloatRow& row, std::uint8_t* codes) {
@@ -117,13 +119,14 @@ void float_encode(const FloatRow& row, std::uint8_t* codes) {
 
 /// Steps a register of V. Returns its part of the sum over the group of g s (q - slope w / s), which has the sign of
 /// the gradient of s: q is the code, slope that of the rounding, 0 outside the clamp.
-template <class T>
-Float float_update_vector(const FloatRow& row, std::int64_t group, const T* weight, float* value, const T* gradient,
-                          float rate, std::uint8_t* codes) {
+/// @param rate counted
+template <class T, class V>
+Float float_update_vector(const FloatRow& row, const ValuesOf<V>& values, std::int64_t group, const T* weight, V* value,
+                          const T* gradient, float rate, std::uint8_t* codes) {
   const Float none{}, up = all(rate), down = -up;
   const Float largest = all(row.grid.largest), least = all(row.grid.least_normal);
-  const Float v = load(value);
-  const FloatCode code = float_code_of(row, group, load(weight), v);
+  const Float count = load(value);
+  const FloatCode code = float_code_of(row, group, load(weight), values.of(count));
   const Float of_code = load(gradient) * row.scale[group];
   Float slope = all(1.f);
   if (row.stops_at_zero) slope = code.magnitude > none ? slope : none;
@@ -131,7 +134,7 @@ Float float_update_vector(const FloatRow& row, std::int64_t group, const T* weig
   slope = code.magnitude > largest ? none : slope;
   const Float of_value = of_code * slope;
   if (codes) store_float_codes(codes, row.grid, code);
-  store(value, v - (of_value > none ? up : of_value < none ? down : none));
+  store(value, count - (of_value > none ? up : of_value < none ? down : none));
   return of_code * code.value() - of_value * code.quotient;
 }
 
@@ -164,9 +167,11 @@ class GroupSums {
   int waiting_ = 0;
 };
 
-template <class T>
-void float_update_row(const FloatRow& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
-                      float* of_scale) {
+template <class T, class V>
+void float_update_row(const FloatRow& row, const ValuesOf<V>& values, const T* gradient, float rate,
+                      std::uint8_t* codes, float* of_scale) {
+  V* const value = values.data;
+  const float counted = values.counted(rate);
   const T* weight = static_cast<const T*>(row.weight);
   GroupSums group_sums(row.group, of_scale);
   for (std::int64_t group = 0, first = 0; first < row.columns; ++group, first += row.group) {
@@ -181,16 +186,16 @@ void float_update_row(const FloatRow& row, float* value, const T* gradient, floa
       for (int k = 0; k < kVectors && block + k * kLanes < last; ++k) {
         const std::int64_t offset = block + k * kLanes;
         if (last - offset >= kLanes) {
-          sums[k] += float_update_vector(row, group, weight + offset, value + offset, gradient + offset, rate,
-                                         codes ? codes + offset : nullptr);
+          sums[k] += float_update_vector(row, values, group, weight + offset, value + offset, gradient + offset,
+                                         counted, codes ? codes + offset : nullptr);
           continue;
         }
         const int count = static_cast<int>(last - offset);
         const Padded<T> w(weight + offset, count), g(gradient + offset, count);
-        Padded<float> v(value + offset, count);
+        Padded<V> v(value + offset, count);
         std::uint8_t padded[kLanes];
-        sums[k] += float_update_vector(row, group, w.data, v.data, g.data, rate, codes ? padded : nullptr);
-        __builtin_memcpy(value + offset, v.data, count * sizeof(float));
+        sums[k] += float_update_vector(row, values, group, w.data, v.data, g.data, counted, codes ? padded : nullptr);
+        __builtin_memcpy(value + offset, v.data, count * sizeof(V));
         if (codes) __builtin_memcpy(codes + offset, padded, count);
       }
     }
@@ -199,12 +204,12 @@ void float_update_row(const FloatRow& row, float* value, const T* gradient, floa
   if (of_scale) group_sums.finish();
 }
 
-void float_update(const FloatRow& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
-                  float* of_scale) {
-  if (row.element == Element::bf16) {
-    return float_update_row(row, value, static_cast<const Bf16*>(gradient), rate, codes, of_scale);
-  }
-  float_update_row(row, value, static_cast<const float*>(gradient), rate, codes, of_scale);
+void float_update(const FloatRow& row, const void* gradient, float rate, std::uint8_t* codes, float* of_scale) {
+  with_values(row.value, [&](const auto& values) {
+    row.element == Element::bf16
+        ? float_update_row(row, values, static_cast<const Bf16*>(gradient), rate, codes, of_scale)
+        : float_update_row(row, values, static_cast<const float*>(gradient), rate, codes, of_scale);
+  });
 }
 
 template <class T>

@@ -53,12 +53,11 @@ class Layout {
     row.group = state_.format.columns_per_group(columns_);
     row.levels = rule_.levels;
     row.weight = row_of(state_.weight, index);
-    row.value = state_.value.defined() ? value(index) : nullptr;
+    row.value = values_of(state_).from(index * columns_);
     row.scale = scale;
     row.zero = zero;
     return row;
   }
-  float* value(std::int64_t row) const { return state_.value.data_ptr<float>() + row * columns_; }
   std::uint8_t* best_codes(std::int64_t row) const {
     return state_.best_codes.data_ptr<std::uint8_t>() + row * columns_;
   }
@@ -261,8 +260,8 @@ void Step::rows(std::int64_t first, const at::Tensor& gradient) {
     for (std::int64_t row = block.first; row < block.last; ++row) {
       const std::int64_t at = (row - block.first) * layout.groups();
       const float *scale = block.scale + at, *zero = block.zero + at;
-      step.kernels.update(layout.row(row, scale, zero), layout.value(row), row_of(gradient, row - first),
-                          step.rates.value, step.is_best ? layout.best_codes(row) : nullptr, sums_from(sums, at));
+      step.kernels.update(layout.row(row, scale, zero), row_of(gradient, row - first), step.rates.value,
+                          step.is_best ? layout.best_codes(row) : nullptr, sums_from(sums, at));
       if (step.is_best && (!layout.shared() || row == 0)) step.stored.write(row, scale, zero);
     }
     if (step.sums && !layout.shared()) {

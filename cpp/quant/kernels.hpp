@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "device/values.hpp"
 #include "quant/number_format.hpp"
 
 namespace autoround::quant {
@@ -45,7 +46,7 @@ struct Row {
   std::int64_t columns = 0, group = 0;
   float levels = 16.f;
   const void* weight = nullptr;
-  const float* value = nullptr;  // V, null for zeros
+  device::Values value;          // V
   const float* scale = nullptr;  // one a group
   const float* zero = nullptr;   // one a group; 2^(bits-1) when symmetric
   /// One a group, of super groups: W' = code * scale - minimum. Codes then come from a product with 1 / scale, as
@@ -68,7 +69,7 @@ struct FloatRow {
   FloatGrid grid;
   std::int64_t columns = 0, group = 0;
   const void* weight = nullptr;
-  const float* value = nullptr;    // V, null for zeros
+  device::Values value;            // V
   const float* divisor = nullptr;  // one a group: what weights are divided by, or with `multiplies` multiplied
   const float* scale = nullptr;    // one a group: what codes are multiplied with
   bool multiplies = false;
@@ -133,18 +134,16 @@ struct Kernels {
   /// W' of a row. `round_to_bf16` rounds an f32 output to bf16 values.
   void (*forward)(const Row& row, void* output, bool round_to_bf16);
   void (*encode)(const Row& row, std::uint8_t* codes);
-  /// V -= rate * sign(dV); null codes are not written, sums.product == nullptr computes no sums, sums.all == nullptr
-  /// two; with row.minimum none are.
-  void (*update)(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
-                 const GradientSums& sums);
+  /// V -= rate * sign(dV), in place; null codes are not written, sums.product == nullptr computes no sums, sums.all ==
+  /// nullptr two; with row.minimum none are.
+  void (*update)(const Row& row, const void* gradient, float rate, std::uint8_t* codes, const GradientSums& sums);
   /// min_scale and max_scale -= rate * sign(gradient). `scale` as `scales` wrote it.
   void (*step)(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate);
 
   void (*float_forward)(const FloatRow& row, void* output, bool round_to_bf16);
   void (*float_encode)(const FloatRow& row, std::uint8_t* codes);
   /// As `update`. `of_scale` gets one sum a group, whose sign is that of the gradient of the scale; null computes none.
-  void (*float_update)(const FloatRow& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
-                       float* of_scale);
+  void (*float_update)(const FloatRow& row, const void* gradient, float rate, std::uint8_t* codes, float* of_scale);
   void (*range)(const RowRange& row);
   /// Of `count` ranges, as `range` wrote them.
   void (*input_scales)(const InputScaleRule& rule, const RowRange& ranges, std::int64_t count, float* scale);

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <gsl/assert>
+
 namespace autoround::quant::plain {
 namespace {
 
@@ -66,6 +68,7 @@ struct Groups {
 };
 
 Groups groups_of(const RoundingState& state, const Scales& scales) {
+  Expects(!state.value.defined() || state.value.scalar_type() == at::kFloat);
   Groups result;
   result.scale = scales.scale.unsqueeze(-1);
   result.low = 0 - scales.zero.unsqueeze(-1);  // +0 where the zero point is the first code

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <gsl/assert>
 
 #include "base/error.hpp"
 #include "model/buffer_pool.hpp"
@@ -189,6 +190,24 @@ void add_momentum(RoundingState& state, double momentum) {
   state.value_velocity = zeros_like_weight(state.weight, at::kFloat);
   state.min_velocity = at::zeros_like(state.min_scale);
   state.max_velocity = at::zeros_like(state.max_scale);
+}
+
+void count_in_ticks(RoundingState& state, float tick) {
+  Expects(state.value.defined());
+  state.value = zeros_like_weight(state.weight, at::kShort);
+  state.tick = tick;
+}
+
+device::Values values_of(const RoundingState& state) {
+  device::Values values;
+  if (!state.value.defined()) return values;
+  if (state.value.scalar_type() == at::kShort) {
+    values.ticks = state.value.data_ptr<std::int16_t>();
+    values.tick = state.tick;
+  } else {
+    values.numbers = state.value.data_ptr<float>();
+  }
+  return values;
 }
 
 void qdq_forward(gsl::span<const QdqForward> weights, bool fused) {

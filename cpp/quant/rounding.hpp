@@ -28,7 +28,8 @@ struct RoundingState {
   // large for that, and rounded when they are written.
   at::ScalarType scale_type = at::kHalf;
   at::Tensor weight;  // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
-  at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0
+  at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0. Or int16: count_in_ticks()
+  float tick = 1.f;
   at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, largest_factor] in place by every forward
   at::Tensor weight_min, weight_max;  // fp32 [out, G]: min(groupmin, 0), max(groupmax, 0), computed once
   // Floating-point numbers: weight_max has the largest magnitudes, min_scale and weight_min stay undefined, and arrays
@@ -72,6 +73,12 @@ bool can_have_momentum(const WeightFormat& format);
 /// plain implementation keeps that sum, which takes as much memory as V. @throws Error unsupported: as
 /// can_have_momentum().
 void add_momentum(RoundingState& state, double momentum);
+
+/// Keeps V, which is still zero, in whole ticks of 16 bits. For `fused`, steps of whole ticks, and no V beyond 32,767
+/// of them.
+void count_in_ticks(RoundingState& state, float tick);
+/// V as kernels take it.
+device::Values values_of(const RoundingState& state);
 
 struct StepRates {
   float value = 0.f, minmax = 0.f;  // learning rates of this iteration (fp32 recursion, see tuner)

@@ -57,14 +57,15 @@ void for_each_block(const Row& row, const Begin& begin, const Body& body) {
   }
 }
 
-template <class T, bool kMinimum, class Emit>
-void code_blocks(const Row& row, const Emit& emit) {
+template <class T, bool kMinimum, class V, class Emit>
+void code_blocks(const Row& row, const ValuesOf<V>& values, const Emit& emit) {
   const T* weight = static_cast<const T*>(row.weight);
   Group group{};
-  const auto block = [&](const T* w, const float* v, std::int64_t offset, int count) {
+  const auto block = [&](const T* w, const V* v, std::int64_t offset, int count) {
     Float centred[kVectors];
     for (int k = 0; k < kVectors; ++k) {
-      const Code code = code_of<kMinimum>(group, load(w + k * kLanes), v ? load(v + k * kLanes) : Float{});
+      const Float value = v ? values.of(load(v + k * kLanes)) : Float{};
+      const Code code = code_of<kMinimum>(group, load(w + k * kLanes), value);
       centred[k] = clamp(code.rounded, group.low, group.high);
     }
     emit(group, centred, offset, count);
@@ -72,19 +73,19 @@ void code_blocks(const Row& row, const Emit& emit) {
   for_each_block(
       row, [&](std::int64_t index) { group = group_of<kMinimum>(row, index); },
       [&](std::int64_t offset, int count) {
-        const float* value = row.value ? row.value + offset : nullptr;
+        const V* value = values.data ? values.data + offset : nullptr;
         fetch_ahead(weight + offset);
         if (value) fetch_ahead(value);
         if (count == kBlock) return block(weight + offset, value, offset, count);
         const Padded<T> w(weight + offset, count);
-        const Padded<float> v(value, count);
+        const Padded<V> v(value, count);
         block(w.data, v.data, offset, count);
       });
 }
 
 template <class T, bool kRound, bool kMinimum>
 void forward_row(const Row& row, T* output) {
-  code_blocks<T, kMinimum>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
+  const auto emit = [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
     T padded[kBlock];
     T* to = count == kBlock ? output + offset : padded;
     fetch_ahead(output + offset);
@@ -95,17 +96,19 @@ void forward_row(const Row& row, T* output) {
       store(to + k * kLanes, product);
     }
     if (count != kBlock) __builtin_memcpy(output + offset, padded, count * sizeof(T));
-  });
+  };
+  with_values(row.value, [&](const auto& values) { code_blocks<T, kMinimum>(row, values, emit); });
 }
 
 template <class T, bool kMinimum>
 void encode_row(const Row& row, std::uint8_t* codes) {
-  code_blocks<T, kMinimum>(row, [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
+  const auto emit = [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
     std::uint8_t padded[kBlock];
     std::uint8_t* to = count == kBlock ? codes + offset : padded;
     for (int k = 0; k < kVectors; ++k) store_codes(to + k * kLanes, group, centred[k]);
     if (count != kBlock) __builtin_memcpy(codes + offset, padded, count);
-  });
+  };
+  with_values(row.value, [&](const auto& values) { code_blocks<T, kMinimum>(row, values, emit); });
 }
 
 template <bool kMinimum>
@@ -132,18 +135,19 @@ void encode(const Row& row, std::uint8_t* codes) {
 // ---------------------------------------------------------------------------------------------------------------------
 // The update
 
-template <class T, int kSums, bool kMinimum>
+template <class T, class V, int kSums, bool kMinimum>
 struct BlockUpdate {
+  ValuesOf<V> values;
+  float rate;  // counted
   Group group;
-  float rate;
   Float terms[kSums + 1][kVectors];  // one more than needed: no array of length zero
 
-  void operator()(const T* weight, float* value, const T* gradient, std::uint8_t* codes) {
+  void operator()(const T* weight, V* value, const T* gradient, std::uint8_t* codes) {
     const float s = group.scale;
     const Float step_up = rate - Float{}, step_down = -step_up, none{};
     for (int k = 0; k < kVectors; ++k) {
-      const Float v = load(value + k * kLanes), g = load(gradient + k * kLanes);
-      const Code code = code_of<kMinimum>(group, load(weight + k * kLanes), v);
+      const Float count = load(value + k * kLanes), g = load(gradient + k * kLanes);
+      const Code code = code_of<kMinimum>(group, load(weight + k * kLanes), values.of(count));
       const Float centred = clamp(code.rounded, group.low, group.high);
       const Float of_code = g * s;
       const Float of_value = centred == code.rounded ? of_code : none;
@@ -156,20 +160,21 @@ struct BlockUpdate {
         terms[3][k] = of_code;
       }
       if (codes) store_codes(codes + k * kLanes, group, centred);
-      store(value + k * kLanes, v - (of_value > none ? step_up : of_value < none ? step_down : none));
+      store(value + k * kLanes, count - (of_value > none ? step_up : of_value < none ? step_down : none));
     }
   }
 };
 
-template <class T, int kSums, int kLevels, bool kMinimum = false>
-void update_row(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
+template <class T, class V, int kSums, int kLevels, bool kMinimum = false>
+void update_row(const Row& row, const ValuesOf<V>& values, const T* gradient, float rate, std::uint8_t* codes,
                 const GradientSums& sums) {
+  V* const value = values.data;
   const T* weight = static_cast<const T*>(row.weight);
   float* const targets[4] = {sums.product, sums.quotient, sums.inside, sums.all};
   const std::int64_t whole_blocks = row.group / kBlock;
   const int rest = static_cast<int>(row.group % kBlock);
   const int power = level_power(whole_blocks);
-  BlockUpdate<T, kSums, kMinimum> update{{}, rate, {}};
+  BlockUpdate<T, V, kSums, kMinimum> update{values, values.counted(rate), {}, {}};
   float tail[kSums + 1][kBlock];
   for (std::int64_t index = 0, first = 0; first < row.columns; ++index, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
@@ -186,10 +191,10 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
       } else {
         const int count = static_cast<int>(last - offset);
         const Padded<T> w(weight + offset, count), g(gradient + offset, count);
-        Padded<float> v(value + offset, count);
+        Padded<V> v(value + offset, count);
         std::uint8_t padded[kBlock];
         update(w.data, v.data, g.data, codes ? padded : nullptr);
-        __builtin_memcpy(value + offset, v.data, count * sizeof(float));
+        __builtin_memcpy(value + offset, v.data, count * sizeof(V));
         if (codes) __builtin_memcpy(codes + offset, padded, count);
       }
       if (done < whole_blocks) {
@@ -212,26 +217,25 @@ void update_row(const Row& row, float* value, const T* gradient, float rate, std
   }
 }
 
-template <class T>
-void update_as(const Row& row, float* value, const T* gradient, float rate, std::uint8_t* codes,
+template <class T, class V>
+void update_as(const Row& row, const ValuesOf<V>& values, const T* gradient, float rate, std::uint8_t* codes,
                const GradientSums& sums) {
   const bool deep = is_deep(row.group);
-  if (row.minimum) return update_row<T, 0, 1, true>(row, value, gradient, rate, codes, sums);
-  if (!sums.product) return update_row<T, 0, 1>(row, value, gradient, rate, codes, sums);
+  if (row.minimum) return update_row<T, V, 0, 1, true>(row, values, gradient, rate, codes, sums);
+  if (!sums.product) return update_row<T, V, 0, 1>(row, values, gradient, rate, codes, sums);
   if (!sums.all) {
-    return deep ? update_row<T, 2, 4>(row, value, gradient, rate, codes, sums)
-                : update_row<T, 2, 1>(row, value, gradient, rate, codes, sums);
+    return deep ? update_row<T, V, 2, 4>(row, values, gradient, rate, codes, sums)
+                : update_row<T, V, 2, 1>(row, values, gradient, rate, codes, sums);
   }
-  deep ? update_row<T, 4, 4>(row, value, gradient, rate, codes, sums)
-       : update_row<T, 4, 1>(row, value, gradient, rate, codes, sums);
+  deep ? update_row<T, V, 4, 4>(row, values, gradient, rate, codes, sums)
+       : update_row<T, V, 4, 1>(row, values, gradient, rate, codes, sums);
 }
 
-void update(const Row& row, float* value, const void* gradient, float rate, std::uint8_t* codes,
-            const GradientSums& sums) {
-  if (row.element == Element::bf16) {
-    return update_as(row, value, static_cast<const Bf16*>(gradient), rate, codes, sums);
-  }
-  update_as(row, value, static_cast<const float*>(gradient), rate, codes, sums);
+void update(const Row& row, const void* gradient, float rate, std::uint8_t* codes, const GradientSums& sums) {
+  with_values(row.value, [&](const auto& values) {
+    row.element == Element::bf16 ? update_as(row, values, static_cast<const Bf16*>(gradient), rate, codes, sums)
+                                 : update_as(row, values, static_cast<const float*>(gradient), rate, codes, sums);
+  });
 }
 
 }  // namespace

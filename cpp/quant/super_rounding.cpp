@@ -26,7 +26,7 @@ class Rows {
     row.group = state_.format.group;
     row.levels = static_cast<float>(state_.format.levels());
     row.weight = row_of(state_.weight, index);
-    row.value = state_.value.defined() ? state_.value.const_data_ptr<float>() + index * row.columns : nullptr;
+    row.value = values_of(state_).from(index * row.columns);
     row.scale = state_.super.scale.const_data_ptr<float>() + index * groups_;
     row.zero = zeros_.data();
     row.minimum = state_.super.minimum.const_data_ptr<float>() + index * groups_;
@@ -50,9 +50,8 @@ class Step final : public RowStep {
   void rows(std::int64_t first, const at::Tensor& gradient) override {
     const std::int64_t columns = gradient.size(1);
     for_each_row(first, first + gradient.size(0), columns, [&](std::int64_t row) {
-      float* const value = state_.value.data_ptr<float>() + row * columns;
       std::uint8_t* const codes = is_best_ ? state_.best_codes.data_ptr<std::uint8_t>() + row * columns : nullptr;
-      kernels_.update(rows_.row(row), value, row_of(gradient, row - first), rate_, codes, {});
+      kernels_.update(rows_.row(row), row_of(gradient, row - first), rate_, codes, {});
     });
   }
   void finish() override {}

@@ -16,6 +16,8 @@ using Float = float __attribute__((vector_size(kLanes * 4)));
 using Word = std::uint32_t __attribute__((vector_size(kLanes * 4)));
 using Int = std::int32_t __attribute__((vector_size(kLanes * 4)));
 using Short = std::uint16_t __attribute__((vector_size(kLanes * 2)));
+using Tick = std::int16_t;
+using Ticks = Tick __attribute__((vector_size(kLanes * 2)));
 using Byte = std::uint8_t __attribute__((vector_size(kLanes)));
 
 using Bf16 = std::uint16_t;
@@ -30,7 +32,17 @@ Float load(const Bf16* from) {
   __builtin_memcpy(&bits, from, sizeof bits);
   return (Float)(__builtin_convertvector(bits, Word) << 16);
 }
+Float load(const Tick* from) {
+  Ticks ticks;
+  __builtin_memcpy(&ticks, from, sizeof ticks);
+  return __builtin_convertvector(__builtin_convertvector(ticks, Int), Float);
+}
 void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof value); }
+/// Of a whole number.
+void store(Tick* to, Float value) {
+  const Ticks ticks = __builtin_convertvector(__builtin_convertvector(value, Int), Ticks);
+  __builtin_memcpy(to, &ticks, sizeof ticks);
+}
 
 /// The bits of the nearest bf16, ties to even, in the low half of each word. A NaN that arithmetic made stays one.
 Word bf16_bits(Float value) {

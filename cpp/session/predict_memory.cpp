@@ -5,6 +5,7 @@
 
 #include "model/linear_products.hpp"
 #include "session/predict.hpp"
+#include "tuner/schedule.hpp"
 
 namespace autoround::session {
 namespace {
@@ -78,6 +79,13 @@ std::int64_t step_samples(const recipe::Recipe& recipe, const RunShape& shape) {
 /// Plain operations keep what the fused ones compute again.
 std::int64_t kept_activations(const recipe::Recipe& recipe) { return recipe.enable_torch_compile ? 1 : 4; }
 
+bool is_fused(const recipe::Recipe& recipe) { return recipe.enable_torch_compile && recipe.momentum == 0.0; }
+
+/// Of V, of a weight.
+std::int64_t bytes_of_value(const recipe::Recipe& recipe) {
+  return is_fused(recipe) && recipe.iters <= tuner::most_iterations_in_ticks ? 2 : 4;
+}
+
 bool has_experts(const model::DecoderSpec& spec) {
   return std::any_of(spec.layers.begin(), spec.layers.end(),
                      [](const auto& layer) { return layer.experts.has_value(); });
@@ -96,21 +104,20 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
   const std::int64_t sums = samples < step_samples(recipe, shape) ? 4 : 0;
   // Of the largest projection; of gate and up of all experts together, two of three weights.
   const std::int64_t gradient = has_experts(spec) ? 2 * bytes / 3 + 1 : bytes / 2;
-  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? 4 + 1 + gradient + sums : 1);
+  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? bytes_of_value(recipe) + 1 + gradient + sums : 1);
   constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
   return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
                                     workspaces);
 }
 
-/// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V (fp32), the best codes (1
+/// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V, the best codes (1
 /// byte); where it is ever whole, also the gradient (of the largest projection, about half of all).
 std::int64_t bytes_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates) {
-  const bool fused = recipe.enable_torch_compile && recipe.momentum == 0.0;
   const bool packs = recipe.enable_torch_compile && shape.element_bytes == 2 && model::LinearProducts::packs_bf16();
   const std::int64_t gradient = packs ? 0 : shape.element_bytes / 2;
   // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
-  const std::int64_t temporaries = (fused ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
-  return 2 * shape.element_bytes + 4 + 1 + gradient + temporaries + (accumulates ? 4 : 0);
+  const std::int64_t temporaries = (is_fused(recipe) ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
+  return 2 * shape.element_bytes + bytes_of_value(recipe) + 1 + gradient + temporaries + (accumulates ? 4 : 0);
 }
 
 /// What a run works on, in elements.

@@ -1,6 +1,7 @@
 #include "tuner/rounding_states.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <gsl/assert>
 #include <utility>
 
@@ -76,6 +77,7 @@ void keep_best(TunedProjection& tuned) {
 RoundingStates::RoundingStates(const std::vector<model::Projection*>& projections,
                                const std::map<std::string, quant::WeightFormat>& formats, const TuneOptions& options)
     : fused_(options.arithmetic.fused && options.momentum == 0.0) {
+  const bool in_ticks = fused_ && options.iters > 0 && options.iters <= most_iterations_in_ticks;
   Stacks stacks;
   for (model::Projection* projection : projections) {
     const at::Tensor original = projection->weight;
@@ -87,7 +89,9 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
                              quant::make_rounding_state(format->second, original.narrow(0, part.row, part.rows),
                                                         options.enable_minmax_tuning, options.iters > 0),
                              LayerRates(options, format->second.bits)});
-      if (options.momentum != 0.0) quant::add_momentum(tuned.parts.back().state, options.momentum);
+      TunedPart& added = tuned.parts.back();
+      if (options.momentum != 0.0) quant::add_momentum(added.state, options.momentum);
+      if (in_ticks && std::isnormal(added.rates.tick())) quant::count_in_ticks(added.state, added.rates.tick());
       set_input(tuned, part.name, format->second, options.iters > 0 && options.enable_minmax_tuning);
     }
     if (tuned.parts.empty()) continue;

@@ -10,6 +10,9 @@ namespace autoround::tuner {
 
 struct TuneOptions;
 
+/// Steps of a linear decay are 1, 2, ... `iters` times the last, and after so many of them V still fits 16 bits.
+constexpr std::int64_t most_iterations_in_ticks = 255;
+
 /// From a first rate linearly to 0 in `iters` steps. Evaluated as torch's LinearLR does on fp32 rates, by
 /// multiplication from step to step: the closed form differs in the last bits, and a rate is a distance that rounding
 /// values travel.
@@ -17,6 +20,8 @@ class LinearDecay {
  public:
   LinearDecay(double rate, std::int64_t iters) : rate_(static_cast<float>(rate)), iters_(iters) {}
   float rate() const noexcept { return rate_; }
+  /// That of the last step, at the first: but for last bits all others are multiples of it.
+  float least() const noexcept { return rate_ / static_cast<float>(iters_); }
   void advance() noexcept;
 
  private:
@@ -31,6 +36,8 @@ class LayerRates {
   LayerRates(const TuneOptions& options, int bits);
   quant::StepRates current() const noexcept { return {value_.rate(), minmax_.rate()}; }
   void advance() noexcept;
+  /// What V is a multiple of, before the first iteration.
+  float tick() const noexcept { return value_.least(); }
   /// Of `count` iterations from this one on, fp32 [count, 2]: value, minmax.
   at::Tensor table(std::int64_t count) const;
 

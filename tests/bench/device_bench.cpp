@@ -1,7 +1,7 @@
 // How fast a CUDA device rounds weights and normalizes rows: bytes a second of the passes over a weight of the size of
 // an 8B model's gate and up projections, or over as many rows of activations, beside those of a plain copy there.
 //   device_bench [--rows 28672] [--columns 4096]
-// Bytes are what a pass must move: forward reads W and V and writes W'; a step reads W, V and dW' and
+// Bytes are what a pass must move: forward reads W and V, 2 bytes each, and writes W'; a step reads W, V and dW' and
 // writes V.
 #include <ATen/ATen.h>
 #include <c10/core/Event.h>
@@ -56,12 +56,13 @@ void run(std::int64_t rows, std::int64_t columns) {
   for (const char* preset : {"W4A16", "W4A16_ASYM", "W8A16", "MXFP4A16", "NVFP4A16", "FP8_DYNAMIC"}) {
     const auto format = quant::weight_format(*recipe::preset_scheme(preset).weights, at::kHalf);
     quant::RoundingState state = quant::make_rounding_state(format, weight, true, true);
-    print(preset, "forward", 8.0 * count, seconds_of([&] { quant::qdq_forward(state, out, true); }), copy_rate);
+    quant::count_in_ticks(state, 1e-3f);
+    print(preset, "forward", 6.0 * count, seconds_of([&] { quant::qdq_forward(state, out, true); }), copy_rate);
     const auto step = [&](bool best) {
       return seconds_of([&] { quant::qdq_update(state, gradient, {1e-3f, 1e-3f}, best, true); });
     };
-    print(preset, "step", 12.0 * count, step(false), copy_rate);
-    print(preset, "best", 13.0 * count, step(true), copy_rate);
+    print(preset, "step", 8.0 * count, step(false), copy_rate);
+    print(preset, "best", 8.5 * count, step(true), copy_rate);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "quant/rounding.hpp"
 #include "recipe/scheme.hpp"
 #include "support/catch.hpp"
+#include "support/ticks.hpp"
 
 namespace autoround::quant {
 
@@ -54,14 +55,16 @@ RoundingState moved(const RoundingState& state) {
 
 /// Three steps of all weights at once with fresh gradients on both, the second of which is the best.
 /// @param cancels the dimension along which gradients cancel; -1: none
+/// @param ticks the device counts V in ticks, of which steps are multiples
 template <class Device>
-void compare(std::vector<RoundingState> states, std::int64_t cancels = -1) {
+void compare(std::vector<RoundingState> states, std::int64_t cancels = -1, bool ticks = false) {
   std::vector<RoundingState> twins;
-  for (const RoundingState& state : states) twins.push_back(moved<Device>(state));
+  for (const RoundingState& state : states) twins.push_back(moved<Device>(ticks ? test::in_ticks(state) : state));
   for (int i = 0; i < 3; ++i) {
     std::vector<QdqForward> forwards, twin_forwards;
     std::vector<QdqUpdate> updates, twin_updates;
-    const StepRates rates{0.1f / static_cast<float>(i + 1), 0.05f / static_cast<float>(i + 1)};
+    const auto step = static_cast<float>(i + 1);
+    const StepRates rates{ticks ? 600.f / step * test::kTick : 0.1f / step, 0.05f / step};
     for (std::size_t w = 0; w < states.size(); ++w) {
       forwards.push_back({&states[w], at::empty_like(states[w].weight)});
       twin_forwards.push_back({&twins[w], at::empty_like(twins[w].weight)});
@@ -77,7 +80,7 @@ void compare(std::vector<RoundingState> states, std::int64_t cancels = -1) {
     qdq_update(updates, /*is_best=*/i == 1, /*fused=*/true);
     Device::step(twin_updates, i == 1);
     for (std::size_t w = 0; w < states.size(); ++w) {
-      CHECK(same(states[w].value, twins[w].value));
+      CHECK(same(states[w].value, test::numbers(twins[w])));
       CHECK(same(states[w].min_scale, twins[w].min_scale));
       CHECK(same(states[w].max_scale, twins[w].max_scale));
     }
@@ -97,6 +100,10 @@ void compare(std::vector<RoundingState> states, std::int64_t cancels = -1) {
 inline RoundingState state_of(const std::string& preset, const at::Tensor& weight, at::ScalarType scale_type) {
   return make_rounding_state(weight_format(*recipe::preset_scheme(preset).weights, scale_type), weight, true, true);
 }
+
+/// All kernels that see V.
+inline const std::vector<std::string> kKindsOfNumbers{"W4A16", "W4A16_ASYM", "W8A8",     "GGUF:Q4_K",
+                                                      "FP8",   "FP8_BLOCK",  "MXFP4A16", "NVFP4A16"};
 
 /// More weights of a kind than a launch takes, and neighbours of different kernels and sizes.
 inline std::vector<RoundingState> many_states() {

@@ -76,6 +76,15 @@ TEST_CASE("cuda quant: many weights at once are those of the CPU", "[cuda]") {
   compare<Gpu>(many_states());
 }
 
+TEST_CASE("cuda quant: V in ticks is that of the CPU in numbers", "[cuda]") {
+  if (no_gpu()) return;
+  const device::Scope scope(gpu);
+  const std::string preset = GENERATE(from_range(kKindsOfNumbers));
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  INFO(preset << ", " << type);
+  compare<Gpu>({state_of(preset, hard_weight(136, 512, type).clamp(-50.0, 50.0), at::kHalf)}, -1, /*ticks=*/true);
+}
+
 TEST_CASE("cuda quant: inputs are rounded as on the CPU", "[cuda]") {
   if (no_gpu()) return;
   const device::Scope scope(gpu);

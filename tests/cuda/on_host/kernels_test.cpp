@@ -136,6 +136,13 @@ TEST_CASE("cuda on host: searched scales and super groups are those of the CPU")
 
 TEST_CASE("cuda on host: many weights at once are those of the CPU") { compare<Host>(many_states()); }
 
+TEST_CASE("cuda on host: V in ticks is that of the CPU in numbers") {
+  const std::string preset = GENERATE(from_range(kKindsOfNumbers));
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  INFO(preset << ", " << type);
+  compare<Host>({state_of(preset, hard_weight(136, 512, type).clamp(-50.0, 50.0), at::kHalf)}, -1, /*ticks=*/true);
+}
+
 TEST_CASE("cuda on host: inputs are rounded as on the CPU") {
   const std::string preset = GENERATE("W8A8", "W4A8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP4", "MXFP8", "NVFP4");
   const auto type = GENERATE(at::kBFloat16, at::kFloat);

@@ -3,10 +3,14 @@
 
 #include <ATen/ATen.h>
 
+#include "quant/float_rounding.hpp"
 #include "quant/fused_rounding.hpp"
 #include "quant/plain_rounding.hpp"
+#include "quant/super_rounding.hpp"
+#include "recipe/scheme.hpp"
 #include "rounding_cases.hpp"
 #include "support/catch.hpp"
+#include "support/ticks.hpp"
 
 using namespace autoround::quant;
 using namespace autoround::quant::test;
@@ -123,6 +127,63 @@ TEST_CASE("kernels: one scale for the tensor is the same on every instruction se
       // These gradients are far from zero, so the other order of the sum in `plain` cannot turn their sign.
       CHECK(same_bits(state.min_scale, expected.min_scale));
       CHECK(same_bits(state.max_scale, expected.max_scale));
+    }
+  }
+}
+
+namespace {
+
+/// Of any format, by the given kernels.
+void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels) {
+  if (is_float(state.format.number)) return floats::forward(state, out, kernels);
+  state.format.has_super_groups() ? supers::forward(state, out, kernels) : fused::forward(state, out, kernels);
+}
+QuantizedWeight quantized(const RoundingState& state, const Kernels& kernels) {
+  if (is_float(state.format.number)) return floats::quantize(state, kernels);
+  return state.format.has_super_groups() ? supers::quantize(state, kernels) : fused::quantize(state, kernels);
+}
+void step(RoundingState& state, const at::Tensor& gradient, StepRates rates, const Kernels& kernels) {
+  std::unique_ptr<RowStep> step;
+  if (is_float(state.format.number)) {
+    step = std::make_unique<floats::Step>(state, rates, true, kernels);
+  } else if (state.format.has_super_groups()) {
+    step = supers::step(state, rates, true, kernels);
+  } else {
+    step = std::make_unique<fused::Step>(state, rates, true, kernels);
+  }
+  step->rows(0, gradient);
+  step->finish();
+}
+
+}  // namespace
+
+TEST_CASE("kernels: V in ticks is V in numbers, of all formats", "[quant]") {
+  for (const char* preset : {"W4A16", "W4A16_ASYM", "W8A8", "GGUF:Q4_K", "FP8", "FP8_BLOCK", "MXFP4A16", "NVFP4A16"}) {
+    for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat}) {
+      const auto weight_format =
+          autoround::quant::weight_format(*autoround::recipe::preset_scheme(preset).weights, at::kHalf);
+      const std::int64_t columns = weight_format.has_super_groups() ? 512 : 300;  // the latter not whole registers
+      const at::Tensor weight = (normal({12, columns}, 21) * 0.4).to(dtype);
+      for (const Kernels* kernels : all_kernels()) {
+        INFO(preset << ", " << dtype << ", " << kernels->name);
+        RoundingState state = make_rounding_state(weight_format, weight, true, true);
+        state.value.copy_(at::round(normal({12, columns}, 12) * 1000.0) * kTick);
+        RoundingState ticks = in_ticks(copy(state));
+        for (int i = 0; i < 3; ++i) {
+          at::Tensor output = at::empty_like(weight), of_ticks = at::empty_like(weight);
+          forward(state, output, *kernels);
+          forward(ticks, of_ticks, *kernels);
+          CHECK(same_bits(output, of_ticks));
+          CHECK(same_bits(quantized(state, *kernels).codes, quantized(ticks, *kernels).codes));
+          const at::Tensor gradient = (normal({12, columns}, 30 + i) * 0.01).to(dtype);
+          const StepRates rates{static_cast<float>(300 - 7 * i) * kTick, 0.004f};
+          step(state, gradient, rates, *kernels);
+          step(ticks, gradient, rates, *kernels);
+          CHECK(same_bits(state.value, numbers(ticks)));
+          CHECK(same_bits(state.max_scale, ticks.max_scale));
+          CHECK(same_bits(state.best_codes, ticks.best_codes));
+        }
+      }
     }
   }
 }

@@ -52,9 +52,8 @@ inline RoundingState moved_state(const WeightFormat& format, std::int64_t rows, 
 /// A copy that shares no memory that a step changes.
 inline RoundingState copy(const RoundingState& state) {
   RoundingState result = state;
-  result.value = state.value.clone();
-  result.min_scale = state.min_scale.clone();
-  result.max_scale = state.max_scale.clone();
+  for (at::Tensor* part : {&result.value, &result.min_scale, &result.max_scale})
+    if (part->defined()) *part = part->clone();
   result.best_codes = result.best_scales = result.best_zero_points = at::Tensor();
   return result;
 }

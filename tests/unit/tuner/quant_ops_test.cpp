@@ -7,6 +7,7 @@
 #include "checkpoint/checkpoint.hpp"
 #include "model/causal_lm.hpp"
 #include "support/catch.hpp"
+#include "support/ticks.hpp"
 #include "tiny_block.hpp"
 #include "tuner/block_loss.hpp"
 
@@ -31,7 +32,7 @@ double backward(const BlockData& data, const at::Tensor& output) {
 std::vector<at::Tensor> values_of(const Block& block, RoundingStates& states) {
   std::vector<at::Tensor> values;
   for (auto* projection : block.projections()) {
-    for (auto& part : states.find(*projection)->parts) values.push_back(part.state.value);
+    for (auto& part : states.find(*projection)->parts) values.push_back(quant::test::numbers(part.state));
   }
   return values;
 }
@@ -79,7 +80,8 @@ at::Tensor straight_through(const at::Tensor& weight, const at::Tensor& value, i
 TEST_CASE("quant ops: one step is the sign of autograd's gradient of V", "[tuner]") {
   const TinyBlock block;
   double loss = 0.0;
-  const auto stepped = values_after_one_step(block.layer(), &block.rope, block.data, GENERATE(false, true), &loss);
+  const bool fused = GENERATE(false, true);
+  const auto stepped = values_after_one_step(block.layer(), &block.rope, block.data, fused, &loss);
 
   const auto layer = block.layer();
   std::vector<at::Tensor> values;
@@ -103,7 +105,8 @@ TEST_CASE("quant ops: one step is the sign of autograd's gradient of V", "[tuner
   }
   REQUIRE(next == stepped.size());
   CHECK(sign_agreement(steps, joined) > 0.999);
-  const float rate = 1.0f / 200.0f;
+  // Of 200 steps the last is a tick, the first 200 of them.
+  const float rate = fused ? 200.0f * (1.0f / 200.0f / 200.0f) : 1.0f / 200.0f;
   for (const auto& value : joined) CHECK((value.abs() == rate).logical_or(value == 0).all().item<bool>());
 }
 

@@ -1,5 +1,6 @@
 #include "tuner/schedule.hpp"
 
+#include <limits>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -30,6 +31,26 @@ TEST_CASE("linear decay: torch's values to the last bit", "[tuner]") {
     CHECK(decay.rate() == 0.0f);
     decay.advance();
     CHECK(decay.rate() == 0.0f);
+  }
+}
+
+TEST_CASE("layer rates: whole multiples of a tick, whose sum 16 bits hold", "[tuner]") {
+  for (const std::int64_t iters : {std::int64_t{1}, std::int64_t{7}, std::int64_t{50}, most_iterations_in_ticks}) {
+    for (const double lr : {0.0, 0.003, 1.0}) {
+      TuneOptions options;
+      options.iters = iters;
+      options.lr = lr;
+      LayerRates rates(options, 4);
+      const float tick = rates.tick();
+      std::int64_t sum = 0;
+      for (std::int64_t i = 0; i < iters; ++i, rates.advance()) {
+        INFO("iteration " << i << " of " << iters << ", lr " << lr);
+        const float ticks = rates.current().value / tick;
+        CHECK(ticks == Approx(iters - i).epsilon(0).margin(0.01));
+        sum += iters - i;
+      }
+      CHECK(sum <= std::numeric_limits<std::int16_t>::max());
+    }
   }
 }
 
