@@ -24,6 +24,7 @@ __device__ inline float load(const Bf16* from) { return __bfloat162float(*from);
 __device__ inline float load(const std::int16_t* from) { return static_cast<float>(*from); }
 __device__ inline void store(float* to, float value) { *to = value; }
 __device__ inline void store(Bf16* to, float value) { *to = __float2bfloat16_rn(value); }
+__device__ inline void store(std::int16_t* to, float whole) { *to = static_cast<std::int16_t>(whole); }
 
 __device__ inline float round_to_bf16(float value) { return __bfloat162float(__float2bfloat16_rn(value)); }
 __device__ inline float round_to_f16(float value) { return __half2float(__float2half_rn(value)); }

@@ -7,25 +7,19 @@
 namespace autoround::cuda {
 
 __device__ inline float load_value(const device::Values& values, std::int64_t i) {
-  if (values.ticks) return static_cast<float>(values.ticks[i]);
+  if (values.ticks) return load(values.ticks + i);
   return values.numbers ? values.numbers[i] : 0.f;
 }
 
 __device__ inline void store_value(const device::Values& values, std::int64_t i, float count) {
-  if (values.ticks) {
-    values.ticks[i] = static_cast<std::int16_t>(count);
-  } else {
-    values.numbers[i] = count;
-  }
+  values.ticks ? store(values.ticks + i, count) : store(values.numbers + i, count);
 }
 
 /// Neighbours from `first` on. Waits for them: other loads are better on their way before.
 template <int N>
 __device__ inline void load_values(const device::Values& values, std::int64_t first, float (&counts)[N]) {
   if (values.ticks) {
-    const auto ticks = *reinterpret_cast<const Packed<std::int16_t, N>*>(values.ticks + first);
-#pragma unroll
-    for (int i = 0; i < N; ++i) counts[i] = static_cast<float>(ticks.element[i]);
+    load_vector<N>(values.ticks + first, counts);
   } else if (values.numbers) {
     load_vector<N>(values.numbers + first, counts);
   } else {
@@ -36,14 +30,7 @@ __device__ inline void load_values(const device::Values& values, std::int64_t fi
 
 template <int N>
 __device__ inline void store_values(const device::Values& values, std::int64_t first, const float (&counts)[N]) {
-  if (values.ticks) {
-    Packed<std::int16_t, N> ticks;
-#pragma unroll
-    for (int i = 0; i < N; ++i) ticks.element[i] = static_cast<std::int16_t>(counts[i]);
-    *reinterpret_cast<Packed<std::int16_t, N>*>(values.ticks + first) = ticks;
-  } else {
-    store_vector<N>(values.numbers + first, counts);
-  }
+  values.ticks ? store_vector<N>(values.ticks + first, counts) : store_vector<N>(values.numbers + first, counts);
 }
 
 /// What a step changes a count by.
@@ -59,6 +46,7 @@ __device__ inline float stepped(float value, float gradient, float rate) {
 /// Columns that a warp reads at once, so that all of its loads are on their way before the first is needed.
 constexpr int kSpanBlocks = 4, kSpan = kSpanBlocks * kWarp;
 
+/// @tparam T of weights and gradients
 template <class T>
 struct Span {
   float weight[kSpanBlocks], count[kSpanBlocks], gradient[kSpanBlocks];
