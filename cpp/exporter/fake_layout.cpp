@@ -3,7 +3,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "exporter/folder_rules.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 #include "model/stacked_experts.hpp"
 #include "model/weight_source.hpp"
 

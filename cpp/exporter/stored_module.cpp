@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 #include "model/weight_source.hpp"
 #include "quant/packing.hpp"
 

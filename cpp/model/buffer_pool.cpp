@@ -1,18 +1,14 @@
 #include "model/buffer_pool.hpp"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/zeros.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
-#include <new>
+
+#include "model/mapped_memory.hpp"
 
 namespace autoround::model {
 namespace {
-
-constexpr std::size_t huge_page = std::size_t{2} << 20;
 
 /// Sizes that are nearly alike share memory: what experts need varies with the tokens that go to them.
 std::size_t rounded_up(std::size_t bytes) {
@@ -21,22 +17,6 @@ std::size_t rounded_up(std::size_t bytes) {
 }
 
 }  // namespace
-
-at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype) {
-  const auto bytes = static_cast<std::size_t>(c10::multiply_integers(sizes)) * c10::elementSize(dtype);
-  const std::size_t length = std::max<std::size_t>(bytes, 1);
-  void* memory = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  // Each page is touched once: in large pages that is a fault in 512. Advice, for where the system waits to be asked.
-  if (length >= huge_page) ::madvise(memory, length, MADV_HUGEPAGE);
-  return at::from_blob(memory, sizes, [length](void* mapped) { ::munmap(mapped, length); }, dtype);
-}
-
-at::Tensor mapped_copy(const at::Tensor& x) { return mapped_tensor(x.sizes(), x.scalar_type()).copy_(x); }
-
-at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) {
-  return device.is_cpu() ? mapped_tensor(sizes, dtype) : at::zeros(sizes, at::device(device).dtype(dtype));
-}
 
 at::Tensor BufferPool::take(at::IntArrayRef sizes, const at::TensorOptions& options) {
   if (!options.device().is_cpu()) return at::empty(sizes, options);

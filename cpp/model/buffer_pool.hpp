@@ -12,15 +12,6 @@
 
 namespace autoround::model {
 
-/// A contiguous tensor of zeros straight from the system, which gets it back at once when it is gone. For what outlives
-/// the work around it: in the C library's heap it would keep everything freed below it from being given back.
-/// @throws std::bad_alloc
-at::Tensor mapped_tensor(at::IntArrayRef sizes, at::ScalarType dtype);
-/// A contiguous copy, likewise.
-at::Tensor mapped_copy(const at::Tensor& x);
-/// The same on any device; others than the CPU keep their memory themselves.
-at::Tensor lasting_tensor(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device);
-
 /// Of the CPU: other devices keep what was freed themselves. Not thread-safe: forward and backward of a CPU graph run
 /// on the thread that tunes. Grows to what an iteration needs, give or take a little. Counted, so that a graph can hold
 /// the pool that its backward pass takes from.

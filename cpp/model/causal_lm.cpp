@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace autoround::model {
 

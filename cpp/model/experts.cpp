@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 #include "model/token_groups.hpp"
 
 namespace autoround::model {

@@ -14,6 +14,7 @@
 
 #include "model/guided_for.hpp"
 #include "model/kernels/kernels.hpp"
+#include "model/mapped_memory.hpp"
 #include "model/product_pieces.hpp"
 
 namespace autoround::model {

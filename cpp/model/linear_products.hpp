@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "model/buffer_pool.hpp"
-
 namespace autoround::model {
 
 /// Keeps the memory it packs operands into. Not thread-safe; runs on LibTorch's threads itself.

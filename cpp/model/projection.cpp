@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace autoround::model {
 

@@ -9,7 +9,7 @@
 
 #include "base/scratch_memory.hpp"
 #include "device/device.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace autoround::model {
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "model/buffer_pool.hpp"
 #include "model/guided_for.hpp"
+#include "model/mapped_memory.hpp"
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::floats {

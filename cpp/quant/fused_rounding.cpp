@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "model/buffer_pool.hpp"
 #include "model/guided_for.hpp"
+#include "model/mapped_memory.hpp"
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::fused {

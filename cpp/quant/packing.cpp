@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace autoround::quant {
 namespace {

@@ -6,7 +6,7 @@
 #include <gsl/assert>
 
 #include "base/error.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 #include "quant/device_rounding.hpp"
 #include "quant/float_rounding.hpp"
 #include "quant/fused_rounding.hpp"
@@ -78,7 +78,7 @@ void check_rows_like_weight(const RoundingState& state, std::int64_t first, cons
 }
 
 at::Tensor zeros_like_weight(const at::Tensor& weight, at::ScalarType dtype) {
-  return model::lasting_tensor(weight.sizes(), dtype, weight.device());
+  return model::lasting_zeros(weight.sizes(), dtype, weight.device());
 }
 
 /// In which scales are tuned, the largest of them `widest`: RoundingState::scale_type.

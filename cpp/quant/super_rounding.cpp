@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::supers {

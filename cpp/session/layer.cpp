@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "device/device.hpp"
 #include "model/compute_threads.hpp"
+#include "model/mapped_memory.hpp"
 #include "model/weight_source.hpp"
 #include "modifier/tune_options.hpp"
 #include "recipe/matching.hpp"
@@ -147,7 +148,7 @@ MemoryPlan Layer::memory(const recipe::Recipe& recipe, const std::map<std::strin
 }
 
 /// One stream of all samples, the shorter ones padded. What came in one call and in the right type is used as it is.
-at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type, const model::StreamArena& streams) const {
+at::Tensor Layer::stream(at::Tensor Samples::* part, at::ScalarType type, const model::StreamArena& streams) const {
   const at::Tensor& first = samples_.front().*part;
   if (samples_.size() == 1 && first.scalar_type() == type) return first;
   const std::int64_t length = longest_sample(), width = first.size(1);
@@ -227,6 +228,7 @@ RunFacts Layer::facts() const {
 std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options) const {
   const device::Scope scope(compute_device(options));
   const model::ThreadCount threads(threads_);
+  const model::KeptMemory::Scope memory_of_this_run;
   const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
   const Stopwatch clock;
   if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);

@@ -5,6 +5,7 @@
 #include "device/device.hpp"
 #include "exporter/quantized_source.hpp"
 #include "model/compute_threads.hpp"
+#include "model/mapped_memory.hpp"
 #include "model/ops.hpp"
 
 namespace autoround::session {
@@ -46,6 +47,7 @@ model::Perplexity Model::perplexity(const calibration::SampleSet& data, at::Scal
                                  {static_cast<std::int64_t>(data.size()), data.sequence_length()}, at::kLong);
   const device::Scope scope(device);
   const model::ThreadCount threads(threads_);
+  const model::KeptMemory::Scope memory;
   const auto inner = model::make_ops(device, {});
   const quant::InputQuantizers inputs = exporter::open_inputs(*checkpoint_);
   quant::InputOps ops(inputs, *inner);

@@ -9,6 +9,7 @@
 #include "base/stopwatch.hpp"
 #include "base/text.hpp"
 #include "model/compute_threads.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace autoround::session {
 namespace {
@@ -154,7 +155,8 @@ void Outputs::finish_block(const BlockStats& stats) {
 /// Runs `step` on every target, on the writer's thread.
 void Outputs::in_background(std::function<void(Target&)> step) {
   if (empty()) return;
-  writer_.run([this, step = std::move(step)] {
+  writer_.run([this, step = std::move(step), kept = model::KeptMemory::of_this_thread()] {
+    const model::KeptMemory::Scope memory(kept);
     const model::ThreadCount alone(1);  // the other threads are those of the block that is tuned meanwhile
     const at::NoGradGuard no_grad;
     for (Target& target : targets_) step(target);

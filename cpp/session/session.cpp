@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "device/device.hpp"
 #include "model/compute_threads.hpp"
+#include "model/mapped_memory.hpp"
 #include "modifier/autoround_modifier.hpp"
 #include "modifier/lifecycle.hpp"
 #include "session/data.hpp"
@@ -48,6 +49,7 @@ struct Session::Impl {
     try {
       const device::Scope scope(compute_device(options));
       const model::ThreadCount threads(model->threads());
+      const model::KeptMemory::Scope memory(kept_memory);
       const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
       options.cancel->throw_if_requested();
       return step();
@@ -57,6 +59,7 @@ struct Session::Impl {
       outputs.reset();
       pipeline.reset();
       if (run) run->streams = {};
+      kept_memory.reset();
       throw;
     }
   }
@@ -109,6 +112,7 @@ struct Session::Impl {
   std::optional<model::CausalLm> lm;
   std::optional<modifier::Run> run;
   RunShape shape;
+  std::shared_ptr<model::KeptMemory> kept_memory = std::make_shared<model::KeptMemory>();  // from layer to layer
   std::optional<exporter::ExportPlan> plan;
   std::optional<Outputs> outputs;
   std::optional<SequentialPipeline> pipeline;
@@ -248,6 +252,7 @@ void Session::Impl::end() {
   result->io.reading = pipeline->reading_seconds();
   pipeline.reset();
   run->streams = {};
+  kept_memory.reset();
   outputs->settle();
   result->io.writing = outputs->seconds();
 }

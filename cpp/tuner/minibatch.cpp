@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "model/buffer_pool.hpp"
 #include "model/guided_for.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace autoround::tuner {
 namespace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "model/buffer_pool.hpp"
+#include "model/mapped_memory.hpp"
 #include "quant/scale_search.hpp"
 #include "tuner/block_tuner.hpp"
 

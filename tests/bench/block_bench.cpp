@@ -28,6 +28,7 @@
 #include "checkpoint/checkpoint.hpp"
 #include "device/device.hpp"
 #include "model/causal_lm.hpp"
+#include "model/mapped_memory.hpp"
 #include "profile.hpp"
 #include "recipe/scheme.hpp"
 #include "tuner/block_tuner.hpp"
@@ -130,6 +131,7 @@ void run(const Arguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   const c10::Device device = device::parse(arguments.device);
   const device::Scope scope(device);
+  const model::KeptMemory::Scope memory;
   const auto checkpoint = checkpoint::Checkpoint::open(arguments.model, Logger());
   const model::CausalLm lm(model::read_spec(checkpoint->config()),
                            model::on_device(model::checkpoint_weights(checkpoint), device),

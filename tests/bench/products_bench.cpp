@@ -14,6 +14,7 @@
 
 #include "model/kernels/kernels.hpp"
 #include "model/linear_products.hpp"
+#include "model/mapped_memory.hpp"
 
 namespace {
 
