@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <gsl/assert>
 
 #include "base/error.hpp"
 #include "model/mapped_memory.hpp"
@@ -123,7 +122,8 @@ const Kernels& lone_kernels(bool fused) { return fused ? kernels() : *find_kerne
 
 }  // namespace
 
-RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable) {
+RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable,
+                                  std::optional<float> tick) {
   const at::ScalarType dtype = weight.scalar_type();
   if (weight.dim() != 2 || weight.numel() == 0 || (dtype != at::kBFloat16 && dtype != at::kFloat)) {
     fail(Code::unsupported, "weight",
@@ -134,7 +134,8 @@ RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight,
   state.format = format;
   state.weight = weight.stride(1) == 1 ? std::move(weight) : weight.contiguous();
   state.tune_minmax = tune_minmax;
-  if (trainable) state.value = zeros_like_weight(state.weight, at::kFloat);
+  if (trainable) state.value = zeros_like_weight(state.weight, tick ? at::kShort : at::kFloat);
+  if (tick) state.tick = *tick;
   const Range range = group_ranges(format, state.weight);
   const double widest = check_ranges(format, range);
   state.scale_type = trainable && tune_minmax ? tuned_scale_type(format, widest) : format.scale_type;
@@ -190,12 +191,6 @@ void add_momentum(RoundingState& state, double momentum) {
   state.value_velocity = zeros_like_weight(state.weight, at::kFloat);
   state.min_velocity = at::zeros_like(state.min_scale);
   state.max_velocity = at::zeros_like(state.max_scale);
-}
-
-void count_in_ticks(RoundingState& state, float tick) {
-  Expects(state.value.defined());
-  state.value = zeros_like_weight(state.weight, at::kShort);
-  state.tick = tick;
 }
 
 device::Values values_of(const RoundingState& state) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <gsl/span>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "device/kernels.hpp"
@@ -28,7 +29,7 @@ struct RoundingState {
   // large for that, and rounded when they are written.
   at::ScalarType scale_type = at::kHalf;
   at::Tensor weight;  // [out, in] checkpoint values in compute dtype (bf16, or fp32 holding bf16/fp16/fp32 values)
-  at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0. Or int16: count_in_ticks()
+  at::Tensor value;   // V, fp32 [out, in]; undefined while iters == 0. Or int16, so many ticks
   float tick = 1.f;
   at::Tensor min_scale, max_scale;    // fp32 [out, G], clamped to [0, largest_factor] in place by every forward
   at::Tensor weight_min, weight_max;  // fp32 [out, G]: min(groupmin, 0), max(groupmax, 0), computed once
@@ -57,8 +58,10 @@ struct RoundingState {
 
 /// V = 0 when `trainable`, else undefined; min_scale = max_scale = 1. `tune_minmax` false leaves them there.
 /// @param weight bf16 or fp32 [out, in], columns contiguous; kept, not copied.
+/// @param tick V is kept in whole ones of 16 bits: for `fused`, steps of whole ticks, and no V beyond 32,767 of them.
 /// @throws Error numeric: a value is NaN or infinite, or a scale would overflow format.scale_type.
-RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable);
+RoundingState make_rounding_state(const WeightFormat& format, at::Tensor weight, bool tune_minmax, bool trainable,
+                                  std::optional<float> tick = {});
 
 /// Where tuning of this state began, not trainable; `searched`: with the scales that were searched, else without.
 RoundingState untuned(const RoundingState& state, bool searched);
@@ -74,9 +77,6 @@ bool can_have_momentum(const WeightFormat& format);
 /// can_have_momentum().
 void add_momentum(RoundingState& state, double momentum);
 
-/// Keeps V, which is still zero, in whole ticks of 16 bits. For `fused`, steps of whole ticks, and no V beyond 32,767
-/// of them.
-void count_in_ticks(RoundingState& state, float tick);
 /// V as kernels take it.
 device::Values values_of(const RoundingState& state);
 

@@ -85,13 +85,14 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
     for (const auto& part : projection->parts) {
       const auto format = formats.find(part.name);
       if (format == formats.end()) continue;
-      tuned.parts.push_back({part.name, part.row, part.rows,
-                             quant::make_rounding_state(format->second, original.narrow(0, part.row, part.rows),
-                                                        options.enable_minmax_tuning, options.iters > 0),
-                             LayerRates(options, format->second.bits)});
-      TunedPart& added = tuned.parts.back();
-      if (options.momentum != 0.0) quant::add_momentum(added.state, options.momentum);
-      if (in_ticks && std::isnormal(added.rates.tick())) quant::count_in_ticks(added.state, added.rates.tick());
+      const LayerRates rates(options, format->second.bits);
+      std::optional<float> tick;
+      if (in_ticks && std::isnormal(rates.tick())) tick = rates.tick();
+      quant::RoundingState state =
+          quant::make_rounding_state(format->second, original.narrow(0, part.row, part.rows),
+                                     options.enable_minmax_tuning, /*trainable=*/options.iters > 0, tick);
+      if (options.momentum != 0.0) quant::add_momentum(state, options.momentum);
+      tuned.parts.push_back({part.name, part.row, part.rows, std::move(state), rates});
       set_input(tuned, part.name, format->second, options.iters > 0 && options.enable_minmax_tuning);
     }
     if (tuned.parts.empty()) continue;

@@ -55,8 +55,7 @@ void run(std::int64_t rows, std::int64_t columns) {
         copy_rate);
   for (const char* preset : {"W4A16", "W4A16_ASYM", "W8A16", "MXFP4A16", "NVFP4A16", "FP8_DYNAMIC"}) {
     const auto format = quant::weight_format(*recipe::preset_scheme(preset).weights, at::kHalf);
-    quant::RoundingState state = quant::make_rounding_state(format, weight, true, true);
-    quant::count_in_ticks(state, 1e-3f);
+    quant::RoundingState state = quant::make_rounding_state(format, weight, true, true, /*tick=*/1e-3f);
     print(preset, "forward", 6.0 * count, seconds_of([&] { quant::qdq_forward(state, out, true); }), copy_rate);
     const auto step = [&](bool best) {
       return seconds_of([&] { quant::qdq_update(state, gradient, {1e-3f, 1e-3f}, best, true); });

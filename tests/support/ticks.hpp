@@ -17,9 +17,8 @@ inline at::Tensor numbers(const RoundingState& state) {
 
 /// The state with V in ticks, which its numbers are multiples of.
 inline RoundingState in_ticks(RoundingState state) {
-  const at::Tensor counts = at::round(state.value / kTick).to(at::kShort);
-  count_in_ticks(state, kTick);
-  state.value.copy_(counts);
+  state.value = at::round(state.value / kTick).to(at::kShort);
+  state.tick = kTick;
   return state;
 }
 
