@@ -1,6 +1,6 @@
 // Memory for the large temporaries of a tuning iteration. The C library returns a freed block of this size to the
 // system, so that each iteration would page-fault all of it in again, or keeps it as a hole between others; here a
-// buffer that nobody holds is handed out again, and all of it goes back to the system at once with the pool.
+// buffer that nobody holds is handed out again, and all of it goes back at once with the pool.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -21,7 +21,7 @@ at::Tensor lasting_zeros(at::IntArrayRef sizes, at::ScalarType dtype, at::Device
 
 /// Memory of mapped tensors that are gone, for those to come: layers ask for the same again and again, and memory fresh
 /// from the system costs a page fault each 4 KB. What is kept and what is in use are together never more than was once
-/// in use, so that no peak grows by it. Thread-safe. What is kept goes with it, and so do tensors that outlive it.
+/// in use, so that no peak grows by it. Thread-safe. Tensors may outlive it; what is kept does not.
 class KeptMemory {
  public:
   KeptMemory() = default;

@@ -148,7 +148,7 @@ MemoryPlan Layer::memory(const recipe::Recipe& recipe, const std::map<std::strin
 }
 
 /// One stream of all samples, the shorter ones padded. What came in one call and in the right type is used as it is.
-at::Tensor Layer::stream(at::Tensor Samples::* part, at::ScalarType type, const model::StreamArena& streams) const {
+at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type, const model::StreamArena& streams) const {
   const at::Tensor& first = samples_.front().*part;
   if (samples_.size() == 1 && first.scalar_type() == type) return first;
   const std::int64_t length = longest_sample(), width = first.size(1);

@@ -156,7 +156,7 @@ void Outputs::finish_block(const BlockStats& stats) {
 void Outputs::in_background(std::function<void(Target&)> step) {
   if (empty()) return;
   writer_.run([this, step = std::move(step), kept = model::KeptMemory::of_this_thread()] {
-    const model::KeptMemory::Scope memory(kept);
+    const model::KeptMemory::Scope memory(kept);  // what is packed counts with what is tuned
     const model::ThreadCount alone(1);  // the other threads are those of the block that is tuned meanwhile
     const at::NoGradGuard no_grad;
     for (Target& target : targets_) step(target);
