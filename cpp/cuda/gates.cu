@@ -98,41 +98,33 @@ void with_gate(Gate gate, Launch launch) {
   }
 }
 
-dim3 gate_grid(std::int64_t rows, std::int64_t items, unsigned threads) {
-  return {static_cast<unsigned>(rows), blocks_for(items, threads)};
+/// @param kernel_of what to run for an element, so many at once and a gate
+template <class Arguments, class KernelOf>
+void launch_gates(const Arguments& a, bool vectors, cudaStream_t stream, const char* name, const KernelOf& kernel_of) {
+  if (a.rows == 0 || a.width == 0) return;
+  with_element(a.element, vectors && whole_vectors(a.width), [&](auto element, auto lanes) {
+    const std::int64_t items = a.width / decltype(lanes)::value;
+    const unsigned threads = threads_for(items, kGateThreads);
+    const dim3 grid(static_cast<unsigned>(a.rows), blocks_for(items, threads));
+    with_gate(a.gate, [&](auto gate) { launch(kernel_of(element, lanes, gate), grid, threads, stream, a); });
+  });
+  check_launch(name);
 }
 
 }  // namespace
 
 void gated_activation(const device::GatedActivation& a, cudaStream_t stream) {
-  if (a.rows == 0 || a.width == 0) return;
-  with_element(a.element, whole_vectors(a.width) && aligned(16, a.gate_up, a.y), [&](auto element, auto lanes) {
-    constexpr int kAtOnce = decltype(lanes)::value;
-    const std::int64_t items = a.width / kAtOnce;
-    const unsigned threads = threads_for(items, kGateThreads);
-    const dim3 grid = gate_grid(a.rows, items, threads);
-    with_gate(a.gate, [&](auto gate) {
-      const auto kernel = gated_activation_kernel<decltype(element), kAtOnce, decltype(gate)::value>;
-      launch(kernel, grid, threads, stream, a);
-    });
+  const bool vectors = aligned(16, a.gate_up, a.y);
+  launch_gates(a, vectors, stream, "gated_activation", [](auto element, auto lanes, auto gate) {
+    return gated_activation_kernel<decltype(element), decltype(lanes)::value, decltype(gate)::value>;
   });
-  check_launch("gated_activation");
 }
 
 void gated_activation_backward(const device::GatedActivationBackward& a, cudaStream_t stream) {
-  if (a.rows == 0 || a.width == 0) return;
-  const bool vectors = whole_vectors(a.width) && aligned(16, a.gate_up, a.grad_y, a.grad_gate_up);
-  with_element(a.element, vectors, [&](auto element, auto lanes) {
-    constexpr int kAtOnce = decltype(lanes)::value;
-    const std::int64_t items = a.width / kAtOnce;
-    const unsigned threads = threads_for(items, kGateThreads);
-    const dim3 grid = gate_grid(a.rows, items, threads);
-    with_gate(a.gate, [&](auto gate) {
-      const auto kernel = gated_activation_backward_kernel<decltype(element), kAtOnce, decltype(gate)::value>;
-      launch(kernel, grid, threads, stream, a);
-    });
+  const bool vectors = aligned(16, a.gate_up, a.grad_y, a.grad_gate_up);
+  launch_gates(a, vectors, stream, "gated_activation_backward", [](auto element, auto lanes, auto gate) {
+    return gated_activation_backward_kernel<decltype(element), decltype(lanes)::value, decltype(gate)::value>;
   });
-  check_launch("gated_activation_backward");
 }
 
 }  // namespace autoround::cuda

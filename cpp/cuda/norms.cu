@@ -129,36 +129,32 @@ __global__ void __launch_bounds__(kNormThreads) rms_norm_backward_kernel(device:
   });
 }
 
-/// Of a row of so many vectors.
-unsigned norm_threads(std::int64_t vectors) { return threads_for((vectors + kHeld - 1) / kHeld, kNormThreads); }
+/// @param kernel_of what to run for an element of rows, one of the weight and so many at once
+template <class Arguments, class KernelOf>
+void launch_norms(const Arguments& a, bool vectors, cudaStream_t stream, const char* name, const KernelOf& kernel_of) {
+  if (a.rows == 0 || a.width == 0) return;
+  with_element(a.element, vectors && whole_vectors(a.width), [&](auto element, auto lanes) {
+    const std::int64_t held = (a.width / decltype(lanes)::value + kHeld - 1) / kHeld;
+    const auto kernel = a.wide_weight ? kernel_of(element, float{}, lanes) : kernel_of(element, element, lanes);
+    launch(kernel, static_cast<unsigned>(a.rows), threads_for(held, kNormThreads), stream, a);
+  });
+  check_launch(name);
+}
 
 }  // namespace
 
 void rms_norm(const device::RmsNorm& a, cudaStream_t stream) {
-  if (a.rows == 0 || a.width == 0) return;
-  const bool vectors = whole_vectors(a.width) && aligned(16, a.x, a.delta, a.weight, a.h, a.y);
-  with_element(a.element, vectors, [&](auto element, auto lanes) {
-    using T = decltype(element);
-    constexpr int kAtOnce = decltype(lanes)::value;
-    const unsigned rows = static_cast<unsigned>(a.rows), threads = norm_threads(a.width / kAtOnce);
-    const auto kernel = a.wide_weight ? rms_norm_kernel<T, float, kAtOnce> : rms_norm_kernel<T, T, kAtOnce>;
-    launch(kernel, rows, threads, stream, a);
+  const bool vectors = aligned(16, a.x, a.delta, a.weight, a.h, a.y);
+  launch_norms(a, vectors, stream, "rms_norm", [](auto element, auto weight, auto lanes) {
+    return rms_norm_kernel<decltype(element), decltype(weight), decltype(lanes)::value>;
   });
-  check_launch("rms_norm");
 }
 
 void rms_norm_backward(const device::RmsNormBackward& a, cudaStream_t stream) {
-  if (a.rows == 0 || a.width == 0) return;
-  const bool vectors = whole_vectors(a.width) && aligned(16, a.h, a.weight, a.grad_y, a.grad_h, a.grad_x);
-  with_element(a.element, vectors, [&](auto element, auto lanes) {
-    using T = decltype(element);
-    constexpr int kAtOnce = decltype(lanes)::value;
-    const unsigned rows = static_cast<unsigned>(a.rows), threads = norm_threads(a.width / kAtOnce);
-    const auto kernel =
-        a.wide_weight ? rms_norm_backward_kernel<T, float, kAtOnce> : rms_norm_backward_kernel<T, T, kAtOnce>;
-    launch(kernel, rows, threads, stream, a);
+  const bool vectors = aligned(16, a.h, a.weight, a.grad_y, a.grad_h, a.grad_x);
+  launch_norms(a, vectors, stream, "rms_norm_backward", [](auto element, auto weight, auto lanes) {
+    return rms_norm_backward_kernel<decltype(element), decltype(weight), decltype(lanes)::value>;
   });
-  check_launch("rms_norm_backward");
 }
 
 }  // namespace autoround::cuda
