@@ -2,7 +2,6 @@
 #include <ATen/ATen.h>
 
 #include "model/mapped_memory.hpp"
-#include "recipe/scheme.hpp"
 #include "support/catch.hpp"
 #include "tiny_block.hpp"
 #include "tuner/block_tuner.hpp"
@@ -41,19 +40,13 @@ TuneOptions quick() {
   return options;
 }
 
-quant::WeightFormat format_of(const std::string& preset) {
-  recipe::QuantizationScheme scheme = recipe::preset_scheme(preset);
-  if (scheme.weights->group_size == 128) scheme.weights->group_size = 32;
-  return quant::weight_format(scheme, at::kBFloat16);
-}
-
 }  // namespace
 
 TEST_CASE("kept memory: what it held does not matter, in any format", "[tuner]") {
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const std::string preset = GENERATE("W4A16", "W4A16_ASYM", "W8A8", "MXFP4", "NVFP4", "FP8_BLOCK", "FP8");
   INFO(preset << " in " << at::toString(dtype));
-  check_same(TinyBlock(dtype), format_of(preset), quick());
+  check_same(TinyBlock(dtype), test::preset_format(preset), quick());
 }
 
 TEST_CASE("kept memory: what it held does not matter, however a block is tuned", "[tuner]") {

@@ -13,12 +13,6 @@ namespace {
 using test::linear_name;
 using test::TinyBlock;
 
-quant::WeightFormat format_of(const std::string& preset) {
-  recipe::QuantizationScheme scheme = recipe::preset_scheme(preset);
-  if (scheme.weights->group_size == 128) scheme.weights->group_size = 32;
-  return quant::weight_format(scheme, at::kBFloat16);
-}
-
 TuneOptions quick() {
   TuneOptions options;
   options.iters = 200;  // with larger steps values near zero leave the fine part of a floating-point grid
@@ -34,7 +28,7 @@ BlockResult tune(const TinyBlock& block, const Formats& formats, const TuneOptio
 }
 
 BlockResult tune(const TinyBlock& block, const std::string& preset, const TuneOptions& options = quick()) {
-  return tune(block, test::all_linears(*block.layer(), format_of(preset)), options);
+  return tune(block, test::all_linears(*block.layer(), test::preset_format(preset)), options);
 }
 
 }  // namespace
@@ -104,8 +98,8 @@ TEST_CASE("number formats: a static input scale covers what calibration saw, and
 
 TEST_CASE("number formats: layers with one input cannot have it rounded in two ways", "[tuner]") {
   const TinyBlock block;
-  Formats formats = test::all_linears(*block.layer(), format_of("W8A8"));
-  formats.at(linear_name("self_attn.k_proj")) = format_of("FP8_DYNAMIC");
+  Formats formats = test::all_linears(*block.layer(), test::preset_format("W8A8"));
+  formats.at(linear_name("self_attn.k_proj")) = test::preset_format("FP8_DYNAMIC");
   try {
     tune(block, formats);
     FAIL("was accepted");

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "recipe/scheme.hpp"
+
 namespace autoround::tuner::test {
 
 namespace {
@@ -122,6 +124,12 @@ quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric) {
   format.group = group;
   format.symmetric = symmetric;
   return format;
+}
+
+quant::WeightFormat preset_format(const std::string& preset) {
+  recipe::QuantizationScheme scheme = recipe::preset_scheme(preset);
+  if (scheme.weights->group_size == 128) scheme.weights->group_size = 32;
+  return quant::weight_format(scheme, at::kBFloat16);
 }
 
 std::map<std::string, quant::WeightFormat> all_linears(model::DecoderLayer& layer, const quant::WeightFormat& format) {

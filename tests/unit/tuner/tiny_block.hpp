@@ -76,6 +76,8 @@ inline const char* const linear_names[] = {"self_attn.q_proj", "self_attn.k_proj
 inline std::string linear_name(const std::string& suffix) { return "model.layers.0." + suffix; }
 
 quant::WeightFormat int_format(int bits, std::int64_t group, bool symmetric = true);
+/// Groups of 128 become groups of 32, of which a small layer has several.
+quant::WeightFormat preset_format(const std::string& preset);
 /// Every linear of the layer in one format.
 std::map<std::string, quant::WeightFormat> all_linears(model::DecoderLayer& layer, const quant::WeightFormat& format);
 /// The part of a projection of `layer` that holds the linear's weight.
