@@ -80,8 +80,6 @@ void multiply_stored(const ProductKernels& kernels, const Pieces& pieces, const 
       }
       product.a = a.data + row * a.step;
       product.rows = std::min(pieces.slice, a.rows - row);
-      const std::int64_t next = (task + 1) % slices * pieces.slice;
-      product.ahead = rows_of(a, next, pieces.slice);
       product.c = static_cast<Bf16*>(c.mutable_data_ptr()) + row * product.c_row;
       multiply_slice(kernels, pieces, product, first, columns);
     }

@@ -62,12 +62,6 @@ class Multiplying {
   const ProductKernels& kernels_;
 };
 
-/// The i-th of `count` parts of x.
-inline Bf16Matrix part_of(const Bf16Matrix& x, std::int64_t i, std::int64_t count) {
-  const std::int64_t rows = divide_up(x.rows, count);
-  return i * rows < x.rows ? rows_of(x, i * rows, rows) : Bf16Matrix();
-}
-
 /// One slice of A by the group of panels from `first` on: `product` has what all of them share, its c, bias and columns
 /// those of the first column of C, which has `columns`. The sums of a panel wait in a part of `partial` of its own.
 inline void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, Product product, std::int64_t first,
@@ -76,11 +70,6 @@ inline void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, 
   const std::int64_t count = std::min(pieces.group, pieces.panels - first);
   for (product.begin = 0; product.begin < product.pairs; product.begin = product.end) {
     product.end = std::min(product.pairs, product.begin + pieces.step);
-    // What follows of A, where it lies far away: more of its columns, after the last what follows the slice.
-    Bf16Matrix ahead = whole.ahead;
-    if (product.end < product.pairs) {
-      ahead = whole.a_row > 0 ? Bf16Matrix{whole.a + 2 * product.end, whole.a_row, whole.rows} : Bf16Matrix();
-    }
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t column = (first + i) * kPanelColumns;
       product.b = whole.b + i * pieces.panel;
@@ -89,7 +78,6 @@ inline void multiply_slice(const ProductKernels& kernels, const Pieces& pieces, 
       product.columns = std::min(kPanelColumns, columns - column);
       product.c = whole.c + column;
       product.partial = whole.partial + i * pieces.slice * kPanelColumns;
-      product.ahead = part_of(ahead, i, count);
       kernels.multiply(product);
     }
   }

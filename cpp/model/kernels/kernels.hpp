@@ -115,7 +115,6 @@ struct Product {
   std::int64_t c_row = 0;           // elements between rows of C
   bool c_is_large = false;          // more than caches hold
   float* partial = nullptr;         // [rows][kPanelColumns]: sums from one call to the next
-  Bf16Matrix ahead;                 // rows of A that are read next, likewise, as deep as what is summed now
 };
 
 /// How operands are cut so that the pieces in use fit the caches. Pairs count along k.
