@@ -34,9 +34,7 @@ struct Pieces {
         panels(divide_up(columns, kPanelColumns)),
         slice(std::min(kernels.cut.slice_rows, round_up(rows, kernels.cut.tile_rows))),
         step(round_up(divide_up(pairs, divide_up(pairs, kernels.cut.depth)), kernels.cut.pair_multiple)),
-        group(std::clamp<std::int64_t>(
-            std::min(kernels.cut.group_bytes / (step * kPanelColumns * 4), most / (panel * 2 + sums_of_panel())), 1,
-            panels)) {}
+        group(divide_up(panels, divide_up(panels, most_panels(kernels, most)))) {}
 
   std::int64_t groups() const { return divide_up(panels, group); }
   std::int64_t sums_of_panel() const { return slice * kPanelColumns * 4; }
@@ -47,7 +45,13 @@ struct Pieces {
   std::int64_t panels;  // of B
   std::int64_t slice;   // rows of A
   std::int64_t step;    // pairs that are summed before the next panel's turn
-  std::int64_t group;   // panels that meet a slice of A, one after the other
+  std::int64_t group;   // panels that meet a slice of A, one after the other; about as many in each group
+
+ private:
+  std::int64_t most_panels(const ProductKernels& kernels, std::int64_t most) const {
+    const std::int64_t cached = kernels.cut.group_bytes / (step * kPanelColumns * 4);
+    return std::max<std::int64_t>(1, std::min(cached, most / (panel * 2 + sums_of_panel())));
+  }
 };
 
 /// While it lives, this thread multiplies.

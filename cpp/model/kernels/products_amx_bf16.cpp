@@ -270,7 +270,7 @@ void end() {
 }  // namespace
 
 const ProductKernels amx_bf16_products{
-    {.tile_rows = kHalf, .pair_multiple = kSide, .depth = kDepth, .slice_rows = 256, .group_bytes = 400 << 10},
+    {.tile_rows = kHalf, .pair_multiple = kSide, .depth = kDepth, .slice_rows = 256, .group_bytes = 800 << 10},
     panel_from_rows<Halves>,
     panel_from_columns<Halves>,
     tiles_from_columns,
