@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "model/guided_for.hpp"
@@ -28,18 +30,36 @@ Scale fp8_scale(const WeightFormat& format, float magnitude) {
   return {scale, scale, scale, raw >= least};
 }
 
+/// floor(std::log2(x)) of a positive number. Next to a power of two the logarithm may round to that of the power: there
+/// it is taken.
+float floor_log2(float x) {
+  constexpr std::uint32_t mantissa_bits = 23, mantissa = (1u << mantissa_bits) - 1, near = 256;
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const bool between = (bits & mantissa) >= near && (bits & mantissa) <= mantissa - near;
+  if (!between || !std::isnormal(x)) return std::floor(std::log2(x));
+  return static_cast<float>(static_cast<int>(bits >> mantissa_bits) - 127);
+}
+
 /// The exponent of the largest magnitude less that of the largest number: source, OCP Microscaling 1.0, section 6.3.
 Scale power_scale(const FloatGrid& grid, float magnitude) {
   constexpr float bound = 127.f;
-  const float exponent = std::floor(magnitude == 0.f ? 1.f : std::log2(magnitude)) - grid.largest_exponent;
-  const float scale = std::ldexp(1.f, static_cast<int>(std::clamp(exponent, -bound, bound)));
+  const float exponent = (magnitude == 0.f ? 1.f : floor_log2(magnitude)) - static_cast<float>(grid.largest_exponent);
+  const float scale = decode_power(static_cast<std::uint8_t>(std::clamp(exponent, -bound, bound) + bound));
   return {scale, scale, scale, magnitude != 0.f && std::fabs(exponent) <= bound};
+}
+
+/// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
+float round_to_grid(const FloatGrid& grid, float magnitude) {
+  const float power = std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) & 0x7f800000u);
+  // A number this much larger than the step of the grid around `magnitude` has that step as its own.
+  const float magic = std::max(power, grid.least_normal) * (0x1.8p23f / static_cast<float>(1 << grid.mantissa_bits));
+  return (magnitude + magic) - magic;
 }
 
 /// Codes as auto-round finds them, by a reciprocal; the product as loaders compute it, by a quotient.
 Scale nvfp4_scale(float global, float magnitude) {
   const float raw = global * (magnitude * kSixReciprocal);
-  const float stored = c10::Float8_e4m3fn(std::min(raw, e4m3.largest));
+  const float stored = round_to_grid(e4m3, std::min(raw, e4m3.largest));
   return {reciprocal(stored * reciprocal(global)), stored / global, stored, raw <= e4m3.largest};
 }
 

@@ -14,6 +14,4 @@ float decode(const FloatGrid& grid, std::uint8_t code) noexcept {
   return (code >> (grid.bits - 1)) & 1 ? -magnitude : magnitude;
 }
 
-float decode_power(std::uint8_t code) noexcept { return std::ldexp(1.f, code - 127); }
-
 }  // namespace autoround::quant

@@ -45,7 +45,9 @@ constexpr float nvfp4_global_scale(float largest) {
   return largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest);
 }
 
-/// e8m0: 2^(code - 127).
-float decode_power(std::uint8_t code) noexcept;
+/// e8m0: 2^(code - 127). The least is subnormal in fp32, the last code infinity.
+constexpr float decode_power(std::uint8_t code) noexcept {
+  return __builtin_bit_cast(float, code == 0 ? 0x00400000u : static_cast<std::uint32_t>(code) << 23);
+}
 
 }  // namespace autoround::quant

@@ -3,7 +3,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 
 #include "base/error.hpp"
 #include "rounding_cases.hpp"
@@ -54,6 +57,26 @@ TEST_CASE("float rounding: a code is the value of its bits", "[quant]") {
   }
   CHECK(decode_power(127) == 1.f);
   CHECK(decode_power(0) == 0x1p-127f);
+}
+
+TEST_CASE("float rounding: scales are those of the logarithm and of the type that they are stored in", "[quant]") {
+  const WeightFormat powers = float_format(Number::mxfp4, 32), nvfp4 = float_format(Number::nvfp4, 16);
+  const auto check = [&](float magnitude) {
+    CAPTURE(magnitude);
+    const float exponent = std::floor(std::log2(magnitude)) - 2.f;
+    REQUIRE(floats::scale_of(powers, 1.f, magnitude).scale == std::exp2(std::clamp(exponent, -127.f, 127.f)));
+    REQUIRE(floats::scale_of(nvfp4, 1.f, 6.f * magnitude).stored ==
+            static_cast<float>(c10::Float8_e4m3fn(std::min(6.f * magnitude * (1.f / 6.f), 448.f))));
+  };
+  // All that lie near a power of two, and some of those between.
+  for (int exponent = -149; exponent < 125; ++exponent) {
+    const auto power = std::bit_cast<std::uint32_t>(std::ldexp(1.f, exponent));
+    for (std::uint32_t i = 0; i < 400; ++i) {
+      check(std::bit_cast<float>(power + i));
+      if (i < power) check(std::bit_cast<float>(power - i));
+      check(std::bit_cast<float>(power + i * 20971));
+    }
+  }
 }
 
 TEST_CASE("float rounding: halves go to the even number of the grid", "[quant]") {
