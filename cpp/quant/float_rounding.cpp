@@ -45,7 +45,7 @@ Scale power_scale(const FloatGrid& grid, float magnitude) {
   constexpr float bound = 127.f;
   const float exponent = (magnitude == 0.f ? 1.f : floor_log2(magnitude)) - static_cast<float>(grid.largest_exponent);
   const float scale = decode_power(static_cast<std::uint8_t>(std::clamp(exponent, -bound, bound) + bound));
-  return {scale, scale, scale, magnitude != 0.f && std::fabs(exponent) <= bound};
+  return {1.f / scale, scale, scale, magnitude != 0.f && std::fabs(exponent) <= bound};  // exact
 }
 
 /// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
@@ -133,7 +133,7 @@ class Scales {
     row.value = values_of(state_).from(index * row.columns);
     row.divisor = divisor_.data() + first;
     row.scale = scale_.data() + first;
-    row.multiplies = number == Number::nvfp4;
+    row.multiplies = number != Number::fp8;
     row.follows_exponent = has_power_scales(number);
     row.stops_at_zero = number != Number::fp8;
     return row;

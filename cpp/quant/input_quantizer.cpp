@@ -45,8 +45,10 @@ void for_each_token(const at::Tensor& x, const Body& body) {
   model::guided_for(x.size(0), rows_per_task(x.size(1), 16384), body);
 }
 
+/// @param inverse of scales that are powers of two, whose reciprocals are exact
 void round_row(const InputFormat& format, const at::Tensor& x, std::int64_t token, std::int64_t group,
-               const std::vector<float>& scale, const std::vector<float>& zero, void* out) {
+               const std::vector<float>& scale, const std::vector<float>& zero, const std::vector<float>& inverse,
+               void* out) {
   if (is_float(format.number)) {
     FloatRow row;
     row.element = element_of(x);
@@ -54,7 +56,9 @@ void round_row(const InputFormat& format, const at::Tensor& x, std::int64_t toke
     row.columns = x.size(1);
     row.group = group;
     row.weight = row_of(x, token);
-    row.divisor = row.scale = scale.data();
+    row.scale = scale.data();
+    row.multiplies = has_power_scales(format.number);
+    row.divisor = row.multiplies ? inverse.data() : scale.data();
     return kernels().float_forward(row, out, false);
   }
   Row row;
@@ -152,12 +156,14 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
   }
   for_each_token(x, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scale(groups, common.scale), zero(groups, common.zero), low(groups), high(groups);
+    std::vector<float> inverse(has_power_scales(format_.number) ? groups : 0);
     for (std::int64_t token = begin; token < end; ++token) {
       if (format_.group != 0) {
         const RowRange ranges{element_of(x), columns, group, row_of(x, token), low.data(), high.data()};
         kernels().range(ranges);
         if (has_group_scales(format_.number)) {
           kernels().input_scales(rule, ranges, static_cast<std::int64_t>(groups), scale.data());
+          for (std::size_t i = 0; i < inverse.size(); ++i) inverse[i] = 1.f / scale[i];
         } else {
           for (std::size_t i = 0; i < groups; ++i) {
             const GroupScale found = group_scale(format_, low[i], high[i]);
@@ -166,7 +172,7 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
           }
         }
       }
-      round_row(format_, x, token, group, scale, zero, row_of(out, token));
+      round_row(format_, x, token, group, scale, zero, inverse, row_of(out, token));
     }
   });
   return out;
