@@ -1,5 +1,6 @@
 // Billions of operations a second of the three products of a linear layer, ours and LibTorch's: medians of many runs,
-// results in memory that is there. Run it on an idle machine.
+// one of ours after one of LibTorch's, as a shared machine changes its speed within a second. Results go to memory that
+// is there.
 //   products_bench [tokens = 2048] [threads = 2] [outputs inputs ...: those of SmolLM2-135M and Llama-3.2-1B]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -20,17 +21,31 @@ namespace {
 
 using namespace autoround;
 
-double median_seconds(const std::function<void()>& body) {
-  std::vector<double> seconds(15);
-  for (int warm_up = 0; warm_up < 2; ++warm_up) body();
-  for (double& one : seconds) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    one = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
+using Work = std::function<void()>;
+
+double seconds_of(const Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
   return *middle;
+}
+
+/// Median seconds of both, in turns.
+std::pair<double, double> in_turns(const Work& first, const Work& second) {
+  constexpr int warm_up = 2, turns = 31;
+  std::vector<double> of_first, of_second;
+  for (int turn = -warm_up; turn < turns; ++turn) {
+    const double one = seconds_of(first), other = seconds_of(second);
+    if (turn < 0) continue;
+    of_first.push_back(one);
+    of_second.push_back(other);
+  }
+  return {median(of_first), median(of_second)};
 }
 
 void report(std::int64_t tokens, std::int64_t outputs, std::int64_t inputs) {
@@ -40,14 +55,20 @@ void report(std::int64_t tokens, std::int64_t outputs, std::int64_t inputs) {
   const at::Tensor x = random(tokens, inputs), weight = random(outputs, inputs), grad = random(tokens, outputs);
   at::Tensor y = random(tokens, outputs), grad_x = random(tokens, inputs);
   const auto take = [](std::int64_t, const at::Tensor&) {};
-  for (const bool fused : {true, false}) {
-    model::LinearProducts products(fused);
-    const double operations = 2e-9 * static_cast<double>(tokens * outputs * inputs);
+  model::LinearProducts own(true), plain(false);
+  const auto with_both = [&](const auto& product) { return in_turns([&] { product(own); }, [&] { product(plain); }); };
+  const std::pair<double, double> seconds[] = {
+      with_both([&](auto& products) { products.forward(y, x, weight, {}); }),
+      with_both([&](auto& products) { products.input_gradient(grad_x, grad, weight); }),
+      with_both([&](auto& products) { products.weight_gradient(grad, x, take); })};
+  const double operations = 2e-9 * static_cast<double>(tokens * outputs * inputs);
+  for (const bool ours : {true, false}) {
     std::printf("%5lld x %-5lld %-10s", static_cast<long long>(outputs), static_cast<long long>(inputs),
-                fused ? "ours" : "LibTorch");
-    std::printf(" %8.0f", operations / median_seconds([&] { products.forward(y, x, weight, {}); }));
-    std::printf(" %8.0f", operations / median_seconds([&] { products.input_gradient(grad_x, grad, weight); }));
-    std::printf(" %8.0f\n", operations / median_seconds([&] { products.weight_gradient(grad, x, take); }));
+                ours ? "ours" : "LibTorch");
+    for (const auto& [own_seconds, plain_seconds] : seconds) {
+      std::printf(" %8.0f", operations / (ours ? own_seconds : plain_seconds));
+    }
+    std::printf("\n");
   }
 }
 
