@@ -170,8 +170,8 @@ inline void sum_tiles(const Left& a, const Bf16* b, std::int64_t steps, const Su
   }
   const Bf16* left = a.data;
   Ahead ahead = beside.ahead;  // in registers
-  // Loads one after the other: where another core shares the unit that multiplies, changing from loads to products
-  // costs both. A streams past the first cache, in which B is to stay.
+  // Loads one after the other: on a core that another thread keeps busy, changing from loads to products costs both.
+  // A streams past the first cache, in which B is to stay.
   const auto multiply_step = [&] {
     ahead.step();
     _tile_stream_loadd(4, left, a.row_bytes);
