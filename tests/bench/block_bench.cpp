@@ -13,7 +13,6 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +26,7 @@
 #include "base/error.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "device/device.hpp"
+#include "median.hpp"
 #include "model/causal_lm.hpp"
 #include "model/mapped_memory.hpp"
 #include "profile.hpp"
@@ -121,12 +121,6 @@ std::int64_t peak_bytes(c10::Device device) {
   return c10::getDeviceAllocator(device.type())->getDeviceStats(device.index()).allocated_bytes[all].peak;
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0.0;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
 void run(const Arguments& arguments) {
   at::set_num_threads(static_cast<int>(arguments.threads));
   const c10::Device device = device::parse(arguments.device);
@@ -198,7 +192,7 @@ void run(const Arguments& arguments) {
   std::printf(
       "{\"seconds\": %.6f, \"iteration\": %.6f, \"slope\": %.6f, \"outside\": %.6f, \"loss\": %.9g, "
       "\"rtn_loss\": %.9g, \"kernel\": \"%s\", \"compute\": \"%s\", \"device_peak_bytes\": %lld%s%s}\n",
-      total, median(iterations), slope, outside, loss, rtn_loss, quant::kernel_name(),
+      total, bench::median(iterations), slope, outside, loss, rtn_loss, quant::kernel_name(),
       c10::toString(data.input.scalar_type()), static_cast<long long>(peak_bytes(device)),
       profile ? ", \"profile\": " : "", profile ? profile->json().c_str() : "");
 }

@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "median.hpp"
 #include "model/kernels/kernels.hpp"
 #include "model/linear_products.hpp"
 #include "model/mapped_memory.hpp"
@@ -29,12 +29,6 @@ double seconds_of(const Work& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 /// Median seconds of both, in turns.
 std::pair<double, double> in_turns(const Work& first, const Work& second) {
   constexpr int warm_up = 2, turns = 31;
@@ -45,7 +39,7 @@ std::pair<double, double> in_turns(const Work& first, const Work& second) {
     of_first.push_back(one);
     of_second.push_back(other);
   }
-  return {median(of_first), median(of_second)};
+  return {bench::median(of_first), bench::median(of_second)};
 }
 
 void report(std::int64_t tokens, std::int64_t outputs, std::int64_t inputs) {
