@@ -1,7 +1,8 @@
-// A parallel loop over LibTorch's threads whose ranges are taken when a thread is free: large ones first, small ones
-// towards the end. Where cores are shared with other programs a fixed split waits for the thread that lost its core;
-// where they are shared so much that waiting is most of it, one thread takes the whole (team_watch.hpp).
-// For files compiled with OpenMP, without which at::parallel_for is serial.
+// A parallel loop over LibTorch's threads. Each begins with a share of its own, the same one in every loop of a count,
+// so that what it wrote is still in its caches when the next loop reads it; who is done helps the others. Ranges are
+// large first, small towards the end. Where cores are shared with other programs a fixed split waits for the thread
+// that lost its core; where they are shared so much that waiting is most of it, one thread takes the whole
+// (team_watch.hpp). For files compiled with OpenMP, without which at::parallel_for is serial.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "model/team_watch.hpp"
 
@@ -18,8 +20,32 @@
 
 namespace autoround::model {
 
-/// Runs body(begin, end) over ranges that cover [0, count), none shorter than `smallest` but the last. Which thread
-/// runs which range is not fixed: results may not depend on it.
+/// Consecutive steps of a loop that threads take ranges of, on a line of cache of its own.
+class alignas(64) Share {
+ public:
+  Share(std::int64_t begin, std::int64_t end) : next_(begin), end_(end) {}
+  Share(const Share& other) : next_(other.next_.load()), end_(other.end_) {}  // before threads know of it
+
+  /// Runs body(begin, end) over ranges of what nobody has taken, until nothing is left: half of it each, and at least
+  /// `smallest`.
+  template <class Body>
+  void work(std::int64_t smallest, const Body& body) {
+    std::int64_t begin = next_.load(std::memory_order_relaxed);
+    while (begin < end_) {
+      const std::int64_t end = std::min(end_, begin + std::max(smallest, (end_ - begin) / 2));
+      if (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+      body(begin, end);
+      begin = next_.load(std::memory_order_relaxed);
+    }
+  }
+
+ private:
+  std::atomic<std::int64_t> next_;
+  std::int64_t end_;
+};
+
+/// Runs body(begin, end) over ranges that cover [0, count), none shorter than `smallest` but the last of a thread's
+/// share. Which thread runs which range is not fixed: results may not depend on it.
 template <class Body>
 void guided_for(std::int64_t count, std::int64_t smallest, const Body& body) {
   const std::int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
@@ -28,15 +54,13 @@ void guided_for(std::int64_t count, std::int64_t smallest, const Body& body) {
   TeamWatch& watch = TeamWatch::of_this_thread();
   const TeamWatch::Time start = TeamWatch::Clock::now();
   if (watch.alone(start)) return body(std::int64_t{0}, count);
+  std::vector<Share> shares;
+  shares.reserve(static_cast<std::size_t>(threads));
+  for (std::int64_t i = 0; i < threads; ++i) shares.emplace_back(count * i / threads, count * (i + 1) / threads);
   std::atomic<TeamWatch::Time> first_done{TeamWatch::Time()};
-  std::atomic<std::int64_t> next{0};
-  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
-    std::int64_t begin = next.load(std::memory_order_relaxed);
-    while (begin < count) {
-      const std::int64_t end = std::min(count, begin + std::max(smallest, (count - begin) / (2 * threads)));
-      if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
-      body(begin, end);
-      begin = next.load(std::memory_order_relaxed);
+  at::parallel_for(0, threads, 1, [&](std::int64_t own, std::int64_t) {
+    for (std::int64_t i = 0; i < threads; ++i) {
+      shares[static_cast<std::size_t>((own + i) % threads)].work(smallest, body);
     }
     TeamWatch::Time nobody{};
     first_done.compare_exchange_strong(nobody, TeamWatch::Clock::now(), std::memory_order_relaxed);
