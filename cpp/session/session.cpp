@@ -57,11 +57,16 @@ struct Session::Impl {
       lifecycle.enter(modifier::State::failed);
       if (outputs) outputs->log_kept(model->log());
       outputs.reset();
-      pipeline.reset();
-      if (run) run->streams = {};
-      kept_memory.reset();
+      release();
       throw;
     }
+  }
+
+  /// What only tuning needs: a session that tunes no more does not hold it.
+  void release() {
+    pipeline.reset();
+    if (run) run->streams = {};
+    kept_memory.reset();
   }
 
   std::size_t samples() const {
@@ -250,9 +255,7 @@ BlockStats Session::Impl::restore_block(const modifier::Subgraph& subgraph, cons
 void Session::Impl::end() {
   modifier->on_end(*run);
   result->io.reading = pipeline->reading_seconds();
-  pipeline.reset();
-  run->streams = {};
-  kept_memory.reset();
+  release();
   outputs->settle();
   result->io.writing = outputs->seconds();
 }
