@@ -41,6 +41,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   const MemoryPlan memory = plan_memory(recipe, shape, export_plan.formats, options, [&](const MemoryMode& mode) {
     return predict_memory(model.spec(), recipe, shape, mode);
   });
+  const double flops = measured_flops(model.spec().hidden_size, shape.element_bytes, shape.device);
 
   Json out = {{"architecture", model.spec().architecture},
               {"parameters", model.parameter_count()},
@@ -49,7 +50,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
               {"memory_bytes", memory.bytes},
               {"memory", memory_json(memory)},
               {"disk_bytes", exporter->disk_bytes(export_plan)},
-              {"seconds", predict_seconds(model.spec(), recipe, shape)}};
+              {"seconds", predict_seconds(recipe, shape, flops)}};
   if (!options.outputs.empty()) out["disk_free_bytes"] = free_disk_bytes(options.outputs.front().directory);
   out["layers"] = std::move(layers);
   return out.dump(2);

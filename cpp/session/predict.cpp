@@ -94,7 +94,7 @@ double measured_flops(std::int64_t width, std::int64_t element_bytes, at::Device
   return 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(n) / best;
 }
 
-double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape) {
+double predict_seconds(const recipe::Recipe& recipe, const RunShape& shape, double flops) {
   // 2 operations a weight and token forward, 4 backward; a reference pass, a round-to-nearest pass and an output pass.
   // Searched scales are weighed in one more.
   const std::int64_t batch = std::min(shape.samples, recipe.batch_size) * shape.length;
@@ -103,7 +103,7 @@ double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& rec
   const double passes =
       (recipe.searches_scales() ? 4.0 : 3.0) * 2.0 * weights * static_cast<double>(shape.samples * shape.length);
   constexpr double share_of_products = 0.8;  // the rest is attention, norms, rounding
-  return (tuning + passes) / (measured_flops(spec.hidden_size, shape.element_bytes, shape.device) * share_of_products);
+  return (tuning + passes) / (flops * share_of_products);
 }
 
 }  // namespace autoround::session

@@ -47,8 +47,8 @@ std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const reci
 /// Bytes of one stream of all samples.
 std::uint64_t stream_bytes(const RunShape& shape, std::int64_t width);
 
-/// Wall-clock seconds of the run.
-double predict_seconds(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape);
+/// Wall-clock seconds of the run on a machine of `flops`.
+double predict_seconds(const recipe::Recipe& recipe, const RunShape& shape, double flops);
 
 /// Multiply-adds per second x 2 of a matrix product of this model's width, measured in about a tenth of a second.
 double measured_flops(std::int64_t width, std::int64_t element_bytes, at::Device device = at::kCPU);
