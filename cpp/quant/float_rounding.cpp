@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -13,67 +12,10 @@
 #include "quant/matrix_rows.hpp"
 
 namespace autoround::quant::floats {
-namespace {
 
-constexpr float kSixReciprocal = 1.f / 6.f;  // of the largest e2m1, as auto-round multiplies with it
-
-float reciprocal(float value) { return value == 0.f ? 0.f : 1.f / value; }
-
-float round_as(at::ScalarType type, float value) {
-  if (type == at::kHalf) return at::Half(value);
-  return type == at::kBFloat16 ? static_cast<float>(at::BFloat16(value)) : value;
-}
-
-Scale fp8_scale(const WeightFormat& format, float magnitude) {
-  const float raw = magnitude / e4m3.largest, least = format.smallest_scale();
-  const float scale = std::max(round_as(format.scale_type, raw), least);
-  return {scale, scale, scale, raw >= least};
-}
-
-/// floor(std::log2(x)) of a positive number. Next to a power of two the logarithm may round to that of the power: there
-/// it is taken.
-float floor_log2(float x) {
-  constexpr std::uint32_t mantissa_bits = 23, mantissa = (1u << mantissa_bits) - 1, near = 256;
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  const bool between = (bits & mantissa) >= near && (bits & mantissa) <= mantissa - near;
-  if (!between || !std::isnormal(x)) return std::floor(std::log2(x));
-  return static_cast<float>(static_cast<int>(bits >> mantissa_bits) - 127);
-}
-
-/// The exponent of the largest magnitude less that of the largest number: source, OCP Microscaling 1.0, section 6.3.
-Scale power_scale(const FloatGrid& grid, float magnitude) {
-  constexpr float bound = 127.f;
-  const float exponent = (magnitude == 0.f ? 1.f : floor_log2(magnitude)) - static_cast<float>(grid.largest_exponent);
-  const float scale = decode_power(static_cast<std::uint8_t>(std::clamp(exponent, -bound, bound) + bound));
-  return {1.f / scale, scale, scale, magnitude != 0.f && std::fabs(exponent) <= bound};  // exact
-}
-
-/// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
-float round_to_grid(const FloatGrid& grid, float magnitude) {
-  const float power = std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) & 0x7f800000u);
-  // A number this much larger than the step of the grid around `magnitude` has that step as its own.
-  const float magic = std::max(power, grid.least_normal) * (0x1.8p23f / static_cast<float>(1 << grid.mantissa_bits));
-  return (magnitude + magic) - magic;
-}
-
-/// Codes as auto-round finds them, by a reciprocal; the product as loaders compute it, by a quotient.
-Scale nvfp4_scale(float global, float magnitude) {
-  const float raw = global * (magnitude * kSixReciprocal);
-  const float stored = round_to_grid(e4m3, std::min(raw, e4m3.largest));
-  return {reciprocal(stored * reciprocal(global)), stored / global, stored, raw <= e4m3.largest};
-}
-
-}  // namespace
-
-Scale scale_of(const WeightFormat& format, float global, float magnitude) {
-  switch (format.number) {
-    case Number::fp8:
-      return fp8_scale(format, magnitude);
-    case Number::nvfp4:
-      return nvfp4_scale(global, magnitude);
-    default:
-      return power_scale(grid_of(format.number), magnitude);
-  }
+FloatScaleRule scale_rule(const WeightFormat& format, float global) {
+  return {format.number, grid_of(format.number), scale_type_of(format.scale_type),
+          format.number == Number::fp8 ? format.smallest_scale() : 0.f, global};
 }
 
 namespace {
@@ -81,39 +23,41 @@ namespace {
 /// The scales of a weight at the current parameters, and which of them a row uses.
 class Scales {
  public:
-  explicit Scales(const RoundingState& state)
+  Scales(const RoundingState& state, const Kernels& kernels)
       : state_(state),
+        kernels_(kernels),
         groups_(state.weight_max.size(1)),
         count_(state.weight_max.numel()),
-        global_(state.global_scale.defined() ? state.global_scale.item<float>() : 1.f) {
-    state.max_scale.clamp_(0, state.largest_factor());
-    divisor_.resize(static_cast<std::size_t>(count_));
-    scale_.resize(static_cast<std::size_t>(count_));
-    is_free_.resize(static_cast<std::size_t>(count_));
-    for_each([&](std::int64_t index) {
-      const auto i = static_cast<std::size_t>(index);
-      const Scale scale = at(index);
-      divisor_[i] = scale.divisor;
-      scale_[i] = scale.scale;
-      is_free_[i] = scale.free;
+        weight_max_(state.weight_max.const_data_ptr<float>()),
+        factor_(state.max_scale.data_ptr<float>()),
+        memory_(model::mapped_tensor({3, count_}, at::kFloat)),
+        magnitude_(memory_.data_ptr<float>()),
+        divisor_(magnitude_ + count_),
+        scale_(divisor_ + count_),
+        is_free_(static_cast<std::size_t>(count_)) {
+    const float* const searched =
+        state.searched_scale.defined() ? state.searched_scale.const_data_ptr<float>() : nullptr;
+    const auto largest_factor = static_cast<float>(state.largest_factor());
+    for_each_range([&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        factor_[i] = std::clamp(factor_[i], 0.f, largest_factor);
+        magnitude_[i] = weight_max_[i] * (factor_[i] * (searched ? searched[i] : 1.f));
+      }
+      find(begin, end, {divisor_ + begin, scale_ + begin, nullptr, is_free_.data() + begin});
     });
   }
 
-  /// Runs body(index) over all scales in parallel.
+  /// Runs body(begin, end) over ranges of all scales in parallel.
   template <class Body>
-  void for_each(const Body& body) const {
-    model::guided_for(count_, 4096, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) body(i);
-    });
+  void for_each_range(const Body& body) const {
+    model::guided_for(count_, 4096, body);
   }
 
-  Scale at(std::int64_t index) const {
-    const float searched = state_.searched_scale.defined() ? state_.searched_scale.const_data_ptr<float>()[index] : 1.f;
-    const float magnitude = state_.weight_max.const_data_ptr<float>()[index] * (factor(index) * searched);
-    return scale_of(state_.format, global_, magnitude);
+  /// Whether a step of its factor changes the scale.
+  bool reaches(std::int64_t index) const {
+    return is_free_[static_cast<std::size_t>(index)] != 0 && weight_max_[index] != 0.f;
   }
-  float& factor(std::int64_t index) const { return state_.max_scale.data_ptr<float>()[index]; }
-  bool is_free(std::int64_t index) const { return is_free_[static_cast<std::size_t>(index)] != 0; }
+  float& factor(std::int64_t index) const { return factor_[index]; }
   std::int64_t groups() const { return groups_; }
   /// Rows that share their scales.
   std::int64_t rows_at_once() const {
@@ -122,7 +66,7 @@ class Scales {
   }
 
   FloatRow row(std::int64_t index) const {
-    const auto first = static_cast<std::size_t>(index / rows_at_once() * groups_);
+    const std::int64_t first = index / rows_at_once() * groups_;
     const Number number = state_.format.number;
     FloatRow row;
     row.element = element_of(state_.weight);
@@ -131,8 +75,8 @@ class Scales {
     row.group = state_.format.columns_per_group(row.columns);
     row.weight = row_of(state_.weight, index);
     row.value = values_of(state_).from(index * row.columns);
-    row.divisor = divisor_.data() + first;
-    row.scale = scale_.data() + first;
+    row.divisor = divisor_ + first;
+    row.scale = scale_ + first;
     row.multiplies = number != Number::fp8;
     row.follows_exponent = has_power_scales(number);
     row.stops_at_zero = number != Number::fp8;
@@ -143,16 +87,26 @@ class Scales {
     const auto shape = state_.format.scales_shape(state_.weight.size(0), state_.weight.size(1));
     at::Tensor values = at::empty(shape, at::kFloat);
     float* const to = values.data_ptr<float>();
-    for_each([&](std::int64_t i) { to[i] = at(i).stored; });
+    for_each_range(
+        [&](std::int64_t begin, std::int64_t end) { find(begin, end, {nullptr, nullptr, to + begin, nullptr}); });
     if (!has_power_scales(state_.format.number)) return values.to(state_.format.scale_type);
     return values.log2().add_(127).to(at::kByte);  // exact: powers of two
   }
 
  private:
+  void find(std::int64_t begin, std::int64_t end, const FloatScales& scales) const {
+    const WeightFormat& format = state_.format;
+    const float global = state_.global_scale.defined() ? *state_.global_scale.const_data_ptr<float>() : 1.f;
+    kernels_.float_scales(scale_rule(format, global), magnitude_ + begin, end - begin, scales);
+  }
+
   const RoundingState& state_;
+  const Kernels& kernels_;
   std::int64_t groups_, count_;
-  float global_;
-  std::vector<float> divisor_, scale_;
+  const float* weight_max_;
+  float* factor_;
+  at::Tensor memory_;  // of the next three
+  float *magnitude_, *divisor_, *scale_;
   std::vector<std::uint8_t> is_free_;  // whether no bound holds it
 };
 
@@ -172,14 +126,14 @@ at::Tensor global_scale(const at::Tensor& magnitudes) {
 }
 
 void forward(const RoundingState& state, const at::Tensor& out, const Kernels& kernels) {
-  const Scales scales(state);
+  const Scales scales(state, kernels);
   const bool round_to_bf16 = computes_bf16(state.format);
   for_each_row(0, out.size(0), out.size(1),
                [&](std::int64_t row) { kernels.float_forward(scales.row(row), row_of(out, row), round_to_bf16); });
 }
 
 QuantizedWeight quantize(const RoundingState& state, const Kernels& kernels) {
-  const Scales scales(state);
+  const Scales scales(state, kernels);
   QuantizedWeight result;
   result.format = state.format;
   result.codes = model::mapped_tensor(state.weight.sizes(), at::kByte);
@@ -201,7 +155,7 @@ struct Step::Impl {
 };
 
 Step::Step(RoundingState& state, StepRates rates, bool is_best, const Kernels& kernels)
-    : impl_(new Impl{state, rates, is_best, kernels, Scales(state), {}}) {
+    : impl_(new Impl{state, rates, is_best, kernels, Scales(state, kernels), {}}) {
   const std::int64_t rows = state.weight.size(0);
   if (state.tune_minmax) impl_->of_scale.resize(static_cast<std::size_t>(rows * impl_->scales.groups()));
   if (!is_best) return;
@@ -226,14 +180,15 @@ void Step::finish() {
   if (step.of_scale.empty()) return;
   const Scales& scales = step.scales;
   const std::int64_t rows = step.state.weight.size(0), groups = scales.groups(), together = scales.rows_at_once();
-  const float* const weight_max = step.state.weight_max.const_data_ptr<float>();
-  scales.for_each([&](std::int64_t i) {
-    const std::int64_t first = i / groups * together, last = std::min(rows, first + together);
-    float sum = 0.f;  // rows in order, whatever the number of threads was
-    for (std::int64_t row = first; row < last; ++row)
-      sum += step.of_scale[static_cast<std::size_t>(row * groups + i % groups)];
-    const bool reaches = scales.is_free(i) && weight_max[i] != 0.f;
-    if (reaches && sum != 0.f && !std::isnan(sum)) scales.factor(i) -= std::copysign(step.rates.minmax, sum);
+  scales.for_each_range([&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t first = i / groups * together, last = std::min(rows, first + together);
+      float sum = 0.f;  // rows in order, whatever the number of threads was
+      for (std::int64_t row = first; row < last; ++row)
+        sum += step.of_scale[static_cast<std::size_t>(row * groups + i % groups)];
+      if (scales.reaches(i) && sum != 0.f && !std::isnan(sum))
+        scales.factor(i) -= std::copysign(step.rates.minmax, sum);
+    }
   });
 }
 

@@ -10,14 +10,8 @@
 
 namespace autoround::quant::floats {
 
-/// What follows from the range of one group.
-struct Scale {
-  float divisor = 1.f, scale = 1.f;  // FloatRow's
-  float stored = 1.f;                // in the dtype of stored scales, e8m0 as the power that it stands for
-  bool free = true;                  // false: a bound holds it, and no gradient passes
-};
 /// @param global of NVFP4
-Scale scale_of(const WeightFormat& format, float global, float magnitude);
+FloatScaleRule scale_rule(const WeightFormat& format, float global);
 
 /// The largest magnitude of what shares a scale, fp32 [rows of scales, G], from ranges of groups of each row.
 at::Tensor magnitudes(const WeightFormat& format, const at::Tensor& low, const at::Tensor& high);

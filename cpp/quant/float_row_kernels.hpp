@@ -1,13 +1,10 @@
-// Rows whose codes are floating-point numbers, and the ranges of rows. Part of row_kernels.hpp.
+// Rows whose codes are floating-point numbers. Part of row_kernels.hpp.
 #pragma once
 
-#include "quant/scale_kernels.hpp"
 #include "quant/value_kernels.hpp"
 
 namespace autoround::quant::AUTOROUND_ISA {
 namespace {
-
-constexpr std::uint32_t kSignBit = 0x80000000u, kExponentBits = 0x7f800000u;
 
 struct FloatCode {
   Float quotient;   // w / s
@@ -17,18 +14,6 @@ struct FloatCode {
 
   Float value() const { return (Float)((Word)rounded | sign); }
 };
-
-Float magnitude_of(Float value) { return (Float)((Word)value & ~kSignBit); }
-
-/// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
-Float round_to_grid(const FloatGrid& grid, Float magnitude) {
-  const Float least = all(grid.least_normal);
-  const Float power = (Float)((Word)magnitude & kExponentBits);
-  // A number this much larger than the step of the grid around `magnitude` has that step as its own.
-  const float to_magic = 0x1.8p23f / static_cast<float>(1 << grid.mantissa_bits);
-  const Float magic = (power < least ? least : power) * to_magic;
-  return (magnitude + magic) - magic;
-}
 
 /// The code of w / s + V.
 FloatCode float_code_of(const FloatRow& row, std::int64_t group, Float weight, Float value) {
@@ -211,61 +196,6 @@ void float_update(const FloatRow& row, const void* gradient, float rate, std::ui
         : float_update_row(row, values, static_cast<const float*>(gradient), rate, codes, of_scale);
   });
 }
-
-template <class T>
-void range_of(const RowRange& row) {
-  const T* values = static_cast<const T*>(row.values);
-  for (std::int64_t group = 0, first = 0; first < row.columns; ++group, first += row.group) {
-    const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
-    Float low = all(__builtin_inff()), high = -low;
-    std::int64_t offset = first;
-    for (; offset + kLanes <= last; offset += kLanes) {
-      const Float value = load(values + offset);
-      low = value < low ? value : low;
-      high = value > high ? value : high;
-    }
-    float smallest = least_of(low), largest = most_of(high);
-    if (offset < last) {
-      Padded<T> rest(values + offset, static_cast<int>(last - offset));
-      float lanes[kLanes];
-      store(lanes, load(rest.data));
-      for (std::int64_t i = 0; i < last - offset; ++i) {
-        smallest = lanes[i] < smallest ? lanes[i] : smallest;
-        largest = lanes[i] > largest ? lanes[i] : largest;
-      }
-    }
-    row.smallest[group] = smallest;
-    row.largest[group] = largest;
-  }
-}
-
-/// The power of two below the magnitude once that is rounded to the mantissa of e2m1, for all formats of the family.
-/// fp32 has no place for the smallest powers; loaders then divide by the least that they know.
-Float input_power(const FloatGrid& grid, Float magnitude) {
-  constexpr std::uint32_t half_step = 1u << (23 - 1 - 1), least = 0x00400000u;
-  const Int code = (Int)((((Word)magnitude + half_step) & kExponentBits) >> 23) - grid.largest_exponent;
-  const Word power = (Word)(code > 254 ? 254 - Int{} : code) << 23;
-  return (Float)(code < 1 ? least - Word{} : power);
-}
-
-/// An e4m3 number below the scale of the tensor.
-Float input_nvfp4_scale(const InputScaleRule& rule, Float magnitude) {
-  constexpr float epsilon_of_e4m3 = 0.125f;
-  const Float raw = rule.global * (magnitude / rule.grid.largest), largest = all(e4m3.largest);
-  const Float stored = round_to_grid(e4m3, raw > largest ? largest : raw);
-  return (stored == Float{} ? all(epsilon_of_e4m3) : stored) / rule.global;
-}
-
-void input_scales(const InputScaleRule& rule, const RowRange& ranges, std::int64_t count, float* scale) {
-  for (std::int64_t i = 0; i < count; i += kLanes) {
-    const Float low = -load(ranges.smallest + i, count - i), high = load(ranges.largest + i, count - i);
-    Float magnitude = low > Float{} ? low : Float{};
-    magnitude = high > magnitude ? high : magnitude;
-    store(scale + i, rule.powers ? input_power(rule.grid, magnitude) : input_nvfp4_scale(rule, magnitude), count - i);
-  }
-}
-
-void range(const RowRange& row) { row.element == Element::bf16 ? range_of<Bf16>(row) : range_of<float>(row); }
 
 }  // namespace
 }  // namespace autoround::quant::AUTOROUND_ISA

@@ -24,9 +24,7 @@ class Layout {
     rule_.symmetric = state.format.symmetric;
     rule_.levels = static_cast<float>(state.format.levels());
     rule_.threshold = state.format.smallest_scale();
-    rule_.type = state.scale_type == at::kHalf       ? ScaleType::f16
-                 : state.scale_type == at::kBFloat16 ? ScaleType::bf16
-                                                     : ScaleType::f32;
+    rule_.type = scale_type_of(state.scale_type);
   }
 
   const ScaleRule& rule() const { return rule_; }

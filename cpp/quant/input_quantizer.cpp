@@ -6,10 +6,12 @@
 #include <cmath>
 #include <gsl/assert>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "base/error.hpp"
 #include "model/guided_for.hpp"
+#include "model/mapped_memory.hpp"
 #include "quant/device_rounding.hpp"
 #include "quant/matrix_rows.hpp"
 
@@ -70,6 +72,16 @@ void round_row(const InputFormat& format, const at::Tensor& x, std::int64_t toke
   row.scale = scale.data();
   row.zero = zero.data();
   kernels().forward(row, out, false);
+}
+
+/// Of all rows, on any device.
+double clip_by_operations(const ClippedRow& row, const at::Tensor& x, const at::Tensor& rounded, at::Tensor& gradient) {
+  const at::Tensor wide = x.to(at::kFloat), quotient = wide / row.scale;
+  const at::Tensor code = row.whole ? quotient.round() : quotient;
+  const at::Tensor inside = at::logical_and(code >= row.lowest, code <= row.highest);
+  const at::Tensor slope = gradient.to(at::kFloat) * (rounded.to(at::kFloat) - at::where(inside, wide, 0.f));
+  gradient.masked_fill_(inside.logical_not(), 0.0);
+  return slope.sum().item<double>();
 }
 
 }  // namespace
@@ -139,7 +151,7 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
   const std::int64_t columns = x.size(1);
   const std::int64_t group = format_.group > 0 && format_.group < columns ? format_.group : columns;
   const auto groups = static_cast<std::size_t>((columns + group - 1) / group);
-  at::Tensor out = at::empty_like(x);
+  at::Tensor out = model::mapped_tensor(x.sizes(), x.scalar_type());
   if (x.numel() == 0) return out;
 
   InputScaleRule rule;
@@ -176,6 +188,30 @@ at::Tensor InputQuantizer::operator()(const at::Tensor& x) const {
     }
   });
   return out;
+}
+
+double InputQuantizer::clip_gradient(const at::Tensor& x, const at::Tensor& rounded, at::Tensor& gradient) const {
+  Expects(format_.is_static && rounded.is_contiguous() && gradient.is_contiguous());
+  ClippedRow row;
+  row.whole = format_.number == Number::integer;
+  row.scale = scales_.scale.item<float>();
+  row.highest = row.whole ? std::ldexp(0.5f, format_.bits) - 1.f : e4m3.largest;
+  row.lowest = row.whole ? -row.highest - 1.f : -row.highest;
+  if (!x.is_cpu()) return clip_by_operations(row, x, rounded, gradient);
+  const at::Tensor dense = x.contiguous();
+  row.element = element_of(dense);
+  row.columns = dense.size(1);
+  std::vector<float> sums(static_cast<std::size_t>(dense.size(0)));
+  for_each_token(dense, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t token = begin; token < end; ++token) {
+      ClippedRow own = row;
+      own.x = row_of(dense, token);
+      own.rounded = row_of(rounded, token);
+      own.gradient = row_of(gradient, token);
+      sums[static_cast<std::size_t>(token)] = kernels().clip_gradient(own);
+    }
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);  // in order, whatever the number of threads is
 }
 
 float largest_magnitude(const at::Tensor& x) {

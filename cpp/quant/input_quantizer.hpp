@@ -19,6 +19,10 @@ class InputQuantizer {
   /// @param x [tokens, width], bf16 or fp32, contiguous. -> a new tensor like it, rounded. NaN stays NaN.
   at::Tensor operator()(const at::Tensor& x) const;
 
+  /// Of a static scale: `gradient`, that of rounded = (*this)(x), becomes that of x, zero where x was clipped.
+  /// -> that of the largest magnitude, up to a positive factor
+  double clip_gradient(const at::Tensor& x, const at::Tensor& rounded, at::Tensor& gradient) const;
+
   /// Takes over what is needed from the largest magnitude that calibration saw.
   void calibrate(float largest_magnitude);
 

@@ -77,6 +77,22 @@ struct FloatRow {
   bool stops_at_zero = false;     // no gradient where w / s + V is zero: auto-round's rounding multiplies with its sign
 };
 
+/// How groups of a weight whose codes are floating-point numbers get their scales: docs/algorithm.md.
+struct FloatScaleRule {
+  Number number = Number::fp8;
+  FloatGrid grid;                   // of the number
+  ScaleType type = ScaleType::f32;  // of FP8
+  float threshold = 0.f;            // likewise: the smallest scale
+  float global = 1.f;               // of NVFP4
+};
+
+/// One a group each; null: not wanted.
+struct FloatScales {
+  float *divisor = nullptr, *scale = nullptr;  // FloatRow's
+  float* stored = nullptr;                     // in the dtype of stored scales, e8m0 as the power that it stands for
+  std::uint8_t* free = nullptr;                // 0: a bound holds the scale, and no gradient passes
+};
+
 /// Smallest and largest value of each group of a row.
 struct RowRange {
   Element element = Element::bf16;
@@ -92,11 +108,21 @@ struct InputScaleRule {
   float global = 1.f;   // of NVFP4
 };
 
+/// One row of inputs that were rounded with one scale for all of them, and the gradient of what they were rounded to.
+struct ClippedRow {
+  Element element = Element::bf16;  // of all three
+  std::int64_t columns = 0;
+  const void *x = nullptr, *rounded = nullptr;
+  void* gradient = nullptr;
+  float scale = 1.f, lowest = 0.f, highest = 0.f;  // of codes
+  bool whole = false;                              // codes are whole numbers
+};
+
 /// How a trial's factor says what codes are multiplied with, which is `scale`, and values before they are rounded.
 enum class TrialKind {
   integers,  // values * (factor * unit), where unit is the reciprocal of the peak; scale is the reciprocal of that
   powers,    // values / factor; scale = factor, a power of two
-  nvfp4,     // what follows from a magnitude of factor * unit below the tensor's scale, as float_rounding.hpp has it
+  nvfp4,     // what follows from a magnitude of factor * unit below the tensor's scale, as float_scales has it
 };
 
 /// Scales that are tried on a group.
@@ -140,6 +166,9 @@ struct Kernels {
   /// min_scale and max_scale -= rate * sign(gradient). `scale` as `scales` wrote it.
   void (*step)(const ScaleRule& rule, const Ranges& ranges, const float* scale, const GradientSums& sums, float rate);
 
+  /// Of `count` groups from their largest magnitudes.
+  void (*float_scales)(const FloatScaleRule& rule, const float* magnitude, std::int64_t count,
+                       const FloatScales& scales);
   void (*float_forward)(const FloatRow& row, void* output, bool round_to_bf16);
   void (*float_encode)(const FloatRow& row, std::uint8_t* codes);
   /// As `update`. `of_scale` gets one sum a group, whose sign is that of the gradient of the scale; null computes none.
@@ -147,6 +176,10 @@ struct Kernels {
   void (*range)(const RowRange& row);
   /// Of `count` ranges, as `range` wrote them.
   void (*input_scales)(const InputScaleRule& rule, const RowRange& ranges, std::int64_t count, float* scale);
+
+  /// Zeroes the gradient where x / scale lies outside the codes. Returns that of the largest magnitude that codes
+  /// reach, up to a positive factor: the row's sum of gradient * (rounded - x), without x where it lies outside.
+  float (*clip_gradient)(const ClippedRow& row);
 
   /// Of each trial the sum of importance * (code * scale - value)^2 over the group.
   void (*trial_errors)(const Trials& trials, const TrialGroup& group, float* errors);

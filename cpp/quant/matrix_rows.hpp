@@ -17,6 +17,11 @@ inline Element element_of(const at::Tensor& matrix) {
   return matrix.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
 }
 
+inline ScaleType scale_type_of(at::ScalarType type) {
+  if (type == at::kHalf) return ScaleType::f16;
+  return type == at::kBFloat16 ? ScaleType::bf16 : ScaleType::f32;
+}
+
 /// Rows of a matrix may lie apart, as those of a part of a larger one do; columns may not.
 inline void* row_of(const at::Tensor& matrix, std::int64_t row) {
   return static_cast<char*>(matrix.data_ptr()) + row * matrix.stride(0) * matrix.element_size();

@@ -54,6 +54,59 @@ T sum_of_lanes(T* lanes, const T* rest, int count) {
   return total;
 }
 
+/// sum_of_lanes of one group after the other. Many of them wait for their last additions together, as one alone would
+/// keep the processor waiting for each.
+class LaneSums {
+ public:
+  /// @param sums one a group
+  void begin(float* sums) {
+    sums_ = sums;
+    waiting_ = 0;
+  }
+
+  /// @param rest the `count` terms that fill no block
+  template <int kLevels>
+  void add(const OrderedSum<Float, kLevels>& totals, const float* rest, int count) {
+    float lanes[kBlock];
+    for (int k = 0; k < kVectors; ++k) store(lanes + k * kLanes, totals.total(k));
+    Eight sum;
+    __builtin_memcpy(&sum, lanes, sizeof sum);
+    const int whole = count / 8 * 8;
+    for (int i = 0; i < whole; i += 8) add_eight(sum, rest + i);
+    for (int i = 8; i < kBlock; i += 8) add_eight(sum, lanes + i);
+    float total = 0.f;
+    for (int i = whole; i < count; ++i) total += rest[i];
+    totals_[waiting_] = total;
+    __builtin_memcpy(lanes_[waiting_], &sum, sizeof sum);
+    if (++waiting_ == kMost) finish();
+  }
+  void finish() {
+    for (int group = waiting_; group < kMost; ++group) {
+      totals_[group] = 0.f;
+      for (int k = 0; k < 8; ++k) lanes_[group][k] = 0.f;
+    }
+    for (int k = 0; k < 8; ++k) {
+      for (int group = 0; group < kMost; ++group) totals_[group] += lanes_[group][k];
+    }
+    __builtin_memcpy(sums_, totals_, static_cast<std::size_t>(waiting_) * sizeof(float));
+    sums_ += waiting_;
+    waiting_ = 0;
+  }
+
+ private:
+  static constexpr int kMost = 16;
+  using Eight = float __attribute__((vector_size(32)));
+  static void add_eight(Eight& sum, const float* from) {
+    Eight terms;
+    __builtin_memcpy(&terms, from, sizeof terms);
+    sum += terms;
+  }
+
+  float totals_[kMost], lanes_[kMost][8];  // of the first `waiting_`
+  float* sums_;
+  int waiting_;
+};
+
 /// Whether a group of so many columns needs all levels.
 bool is_deep(std::int64_t columns) { return columns >= 16 * kBlock; }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "quant/float_row_kernels.hpp"
+#include "quant/float_scale_kernels.hpp"
 #include "quant/group_search_kernels.hpp"
+#include "quant/input_kernels.hpp"
 #include "quant/ordered_sum.hpp"
 #include "quant/scale_kernels.hpp"
 #include "quant/trial_kernels.hpp"
@@ -45,70 +47,59 @@ void store_codes(std::uint8_t* to, const Group& group, Float centred) {
   __builtin_memcpy(to, &bytes, sizeof bytes);
 }
 
-/// Calls body(offset, count) for each block of each group of a row: count == kBlock except at the end of a group.
-template <class Begin, class Body>
-void for_each_block(const Row& row, const Begin& begin, const Body& body) {
+/// Calls emit(group, centred, offset, count) for each register of codes of each group of a row: count == kLanes except
+/// at the end of a group.
+template <class T, bool kMinimum, class V, class Emit>
+void for_each_code(const Row& row, const ValuesOf<V>& values, const Emit& emit) {
+  const T* weight = static_cast<const T*>(row.weight);
   for (std::int64_t index = 0, first = 0; first < row.columns; ++index, first += row.group) {
     const std::int64_t last = first + row.group < row.columns ? first + row.group : row.columns;
-    begin(index);
-    for (std::int64_t offset = first; offset < last; offset += kBlock) {
-      body(offset, last - offset < kBlock ? static_cast<int>(last - offset) : kBlock);
+    const Group group = group_of<kMinimum>(row, index);
+    const auto centred = [&](Float w, Float v) {
+      return clamp(code_of<kMinimum>(group, w, v).rounded, group.low, group.high);
+    };
+    for (std::int64_t offset = first; offset < last; offset += kLanes) {
+      const V* value = values.data ? values.data + offset : nullptr;
+      if (offset % kBlock == 0) {
+        fetch_ahead(weight + offset);
+        if (value) fetch_ahead(value);
+      }
+      if (last - offset >= kLanes) {
+        emit(group, centred(load(weight + offset), value ? values.of(load(value)) : Float{}), offset, kLanes);
+      } else {
+        const int count = static_cast<int>(last - offset);
+        const Padded<T> w(weight + offset, count);
+        const Padded<V> v(value, count);
+        emit(group, centred(load(w.data), values.of(load(v.data))), offset, count);
+      }
     }
   }
 }
 
-template <class T, bool kMinimum, class V, class Emit>
-void code_blocks(const Row& row, const ValuesOf<V>& values, const Emit& emit) {
-  const T* weight = static_cast<const T*>(row.weight);
-  Group group{};
-  const auto block = [&](const T* w, const V* v, std::int64_t offset, int count) {
-    Float centred[kVectors];
-    for (int k = 0; k < kVectors; ++k) {
-      const Float value = v ? values.of(load(v + k * kLanes)) : Float{};
-      const Code code = code_of<kMinimum>(group, load(w + k * kLanes), value);
-      centred[k] = clamp(code.rounded, group.low, group.high);
-    }
-    emit(group, centred, offset, count);
-  };
-  for_each_block(
-      row, [&](std::int64_t index) { group = group_of<kMinimum>(row, index); },
-      [&](std::int64_t offset, int count) {
-        const V* value = values.data ? values.data + offset : nullptr;
-        fetch_ahead(weight + offset);
-        if (value) fetch_ahead(value);
-        if (count == kBlock) return block(weight + offset, value, offset, count);
-        const Padded<T> w(weight + offset, count);
-        const Padded<V> v(value, count);
-        block(w.data, v.data, offset, count);
-      });
-}
-
 template <class T, bool kRound, bool kMinimum>
 void forward_row(const Row& row, T* output) {
-  const auto emit = [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
-    T padded[kBlock];
-    T* to = count == kBlock ? output + offset : padded;
-    fetch_ahead(output + offset);
-    for (int k = 0; k < kVectors; ++k) {
-      Float product = centred[k] * group.scale;
-      if (kMinimum) product -= group.minimum;
-      if (kRound) product = (Float)(bf16_bits(product) << 16);
-      store(to + k * kLanes, product);
-    }
-    if (count != kBlock) __builtin_memcpy(output + offset, padded, count * sizeof(T));
+  const auto emit = [&](const Group& group, Float centred, std::int64_t offset, int count) {
+    if (offset % kBlock == 0) fetch_ahead(output + offset);
+    Float product = centred * group.scale;
+    if (kMinimum) product -= group.minimum;
+    if (kRound) product = round_to_bf16(product);
+    if (count == kLanes) return store(output + offset, product);
+    T padded[kLanes];
+    store(padded, product);
+    __builtin_memcpy(output + offset, padded, static_cast<std::size_t>(count) * sizeof(T));
   };
-  with_values(row.value, [&](const auto& values) { code_blocks<T, kMinimum>(row, values, emit); });
+  with_values(row.value, [&](const auto& values) { for_each_code<T, kMinimum>(row, values, emit); });
 }
 
 template <class T, bool kMinimum>
 void encode_row(const Row& row, std::uint8_t* codes) {
-  const auto emit = [&](const Group& group, const Float* centred, std::int64_t offset, int count) {
-    std::uint8_t padded[kBlock];
-    std::uint8_t* to = count == kBlock ? codes + offset : padded;
-    for (int k = 0; k < kVectors; ++k) store_codes(to + k * kLanes, group, centred[k]);
-    if (count != kBlock) __builtin_memcpy(codes + offset, padded, count);
+  const auto emit = [&](const Group& group, Float centred, std::int64_t offset, int count) {
+    if (count == kLanes) return store_codes(codes + offset, group, centred);
+    std::uint8_t padded[kLanes];
+    store_codes(padded, group, centred);
+    __builtin_memcpy(codes + offset, padded, static_cast<std::size_t>(count));
   };
-  with_values(row.value, [&](const auto& values) { code_blocks<T, kMinimum>(row, values, emit); });
+  with_values(row.value, [&](const auto& values) { for_each_code<T, kMinimum>(row, values, emit); });
 }
 
 template <bool kMinimum>
@@ -143,25 +134,51 @@ struct BlockUpdate {
   Float terms[kSums + 1][kVectors];  // one more than needed: no array of length zero
 
   void operator()(const T* weight, V* value, const T* gradient, std::uint8_t* codes) {
+    for (int k = 0; k < kVectors; ++k) {
+      const int at = k * kLanes;
+      step(k, weight + at, value + at, gradient + at, codes ? codes + at : nullptr);
+    }
+  }
+
+  /// Of a block that ends after `count` elements.
+  void part(int count, const T* weight, V* value, const T* gradient, std::uint8_t* codes) {
+    for (int k = 0; k < kVectors; ++k) {
+      const int at = k * kLanes, left = count - at;
+      std::uint8_t* const to = codes ? codes + at : nullptr;
+      if (left >= kLanes) {
+        step(k, weight + at, value + at, gradient + at, to);
+      } else if (left > 0) {
+        const Padded<T> w(weight + at, left), g(gradient + at, left);
+        Padded<V> v(value + at, left);
+        std::uint8_t padded[kLanes];
+        step(k, w.data, v.data, g.data, to ? padded : nullptr);
+        __builtin_memcpy(value + at, v.data, static_cast<std::size_t>(left) * sizeof(V));
+        if (to) __builtin_memcpy(to, padded, static_cast<std::size_t>(left));
+      } else {
+        for (int i = 0; i < kSums; ++i) terms[i][k] = Float{};
+      }
+    }
+  }
+
+ private:
+  void step(int k, const T* weight, V* value, const T* gradient, std::uint8_t* codes) {
     const float s = group.scale;
     const Float step_up = rate - Float{}, step_down = -step_up, none{};
-    for (int k = 0; k < kVectors; ++k) {
-      const Float count = load(value + k * kLanes), g = load(gradient + k * kLanes);
-      const Code code = code_of<kMinimum>(group, load(weight + k * kLanes), values.of(count));
-      const Float centred = clamp(code.rounded, group.low, group.high);
-      const Float of_code = g * s;
-      const Float of_value = centred == code.rounded ? of_code : none;
-      if (kSums >= 2) {
-        terms[0][k] = g * centred;
-        terms[1][k] = -of_value * (code.quotient / s);
-      }
-      if (kSums >= 4) {
-        terms[2][k] = of_value;
-        terms[3][k] = of_code;
-      }
-      if (codes) store_codes(codes + k * kLanes, group, centred);
-      store(value + k * kLanes, count - (of_value > none ? step_up : of_value < none ? step_down : none));
+    const Float count = load(value), g = load(gradient);
+    const Code code = code_of<kMinimum>(group, load(weight), values.of(count));
+    const Float centred = clamp(code.rounded, group.low, group.high);
+    const Float of_code = g * s;
+    const Float of_value = centred == code.rounded ? of_code : none;
+    if (kSums >= 2) {
+      terms[0][k] = g * centred;
+      terms[1][k] = -of_value * (code.quotient / s);
     }
+    if (kSums >= 4) {
+      terms[2][k] = of_value;
+      terms[3][k] = of_code;
+    }
+    if (codes) store_codes(codes, group, centred);
+    store(value, count - (of_value > none ? step_up : of_value < none ? step_down : none));
   }
 };
 
@@ -171,6 +188,8 @@ void update_row(const Row& row, const ValuesOf<V>& values, const T* gradient, fl
   V* const value = values.data;
   const T* weight = static_cast<const T*>(row.weight);
   float* const targets[4] = {sums.product, sums.quotient, sums.inside, sums.all};
+  LaneSums group_sums[kSums + 1];
+  for (int i = 0; i < kSums; ++i) group_sums[i].begin(targets[i]);
   const std::int64_t whole_blocks = row.group / kBlock;
   const int rest = static_cast<int>(row.group % kBlock);
   const int power = level_power(whole_blocks);
@@ -181,7 +200,7 @@ void update_row(const Row& row, const ValuesOf<V>& values, const T* gradient, fl
     update.group = group_of<kMinimum>(row, index);
     OrderedSum<Float, kLevels> totals[kSums + 1];
     std::int64_t done = 0;
-    if (rest) __builtin_memset(tail, 0, sizeof tail);
+    int in_tail = 0;
     for (std::int64_t offset = first; offset < last; offset += kBlock) {
       fetch_ahead(weight + offset);
       fetch_ahead(value + offset);
@@ -189,13 +208,8 @@ void update_row(const Row& row, const ValuesOf<V>& values, const T* gradient, fl
       if (last - offset >= kBlock) {
         update(weight + offset, value + offset, gradient + offset, codes ? codes + offset : nullptr);
       } else {
-        const int count = static_cast<int>(last - offset);
-        const Padded<T> w(weight + offset, count), g(gradient + offset, count);
-        Padded<V> v(value + offset, count);
-        std::uint8_t padded[kBlock];
-        update(w.data, v.data, g.data, codes ? padded : nullptr);
-        __builtin_memcpy(value + offset, v.data, count * sizeof(V));
-        if (codes) __builtin_memcpy(codes + offset, padded, count);
+        update.part(static_cast<int>(last - offset), weight + offset, value + offset, gradient + offset,
+                    codes ? codes + offset : nullptr);
       }
       if (done < whole_blocks) {
         ++done;
@@ -204,17 +218,15 @@ void update_row(const Row& row, const ValuesOf<V>& values, const T* gradient, fl
           if (kLevels > 1) totals[i].carry(done, power);
         }
       } else {
+        in_tail = rest;
         for (int i = 0; i < kSums; ++i) {
           for (int k = 0; k < kVectors; ++k) store(tail[i] + k * kLanes, update.terms[i][k]);
         }
       }
     }
-    for (int i = 0; i < kSums; ++i) {
-      float lanes[kBlock];
-      for (int k = 0; k < kVectors; ++k) store(lanes + k * kLanes, totals[i].total(k));
-      targets[i][index] = sum_of_lanes(lanes, tail[i], rest);
-    }
+    for (int i = 0; i < kSums; ++i) group_sums[i].add(totals[i], tail[i], in_tail);
   }
+  for (int i = 0; i < kSums; ++i) group_sums[i].finish();
 }
 
 template <class T, class V>
@@ -249,11 +261,13 @@ const Kernels table = {AUTOROUND_TEXT(AUTOROUND_ISA),
                        encode,
                        update,
                        step,
+                       float_scales,
                        float_forward,
                        float_encode,
                        float_update,
                        range,
                        input_scales,
+                       clip_gradient,
                        trial_errors,
                        search_groups};
 

@@ -45,8 +45,8 @@ float peak_of(const float* values, std::int64_t count) {
 /// The trials of one group after another, in memory of one task.
 class GroupTrials {
  public:
-  GroupTrials(const WeightFormat& format, float global_scale, const std::vector<float>& factors)
-      : format_(format), factors_(factors), padded_(factors) {
+  GroupTrials(const WeightFormat& format, float global_scale, const std::vector<float>& factors, const Kernels& kernels)
+      : format_(format), factors_(factors), kernels_(kernels), padded_(factors) {
     padded_.resize((factors.size() + kTrialsAtOnce - 1) / kTrialsAtOnce * kTrialsAtOnce, factors.front());
     errors_.resize(padded_.size());
     trials_.count = static_cast<std::int64_t>(padded_.size());
@@ -63,9 +63,13 @@ class GroupTrials {
 
   const Trials& of_peak(float peak) {
     trials_.unit = trials_.kind == TrialKind::integers ? reciprocal(peak) : std::fabs(peak);
-    if (trials_.kind == TrialKind::powers)
-      for (std::size_t i = 0; i < factors_.size(); ++i)
-        padded_[i] = floats::scale_of(format_, 1.f, trials_.unit * factors_[i]).scale;
+    if (trials_.kind == TrialKind::powers) {
+      for (std::size_t i = 0; i < factors_.size(); ++i) padded_[i] = trials_.unit * factors_[i];
+      FloatScales scales;
+      scales.scale = padded_.data();
+      kernels_.float_scales(floats::scale_rule(format_, 1.f), padded_.data(),
+                            static_cast<std::int64_t>(factors_.size()), scales);
+    }
     return trials_;
   }
   float* errors() { return errors_.data(); }
@@ -84,6 +88,7 @@ class GroupTrials {
  private:
   const WeightFormat& format_;
   const std::vector<float>& factors_;
+  const Kernels& kernels_;
   std::vector<float> padded_, errors_;
   Trials trials_;
 };
@@ -139,7 +144,7 @@ class Search {
   }
 
  private:
-  GroupTrials make_trials() const { return {format_, global_, factors_}; }
+  GroupTrials make_trials() const { return {format_, global_, factors_, kernels_}; }
   at::Tensor row_of(std::int64_t row) const { return state_.weight.select(0, row).to(at::kFloat); }
   TrialGroup part_of(const at::Tensor& values, std::int64_t first, std::int64_t count, std::int64_t width) const {
     return {values.const_data_ptr<float>() + first, importance_ ? importance_ + first : nullptr, count, width};

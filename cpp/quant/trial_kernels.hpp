@@ -2,7 +2,7 @@
 // registers as well as a long one and no sum crosses lanes. Part of row_kernels.hpp.
 #pragma once
 
-#include "quant/float_row_kernels.hpp"
+#include "quant/float_scale_kernels.hpp"
 #include "quant/ordered_sum.hpp"
 
 namespace autoround::quant::AUTOROUND_ISA {
@@ -12,21 +12,14 @@ struct Trial {
   Float multiplier, scale;  // of values before they are rounded, and of codes
 };
 
-/// Zero for values of a magnitude below `least`.
-Float reciprocal(Float value, float least) { return magnitude_of(value) >= all(least) ? 1.f / value : Float{}; }
-
 Trial trial_of(const Trials& trials, Float factor) {
   if (trials.kind == TrialKind::powers) return {1.f / factor, factor};
   if (trials.kind == TrialKind::integers) {
     const Float multiplier = factor * trials.unit;
     return {multiplier, reciprocal(multiplier, kNextToNothing)};
   }
-  constexpr float least = 0x1p-149f;  // anything but zero
-  constexpr float six = 1.f / 6.f;
-  const Float raw = trials.global_scale * (factor * trials.unit * six), largest = all(e4m3.largest);
-  const Float stored = round_to_grid(e4m3, raw > largest ? largest : raw);
-  const Float multiplier = reciprocal(stored * reciprocal(all(trials.global_scale), least), least);
-  return {multiplier, reciprocal(multiplier, least)};
+  const Float multiplier = nvfp4_scale(trials.global_scale, factor * trials.unit).divisor;
+  return {multiplier, reciprocal(multiplier)};
 }
 
 template <bool kIntegers>

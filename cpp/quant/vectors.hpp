@@ -64,6 +64,27 @@ void fetch_ahead(const T* from) {
 
 Float all(float value) { return value - Float{}; }
 
+constexpr std::uint32_t kSignBit = 0x80000000u, kExponentBits = 0x7f800000u;
+Float magnitude_of(Float value) { return (Float)((Word)value & ~kSignBit); }
+
+/// Zero for values of a magnitude below `least`, which are zeros unless it is given.
+Float reciprocal(Float value, float least = 0x1p-149f) {
+  return magnitude_of(value) >= all(least) ? 1.f / value : Float{};
+}
+
+/// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
+Float round_to_grid(const FloatGrid& grid, Float magnitude) {
+  const Float least = all(grid.least_normal);
+  const Float power = (Float)((Word)magnitude & kExponentBits);
+  // A number this much larger than the step of the grid around `magnitude` has that step as its own.
+  const float to_magic = 0x1.8p23f / static_cast<float>(1 << grid.mantissa_bits);
+  const Float magic = (power < least ? least : power) * to_magic;
+  return (magnitude + magic) - magic;
+}
+
+/// 2^(code - 127) as fp32 has it: the least is subnormal.
+Float power_of_code(Int code) { return (Float)(code < 1 ? 0x00400000u - Word{} : (Word)code << 23); }
+
 Float round_to_bf16(Float value) { return (Float)(bf16_bits(value) << 16); }
 /// The nearest fp16 value, ties to even: normal, subnormal (steps of 2^-24, the ulp of 0.5) and overflow to infinity.
 Float round_to_f16(Float value) {
@@ -83,20 +104,28 @@ Float clamp(Float value, float low, float high) {
   return value > ceiling ? ceiling : value;
 }
 
-/// Each lane's value goes `by` lanes down, around the end.
-Float turned(Float value, int by) {
-  Int from;
-  for (int lane = 0; lane < kLanes; ++lane) from[lane] = (lane + by) % kLanes;
-  return __builtin_shuffle(value, from);
+Int lane_numbers() {
+  Int numbers;
+  for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
+  return numbers;
 }
-float least_of(Float value) {
-  for (int by = kLanes / 2; by > 0; by /= 2) {
-    const Float other = turned(value, by);
-    value = other < value ? other : value;
+
+/// In lane i the least of registers[i], which are used up. In each step two registers become one, whose lanes have met
+/// their neighbours at a distance of kBit.
+template <int kBit = 1>
+Float least_of_each(Float (&registers)[kLanes]) {
+  if constexpr (kBit == kLanes) {
+    return registers[0];
+  } else {
+    const Int lane = lane_numbers(), of_second = (lane & kBit) * (kLanes / kBit);
+    for (int i = 0; i < kLanes; i += 2 * kBit) {
+      const Float lower = __builtin_shuffle(registers[i], registers[i + kBit], (lane & ~kBit) + of_second);
+      const Float upper = __builtin_shuffle(registers[i], registers[i + kBit], (lane | kBit) + of_second);
+      registers[i] = upper < lower ? upper : lower;
+    }
+    return least_of_each<2 * kBit>(registers);
   }
-  return value[0];
 }
-float most_of(Float value) { return -least_of(-value); }
 
 /// Nearest integer, ties to even, never -0, for magnitudes below 2^22.
 template <class T>

@@ -18,15 +18,7 @@ void TunedInput::finish_calibration() {
 }
 
 void TunedInput::add_gradient(const at::Tensor& x, const at::Tensor& rounded, at::Tensor& gradient) {
-  const at::Tensor quotient = x.to(at::kFloat) / quantizer_.scales().scale.item<float>();
-  const double below = is_float(format().number) ? quant::e4m3.largest : std::ldexp(0.5, format().bits);
-  const double above = is_float(format().number) ? below : below - 1.0;
-  const at::Tensor code = is_float(format().number) ? quotient : quotient.round();
-  const at::Tensor inside = at::logical_and(code >= -below, code <= above);
-  of_factor_ += (gradient.to(at::kFloat) * (rounded.to(at::kFloat) - at::where(inside, x.to(at::kFloat), 0.f)))
-                    .sum()
-                    .item<double>();
-  gradient.masked_fill_(inside.logical_not(), 0.0);
+  of_factor_ += quantizer_.clip_gradient(x, rounded, gradient);
 }
 
 void TunedInput::step(float rate) {

@@ -2,6 +2,7 @@
 #include "quant/input_quantizer.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
 #include <cmath>
@@ -65,6 +66,31 @@ TEST_CASE("input quantizer: the global scale of NVFP4 is a divisor", "[quant]") 
   CHECK(nvfp4(x)[0][1].item<float>() == 2.f);
 }
 
+TEST_CASE("input quantizer: ranges of groups of any width on every instruction set", "[quant]") {
+  at::Tensor values = at::arange(700, at::kFloat).mul_(0.37).sin_().mul_(100);
+  values[3] = NAN;  // no part of a range
+  for (const std::int64_t group : {1, 5, 8, 16, 17, 32, 48, 64, 700}) {
+    std::vector<float> smallest, largest;
+    for (std::int64_t first = 0; first < values.numel(); first += group) {
+      smallest.push_back(INFINITY);
+      largest.push_back(-INFINITY);
+      for (std::int64_t i = first; i < std::min(first + group, values.numel()); ++i) {
+        smallest.back() = std::fmin(smallest.back(), values[i].item<float>());
+        largest.back() = std::fmax(largest.back(), values[i].item<float>());
+      }
+    }
+    for (const char* name : {"portable", "avx2", "avx512"}) {
+      const Kernels* kernels = find_kernels(name);
+      if (kernels == nullptr) continue;
+      INFO(name << ", groups of " << group);
+      std::vector<float> low(smallest.size()), high(smallest.size());
+      kernels->range({Element::f32, values.numel(), group, values.const_data_ptr(), low.data(), high.data()});
+      CHECK(low == smallest);
+      CHECK(high == largest);
+    }
+  }
+}
+
 TEST_CASE("input quantizer: scales of MX groups and of NVFP4 on every instruction set", "[quant]") {
   std::vector<float> magnitudes{0.f, 1.f, 1.75f, std::nextafter(1.75f, 0.f), 6.f, 448.f, 3e38f};
   for (int exponent = -126; exponent < 127; ++exponent)
@@ -98,6 +124,35 @@ TEST_CASE("input quantizer: scales of MX groups and of NVFP4 on every instructio
         INFO(magnitudes[i] << " below " << global);
         const float stored = c10::Float8_e4m3fn(std::min(global * (magnitudes[i] / 6.f), 448.f));
         CHECK(scale[i] == (stored == 0.f ? 0.125f : stored) / global);
+      }
+    }
+  }
+}
+
+TEST_CASE("input quantizer: gradients of clipped inputs on every instruction set", "[quant]") {
+  auto generator = at::detail::createCPUGenerator(6);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const bool whole : {false, true}) {
+      const at::Tensor x = (at::randn({70}, generator) * 3).to(type), from = at::randn({70}, generator).to(type);
+      const at::Tensor quotient = x.to(at::kFloat) / 0.5, code = whole ? quotient.round() : quotient;
+      const at::Tensor rounded = (code.clamp(-8, 7) * 0.5).to(type);
+      const at::Tensor inside = at::logical_and(code >= -8, code <= 7);
+      REQUIRE(inside.logical_not().any().item<bool>());
+      const at::Tensor errors = rounded.to(at::kFloat) - at::where(inside, x.to(at::kFloat), 0.f);
+      const double expected = (from.to(at::kFloat) * errors).sum().item<double>();
+      for (const char* name : {"portable", "avx2", "avx512"}) {
+        const Kernels* kernels = find_kernels(name);
+        if (kernels == nullptr) continue;
+        INFO(name << ", " << type << ", whole " << whole);
+        at::Tensor gradient = from.clone();
+        ClippedRow row{type == at::kFloat ? Element::f32 : Element::bf16, 70, x.const_data_ptr(),
+                       rounded.const_data_ptr(), gradient.mutable_data_ptr()};
+        row.scale = 0.5f;
+        row.lowest = -8.f;
+        row.highest = 7.f;
+        row.whole = whole;
+        CHECK(kernels->clip_gradient(row) == Approx(expected).epsilon(1e-4));
+        CHECK(at::equal(gradient, at::where(inside, from, at::zeros_like(from))));
       }
     }
   }
