@@ -70,11 +70,12 @@ TEST_CASE("float rounding: scales are those of the logarithm and of the type tha
       magnitudes.push_back(std::bit_cast<float>(power + i * 20971));
     }
   }
-  std::vector<float> expected_powers, expected_types;
+  std::vector<float> sixfold, expected_powers, expected_types;  // NVFP4's scale of six is one
   for (const float magnitude : magnitudes) {
     const float exponent = std::floor(std::log2(magnitude)) - 2.f;
     expected_powers.push_back(std::exp2(std::clamp(exponent, -127.f, 127.f)));
-    expected_types.push_back(static_cast<float>(c10::Float8_e4m3fn(std::min(magnitude * (1.f / 6.f), 448.f))));
+    sixfold.push_back(6.f * magnitude);
+    expected_types.push_back(static_cast<float>(c10::Float8_e4m3fn(std::min(6.f * magnitude * (1.f / 6.f), 448.f))));
   }
   for (const char* name : {"portable", "avx2", "avx512"}) {
     const Kernels* kernels = find_kernels(name);
@@ -83,13 +84,12 @@ TEST_CASE("float rounding: scales are those of the logarithm and of the type tha
     std::vector<float> found(magnitudes.size());
     FloatScales stored;
     stored.stored = found.data();
-    const auto find = [&](const WeightFormat& format) {
-      kernels->float_scales(floats::scale_rule(format, 1.f), magnitudes.data(),
-                            static_cast<std::int64_t>(magnitudes.size()), stored);
+    const auto find = [&](const WeightFormat& format, const std::vector<float>& of) {
+      kernels->float_scales(floats::scale_rule(format, 1.f), of.data(), static_cast<std::int64_t>(of.size()), stored);
     };
-    find(float_format(Number::mxfp4, 32));
+    find(float_format(Number::mxfp4, 32), magnitudes);
     CHECK(found == expected_powers);
-    find(float_format(Number::nvfp4, 16));
+    find(float_format(Number::nvfp4, 16), sixfold);
     CHECK(found == expected_types);
   }
 }
