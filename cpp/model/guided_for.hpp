@@ -21,27 +21,22 @@
 namespace autoround::model {
 
 /// Consecutive steps of a loop that threads take ranges of, on a line of cache of its own.
-class alignas(64) Share {
- public:
-  Share(std::int64_t begin, std::int64_t end) : next_(begin), end_(end) {}
-  Share(const Share& other) : next_(other.next_.load()), end_(other.end_) {}  // before threads know of it
+struct alignas(64) Share {
+  std::atomic<std::int64_t> next{0};
+  std::int64_t end = 0;
 
   /// Runs body(begin, end) over ranges of what nobody has taken, until nothing is left: half of it each, and at least
   /// `smallest`.
   template <class Body>
   void work(std::int64_t smallest, const Body& body) {
-    std::int64_t begin = next_.load(std::memory_order_relaxed);
-    while (begin < end_) {
-      const std::int64_t end = std::min(end_, begin + std::max(smallest, (end_ - begin) / 2));
-      if (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
-      body(begin, end);
-      begin = next_.load(std::memory_order_relaxed);
+    std::int64_t begin = next.load(std::memory_order_relaxed);
+    while (begin < end) {
+      const std::int64_t stop = std::min(end, begin + std::max(smallest, (end - begin) / 2));
+      if (!next.compare_exchange_weak(begin, stop, std::memory_order_relaxed)) continue;
+      body(begin, stop);
+      begin = next.load(std::memory_order_relaxed);
     }
   }
-
- private:
-  std::atomic<std::int64_t> next_;
-  std::int64_t end_;
 };
 
 /// Runs body(begin, end) over ranges that cover [0, count), none shorter than `smallest` but the last of a thread's
@@ -54,9 +49,12 @@ void guided_for(std::int64_t count, std::int64_t smallest, const Body& body) {
   TeamWatch& watch = TeamWatch::of_this_thread();
   const TeamWatch::Time start = TeamWatch::Clock::now();
   if (watch.alone(start)) return body(std::int64_t{0}, count);
-  std::vector<Share> shares;
-  shares.reserve(static_cast<std::size_t>(threads));
-  for (std::int64_t i = 0; i < threads; ++i) shares.emplace_back(count * i / threads, count * (i + 1) / threads);
+  std::vector<Share> shares(static_cast<std::size_t>(threads));
+  for (std::int64_t i = 0; i < threads; ++i) {
+    Share& share = shares[static_cast<std::size_t>(i)];
+    share.next = count * i / threads;
+    share.end = count * (i + 1) / threads;
+  }
   std::atomic<TeamWatch::Time> first_done{TeamWatch::Time()};
   at::parallel_for(0, threads, 1, [&](std::int64_t own, std::int64_t) {
     for (std::int64_t i = 0; i < threads; ++i) {
