@@ -1,4 +1,4 @@
-// Scales of floating-point weights and their step, a thread a scale. Twin of quant/float_rounding.cpp. Part of
+// Scales of floating-point weights and their step, a thread a scale. Twin of quant/float_scale_kernels.hpp. Part of
 // floats.cu.
 #pragma once
 

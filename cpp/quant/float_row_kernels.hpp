@@ -23,8 +23,7 @@ FloatCode float_code_of(const FloatRow& row, std::int64_t group, Float weight, F
   const Float moved = code.quotient + value;
   code.sign = (Word)moved & kSignBit;
   code.magnitude = magnitude_of(moved);
-  const Float largest = all(row.grid.largest);
-  code.rounded = round_to_grid(row.grid, code.magnitude > largest ? largest : code.magnitude);
+  code.rounded = round_to_grid(row.grid, code.magnitude);
   return code;
 }
 

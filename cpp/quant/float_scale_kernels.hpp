@@ -45,10 +45,9 @@ FloatScale power_scale(const FloatScaleRule& rule, Float magnitude) {
 /// Codes as auto-round finds them, by a reciprocal; the product as loaders compute it, by a quotient.
 FloatScale nvfp4_scale(float global, Float magnitude) {
   constexpr float six_reciprocal = 1.f / 6.f;
-  const Float raw = global * (magnitude * six_reciprocal), largest = all(e4m3.largest);
-  const Float stored = round_to_grid(e4m3, raw > largest ? largest : raw);
+  const Float raw = global * (magnitude * six_reciprocal), stored = round_to_grid(e4m3, raw);
   const Float divisor = reciprocal(stored * reciprocal(all(global)));
-  return {divisor, stored / global, stored, raw <= largest};
+  return {divisor, stored / global, stored, raw <= all(e4m3.largest)};
 }
 
 template <class Find>

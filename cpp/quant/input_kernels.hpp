@@ -53,8 +53,7 @@ Float input_power(const FloatGrid& grid, Float magnitude) {
 /// An e4m3 number below the scale of the tensor.
 Float input_nvfp4_scale(const InputScaleRule& rule, Float magnitude) {
   constexpr float epsilon_of_e4m3 = 0.125f;
-  const Float raw = rule.global * (magnitude / rule.grid.largest), largest = all(e4m3.largest);
-  const Float stored = round_to_grid(e4m3, raw > largest ? largest : raw);
+  const Float stored = round_to_grid(e4m3, rule.global * (magnitude / rule.grid.largest));
   return (stored == Float{} ? all(epsilon_of_e4m3) : stored) / rule.global;
 }
 

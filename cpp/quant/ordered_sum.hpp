@@ -40,22 +40,22 @@ class OrderedSum {
   T level_[kLevels][kCount] = {};
 };
 
-/// What follows the blocks: `lanes` are their totals, `rest` the `count` terms that fill no block.
-template <class T>
-T sum_of_lanes(T* lanes, const T* rest, int count) {
+/// What follows the blocks, of as many sums as a register has lanes: `lanes` are their totals, `rest` the `count` terms
+/// that fill no block.
+Float sum_of_lanes(Float* lanes, const Float* rest, int count) {
   const int whole = count / 8 * 8;
   for (int i = 0; i < whole; i += 8) {
     for (int k = 0; k < 8; ++k) lanes[k] += rest[i + k];
   }
-  T total{};
+  Float total{};
   for (int i = whole; i < count; ++i) total += rest[i];
   for (int k = 0; k < 8; ++k) lanes[k] = ((lanes[k] + lanes[8 + k]) + lanes[16 + k]) + lanes[24 + k];
   for (int k = 0; k < 8; ++k) total += lanes[k];
   return total;
 }
 
-/// sum_of_lanes of one group after the other. Many of them wait for their last additions together, as one alone would
-/// keep the processor waiting for each.
+/// The same of sums whose lanes lie in registers, one group after the other. Many of them wait for their last additions
+/// together, as one alone would keep the processor waiting for each.
 class LaneSums {
  public:
   /// @param sums one a group

@@ -25,8 +25,7 @@ Trial trial_of(const Trials& trials, Float factor) {
 template <bool kIntegers>
 Float code_nearest(const Trials& trials, Float quotient) {
   if (kIntegers) return clamp(round_even(quotient), trials.lowest, trials.highest);
-  const Float largest = all(trials.grid.largest), magnitude = magnitude_of(quotient);
-  const Float rounded = round_to_grid(trials.grid, magnitude > largest ? largest : magnitude);
+  const Float rounded = round_to_grid(trials.grid, magnitude_of(quotient));
   return (Float)((Word)rounded | ((Word)quotient & kSignBit));
 }
 

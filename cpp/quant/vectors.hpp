@@ -72,9 +72,10 @@ Float reciprocal(Float value, float least = 0x1p-149f) {
   return magnitude_of(value) >= all(least) ? 1.f / value : Float{};
 }
 
-/// The nearest number of the grid, ties to even, to a magnitude of at most the largest.
+/// The nearest number of the grid, ties to even: beyond the largest that one.
 Float round_to_grid(const FloatGrid& grid, Float magnitude) {
-  const Float least = all(grid.least_normal);
+  const Float least = all(grid.least_normal), largest = all(grid.largest);
+  magnitude = magnitude > largest ? largest : magnitude;
   const Float power = (Float)((Word)magnitude & kExponentBits);
   // A number this much larger than the step of the grid around `magnitude` has that step as its own.
   const float to_magic = 0x1.8p23f / static_cast<float>(1 << grid.mantissa_bits);
