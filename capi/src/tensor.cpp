@@ -4,6 +4,7 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/text.hpp"
@@ -18,17 +19,20 @@ namespace ar = autoround;
 
 namespace {
 
-/// Of a tensor with sizes from a host: none may be negative, and the product a number of bytes that there can be.
+/// Of a tensor with sizes from a host: none may be negative, and the product a number of bytes that there can be. That
+/// holds without the sizes of zero too, for strides are products of the others.
 std::uint64_t byte_size(const std::vector<std::int64_t>& sizes, std::size_t item) {
   std::uint64_t bytes = item;
+  bool is_empty = false;
   for (const std::int64_t size : sizes) {
     if (size < 0)
       fail(Code::invalid_argument, "sizes", ar::concat({"a size is negative: ", ar::checkpoint::shape_text(sizes)}));
-    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes) || bytes >> 62 != 0)
+    is_empty = is_empty || size == 0;
+    if (__builtin_mul_overflow(bytes, std::max<std::uint64_t>(size, 1), &bytes) || bytes >> 62 != 0)
       fail(Code::invalid_argument, "sizes",
            ar::concat({"no tensor has as many elements as ", ar::checkpoint::shape_text(sizes), " says"}));
   }
-  return bytes;
+  return is_empty ? 0 : bytes;
 }
 
 at::ScalarType element_type(const DLDataType& type) {

@@ -51,9 +51,10 @@ void Background::work() {
     if (jobs_.empty()) return;
     if (!error_) {
       std::exception_ptr error;
+      const std::function<void()>& job = jobs_.front();  // what is pushed behind it meanwhile leaves it where it is
       lock.unlock();
       try {
-        jobs_.front()();  // what is pushed behind it meanwhile leaves it where it is
+        job();
       } catch (...) {
         error = std::current_exception();
       }

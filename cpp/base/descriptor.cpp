@@ -16,10 +16,7 @@ int Descriptor::reset() noexcept {
 }
 
 Descriptor open_descriptor(const std::string& path, int flags, mode_t mode) {
-  Descriptor descriptor;
-  do {
-    descriptor = Descriptor(::open(path.c_str(), flags | O_CLOEXEC, mode));
-  } while (!descriptor.valid() && errno == EINTR);
+  Descriptor descriptor(uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); }));
   if (!descriptor.valid() || descriptor.get() > STDERR_FILENO) return descriptor;
   return Descriptor(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -10,6 +11,14 @@
 #include "base/error.hpp"
 
 namespace autoround {
+
+/// Makes a system call, again as long as a signal of the host interrupts it. For those that give -1 and set errno.
+template <typename Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) result = call();
+  return result;
+}
 
 class Descriptor {
  public:

@@ -110,6 +110,8 @@ class StagingDirectory {
   bool committed_ = false;
 };
 
+/// The folder of the staging directory for `target`, which need not be there: where a link leads, that is beside it.
+std::string staging_parent(const std::string& target);
 /// Bytes on disk of the staging directories that runs which were killed left for `target`. A run gets them back.
 std::uint64_t unfinished_bytes(const std::string& target);
 

@@ -32,11 +32,12 @@ OutputFile OutputFile::open(const std::string& path, std::uint64_t size) {
   Descriptor descriptor = open_descriptor(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   if (!descriptor.valid() && errno == ENOENT) return create(path, size);
   if (!descriptor.valid()) fail_errno(path, "open the file for writing", errno);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor.get(), &status) != 0) fail_errno(path, "examine the file", errno);
   if (!S_ISREG(status.st_mode)) fail(Code::io, path, "is no regular file");
   if (size > largest_file) fail_errno(path, "make the file so large", EFBIG);
-  if (::ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0) fail_errno(path, "set the size of the file", errno);
+  if (uninterrupted([&] { return ::ftruncate(descriptor.get(), static_cast<off_t>(size)); }) != 0)
+    fail_errno(path, "set the size of the file", errno);
   if (const int error = reserve_space(descriptor.get(), size); error != 0)
     fail_errno(path, "reserve " + format_bytes(size) + " on disk", error);
   return OutputFile(path, std::move(descriptor));
@@ -49,13 +50,12 @@ void OutputFile::write(std::uint64_t offset, gsl::span<const std::byte> bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     const auto at = static_cast<off_t>(offset + done);
-    const ssize_t count = ::pwrite(descriptor_.get(), bytes.data() + done, bytes.size() - done, at);
-    if (count > 0) {
-      done += static_cast<std::size_t>(count);
-    } else if (count == 0 || errno != EINTR) {
+    const ssize_t count =
+        uninterrupted([&] { return ::pwrite(descriptor_.get(), bytes.data() + done, bytes.size() - done, at); });
+    if (count <= 0)
       fail_errno(path_, "write " + std::to_string(bytes.size()) + " bytes at offset " + std::to_string(offset),
                  count == 0 ? ENOSPC : errno);
-    }
+    done += static_cast<std::size_t>(count);
   }
 }
 
@@ -63,25 +63,26 @@ void OutputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
   std::size_t done = 0;
   while (done < out.size()) {
     const auto at = static_cast<off_t>(offset + done);
-    const ssize_t count = ::pread(descriptor_.get(), out.data() + done, out.size() - done, at);
-    if (count > 0) {
-      done += static_cast<std::size_t>(count);
-    } else if (count == 0) {
+    const ssize_t count =
+        uninterrupted([&] { return ::pread(descriptor_.get(), out.data() + done, out.size() - done, at); });
+    if (count == 0)
       fail(Code::io, path_,
            "the file ends at offset " + std::to_string(at) + "; it was cut short while it was written");
-    } else if (errno != EINTR) {
+    if (count < 0)
       fail_errno(path_, "read " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset), errno);
-    }
+    done += static_cast<std::size_t>(count);
   }
 }
 
 void OutputFile::sync() {
-  if (::fdatasync(descriptor_.get()) != 0) fail_errno(path_, "write the file through to disk", errno);
+  if (uninterrupted([&] { return ::fdatasync(descriptor_.get()); }) != 0)
+    fail_errno(path_, "write the file through to disk", errno);
 }
 
 void OutputFile::close() {
   if (!descriptor_.valid()) fail(Code::internal, path_, "the file was closed twice");
-  if (::fsync(descriptor_.get()) != 0) fail_errno(path_, "write the file through to disk", errno);
+  if (uninterrupted([&] { return ::fsync(descriptor_.get()); }) != 0)
+    fail_errno(path_, "write the file through to disk", errno);
   if (const int error = descriptor_.reset(); error != 0) fail_errno(path_, "close the file", error);
 }
 

@@ -17,6 +17,9 @@
 namespace autoround {
 namespace {
 
+// linux/magic.h does not have them all.
+constexpr std::uint32_t btrfs = 0x9123683E, zfs = 0x2FC12FC1, bcachefs = 0xCA451A4E;
+
 /// The kernel maps what is in its cache around a page that is touched, in aligned windows of this size.
 constexpr std::uintptr_t fault_window = std::uintptr_t{64} << 10;
 
@@ -59,9 +62,24 @@ void ScratchMemory::evict(const void* first, std::size_t bytes) const noexcept {
   ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
-bool is_in_memory(const std::string& directory) {
-  struct statfs status {};
-  return ::statfs(directory.c_str(), &status) == 0 && (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
+Storage storage_of_type(std::uint32_t file_system) noexcept {
+  switch (file_system) {
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+      return Storage::memory;
+    case btrfs:
+    case zfs:
+    case bcachefs:
+      return Storage::copy_on_write;
+    default:
+      return Storage::disk;
+  }
+}
+
+Storage storage_of(const std::string& directory) {
+  struct statfs status{};
+  if (::statfs(directory.c_str(), &status) != 0) return Storage::disk;
+  return storage_of_type(static_cast<std::uint32_t>(status.f_type));
 }
 
 std::string temporary_directory() {

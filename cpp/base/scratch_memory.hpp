@@ -12,7 +12,8 @@ namespace autoround {
 /// A private file without a name, mapped whole. The file is gone with the mapping, however the process ends.
 class ScratchMemory {
  public:
-  /// All zero. Its disk space is reserved here: a write to a mapping on a full disk would kill the process.
+  /// All zero. Its disk space is reserved here: a write to a mapping on a full disk would kill the process. No
+  /// reservation holds where storage_of() says copy_on_write.
   /// @throws Error io (no space, not writable), not_found; the subject is `directory`
   ScratchMemory(const std::string& directory, std::size_t bytes);
   ScratchMemory(ScratchMemory&& other) noexcept
@@ -31,8 +32,12 @@ class ScratchMemory {
   std::size_t size_ = 0;
 };
 
-/// Whether files in `directory` are kept in memory, as a tmpfs keeps them. False when it cannot be told.
-bool is_in_memory(const std::string& directory);
+/// What keeps files, as far as mapping them depends on it: in memory, as a tmpfs does; or by writing each block to a
+/// new place (btrfs, ZFS, bcachefs), so that no space is reserved for what is written over.
+enum class Storage { disk, memory, copy_on_write };
+Storage storage_of_type(std::uint32_t file_system) noexcept;  // statfs(2): f_type
+/// disk when it cannot be told.
+Storage storage_of(const std::string& directory);
 /// Where files go that belong to no output: $TMPDIR, else /var/tmp, which unlike /tmp is a disk by convention.
 std::string temporary_directory();
 

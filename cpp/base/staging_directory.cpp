@@ -26,7 +26,7 @@ int walk(int folder, const Act& act) {
   while (const dirent* entry = ::readdir(directory)) {
     const char* name = entry->d_name;
     if (std::string_view(name) == "." || std::string_view(name) == "..") continue;
-    struct stat status {};
+    struct stat status{};
     if (::fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
       result = result != 0 ? result : errno;
       continue;
@@ -49,8 +49,9 @@ int remove_entry(int folder, const char* name, bool is_directory) {
 
 int sync_folder(int folder, const char* name, bool is_directory) {
   if (!is_directory) return 0;  // files were synced when they were closed
-  const Descriptor inner(::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  return inner.valid() && ::fsync(inner.get()) == 0 ? 0 : errno;
+  const Descriptor inner(
+      uninterrupted([&] { return ::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
+  return inner.valid() && uninterrupted([&] { return ::fsync(inner.get()); }) == 0 ? 0 : errno;
 }
 
 Descriptor open_folder(const std::string& path) {
@@ -60,21 +61,23 @@ Descriptor open_folder(const std::string& path) {
 }
 
 void sync_directory(const std::string& path) {
-  if (::fsync(open_folder(path).get()) != 0) fail_errno(path, "write the directory through to disk", errno);
+  const Descriptor folder = open_folder(path);
+  if (uninterrupted([&] { return ::fsync(folder.get()); }) != 0)
+    fail_errno(path, "write the directory through to disk", errno);
 }
 
 // Where the finished folder will be, as an absolute path that a change of the working directory cannot move.
 std::string resolve_target(const std::string& target) {
   require_plain_path(target);
   if (target.empty()) fail(Code::invalid_argument, target, "the output directory has no name");
-  struct stat status {};
+  struct stat status{};
   if (::stat(target.c_str(), &status) == 0) {
     if (!S_ISDIR(status.st_mode)) fail(Code::invalid_argument, target, "exists and is not a directory");
     if (!list_directory(target).empty()) {
       fail(Code::invalid_argument, target, "exists and is not empty; give a new or an empty directory");
     }
     const std::string resolved = canonical_path(target);
-    struct stat parent {};
+    struct stat parent{};
     if (::stat(parent_path(resolved).c_str(), &parent) == 0 && parent.st_dev != status.st_dev) {
       fail(Code::invalid_argument, target,
            "is a mount point, and the finished folder could not be renamed onto it; give a directory inside it");
@@ -82,7 +85,7 @@ std::string resolve_target(const std::string& target) {
     return resolved;
   }
   if (errno != ENOENT) fail_errno(target, "examine the output directory", errno == ENOTDIR ? EEXIST : errno);
-  struct stat link {};
+  struct stat link{};
   if (::lstat(target.c_str(), &link) == 0)
     fail(Code::invalid_argument, target, "is a symbolic link that leads nowhere");
   const std::string name = file_name(target);
@@ -92,19 +95,24 @@ std::string resolve_target(const std::string& target) {
   return join_path(canonical_path(parent), name);
 }
 
+// `target` with its links resolved when it is there, else as it is: the staging directory is beside that.
+std::string followed(const std::string& target) {
+  struct stat status{};
+  return ::stat(target.c_str(), &status) == 0 ? canonical_path(target) : target;
+}
+
 // The owner removes its lock file while it holds the lock. A process that opened the old file before that and gets the
 // lock after it holds a lock on a file without a name; it sees that here and starts over.
 Descriptor take_lock(const std::string& lock_path, const std::string& target) {
   for (;;) {
     Descriptor lock = open_descriptor(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);
     if (!lock.valid()) fail_errno(lock_path, "create the lock file", errno);
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EINTR) continue;
+    if (uninterrupted([&] { return ::flock(lock.get(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno == EWOULDBLOCK) fail(Code::invalid_state, target, "another run is writing this output directory");
       fail_errno(lock_path, "lock the file", errno);
     }
-    struct stat held {};
-    struct stat named {};
+    struct stat held{};
+    struct stat named{};
     if (::fstat(lock.get(), &held) != 0) fail_errno(lock_path, "examine the lock file", errno);
     if (::lstat(lock_path.c_str(), &named) == 0 && named.st_dev == held.st_dev && named.st_ino == held.st_ino)
       return lock;
@@ -132,7 +140,7 @@ std::vector<std::string> find_unfinished(const std::string& parent, const std::s
   const std::string prefix = staging_prefix(name);
   for (const DirectoryEntry& entry : list_directory(parent)) {
     const std::string path = join_path(parent, entry.name);
-    struct stat status {};
+    struct stat status{};
     if (!is_staging_name(entry.name, prefix) || ::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
       continue;
     found.emplace_back(-(std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec), path);
@@ -197,7 +205,7 @@ void StagingDirectory::remove_others(const std::vector<std::string>& names) {
     if (std::find(names.begin(), names.end(), entry.name) != names.end()) continue;
     const std::string path = join_path(staging_, entry.name);
     if (::unlinkat(folder.get(), entry.name.c_str(), 0) != 0 && errno == EISDIR) remove_folder(path);
-    struct stat status {};
+    struct stat status{};
     if (::lstat(path.c_str(), &status) == 0) fail(Code::io, path, "cannot be removed");
   }
 }
@@ -219,15 +227,16 @@ void StagingDirectory::commit() {
   sync_directory(parent_);
 }
 
+std::string staging_parent(const std::string& target) { return parent_path(followed(target)); }
+
 std::uint64_t unfinished_bytes(const std::string& target) {
-  struct stat status {};
-  const std::string path = ::stat(target.c_str(), &status) == 0 ? canonical_path(target) : target;
-  const std::string parent = parent_path(path);
+  struct stat status{};
+  const std::string path = followed(target), parent = parent_path(path);
   if (::stat(parent.c_str(), &status) != 0) return 0;
   std::uint64_t bytes = 0;
   for (const std::string& staging : find_unfinished(parent, file_name(path))) {
     walk(open_folder(staging).release(), [&](int folder, const char* name, bool) {
-      struct stat file {};
+      struct stat file{};
       if (::fstatat(folder, name, &file, AT_SYMLINK_NOFOLLOW) == 0)
         bytes += static_cast<std::uint64_t>(file.st_blocks) * 512;
       return 0;

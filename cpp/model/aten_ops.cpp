@@ -1,16 +1,11 @@
 #include <ATen/ATen.h>
 
-#include <algorithm>
-#include <limits>
-
 #include "base/error.hpp"
+#include "model/blocked_attention.hpp"
 #include "model/ops.hpp"
 
 namespace autoround::model {
 namespace {
-
-/// Queries handled at once: bounds the score matrix to [B, heads, 256, S] and skips the keys that no query of it sees.
-constexpr std::int64_t query_block = 256;
 
 at::Tensor normalize(const at::Tensor& x, const at::Tensor& weight, double eps) {
   const at::Tensor wide = x.to(at::kFloat);
@@ -29,15 +24,6 @@ at::Tensor rotate(const at::Tensor& x, const RopeTable& rope) {
   std::vector<at::Tensor> parts{first * cos + second.neg() * sin, second * cos + first * sin};
   if (rotated < x.size(-1)) parts.push_back(x.narrow(-1, rotated, x.size(-1) - rotated));
   return at::cat(parts, -1);
-}
-
-/// True where query `first_query + i` must not see key `first_key + j`. [queries, keys]
-at::Tensor hidden_keys(std::int64_t first_query, std::int64_t queries, std::int64_t first_key, std::int64_t keys,
-                       std::int64_t window, at::Device device) {
-  const at::Tensor query = at::arange(first_query, first_query + queries, device).unsqueeze(1);
-  const at::Tensor key = at::arange(first_key, first_key + keys, device).unsqueeze(0);
-  const at::Tensor future = key > query;
-  return window > 0 ? future.logical_or(key <= query - window) : future;
 }
 
 /// `count` heads of the input from `first` on. [B, S, count, D]
@@ -112,36 +98,9 @@ at::Tensor AtenOps::activation(const at::Tensor& x, Activation kind) {
   fail(Code::internal, "activation", "an activation has no implementation");
 }
 
-// Scores and softmax in fp32, probabilities rounded to the compute dtype before they meet V: the roundings of the
-// attention kernel that transformers runs by default. Written out, because that kernel is slow in bf16 on a CPU.
 at::Tensor AtenOps::attention(const AttentionInput& input) {
-  const AttentionSpec& spec = *input.spec;
-  const std::int64_t batch = input.batch, length = input.qkv.size(0) / batch, dim = spec.head_dim;
-  const at::Tensor q = turned_heads(input, 0, spec.heads, input.q_norm);
   const auto [k, v] = cached_heads(input);
-
-  // Query heads of a group share a key head by broadcasting, without repeating it. [B, kv_heads, group, S, D]
-  const std::int64_t group = spec.heads / spec.kv_heads;
-  const at::Tensor grouped = q.reshape({batch, spec.kv_heads, group, length, dim}).to(at::kFloat);
-  const at::Tensor keys_t = k.to(at::kFloat).transpose(-2, -1).unsqueeze(2), values = v.unsqueeze(2);
-  std::vector<at::Tensor> blocks;
-  for (std::int64_t begin = 0; begin < length; begin += query_block) {
-    const std::int64_t queries = std::min(query_block, length - begin), end = begin + queries;
-    const std::int64_t first_key = spec.window > 0 ? std::max<std::int64_t>(0, begin - spec.window + 1) : 0;
-    const std::int64_t keys = end - first_key;
-    at::Tensor scores = at::matmul(grouped.narrow(3, begin, queries), keys_t.narrow(-1, first_key, keys)) * spec.scale;
-    if (spec.softcap > 0.0) scores = (scores / spec.softcap).tanh() * spec.softcap;
-    scores = scores.masked_fill(hidden_keys(begin, queries, first_key, keys, spec.window, scores.device()),
-                                -std::numeric_limits<double>::infinity());
-    if (spec.sinks) {
-      const at::Tensor sinks = input.sinks.to(at::kFloat).view({1, spec.kv_heads, group, 1, 1});
-      scores = at::cat({scores, sinks.expand({batch, spec.kv_heads, group, queries, 1})}, -1);
-    }
-    const at::Tensor probabilities = scores.softmax(-1).narrow(-1, 0, keys).to(input.qkv.scalar_type());
-    blocks.push_back(at::matmul(probabilities, values.narrow(3, first_key, keys)));
-  }
-  const at::Tensor output = blocks.size() == 1 ? blocks.front() : at::cat(blocks, 3);
-  return output.view({batch, spec.heads, length, dim}).transpose(1, 2).reshape({batch * length, spec.heads * dim});
+  return blocked_attention(turned_heads(input, 0, input.spec->heads, input.q_norm), k, v, input.sinks, *input.spec);
 }
 
 }  // namespace autoround::model

@@ -15,6 +15,8 @@ class DeviceOps : public AtenOps {
  public:
   /// @param deterministic the same inputs have the same gradients, bit for bit: attention is slower then
   explicit DeviceOps(bool deterministic = false) : deterministic_(deterministic) {}
+  /// Whether such heads of sequences of `length` are attended without AtenOps.
+  static bool fuses_attention(const AttentionSpec& spec, at::ScalarType type, std::int64_t length, bool deterministic);
 
   bool groups(const ExpertProjections& experts) const override { return stack_of(experts).defined(); }
   at::Tensor attention(const AttentionInput&) override;

@@ -15,6 +15,8 @@
 namespace autoround::model {
 namespace {
 
+bool is_windowed(const AttentionSpec& spec, std::int64_t length) { return spec.window > 0 && spec.window < length; }
+
 /// What the backward of TakeHeads needs beside qkv: the constants, and the tensors that their pointers point into.
 struct HeadsPlan : torch::CustomClassHolder {
   device::Heads constants;
@@ -142,16 +144,20 @@ at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
 
 }  // namespace
 
-at::Tensor DeviceOps::attention(const AttentionInput& input) {
-  const AttentionSpec& spec = *input.spec;
-  const std::int64_t tokens = input.qkv.size(0), length = tokens / input.batch;
-  const bool windowed = spec.window > 0 && spec.window < length;
+bool DeviceOps::fuses_attention(const AttentionSpec& spec, at::ScalarType type, std::int64_t length,
+                                bool deterministic) {
   const bool aligned = spec.head_dim % 8 == 0;
   // LibTorch's attention takes any mask but is slow with one; its flash attention knows windows by themselves, and adds
   // gradients up in any order.
-  const bool flash = !deterministic_ && input.qkv.scalar_type() == at::kBFloat16 && spec.head_dim <= 256 && aligned;
-  const bool plain = spec.softcap != 0.0 || spec.sinks || (windowed && !flash) || (deterministic_ && !aligned);
-  if (plain || !heads_covered(input)) return AtenOps::attention(input);
+  const bool flash = !deterministic && type == at::kBFloat16 && spec.head_dim <= 256 && aligned;
+  return spec.softcap == 0.0 && !spec.sinks && (!is_windowed(spec, length) || flash) && (!deterministic || aligned);
+}
+
+at::Tensor DeviceOps::attention(const AttentionInput& input) {
+  const AttentionSpec& spec = *input.spec;
+  const std::int64_t tokens = input.qkv.size(0), length = tokens / input.batch;
+  if (!fuses_attention(spec, input.qkv.scalar_type(), length, deterministic_) || !heads_covered(input))
+    return AtenOps::attention(input);
   const variable_list heads = TakeHeads::apply(input.qkv.contiguous(), make_plan(input));
   if (deterministic_) {
     const std::int64_t times = spec.heads / spec.kv_heads;
@@ -159,7 +165,7 @@ at::Tensor DeviceOps::attention(const AttentionInput& input) {
         OrderedAttention::apply(heads[0], repeat_heads(heads[1], times), repeat_heads(heads[2], times), spec.scale);
     return out.reshape({tokens, spec.heads * spec.head_dim});
   }
-  if (windowed) {
+  if (is_windowed(spec, length)) {
     const auto [out, lse, rng_state, unused, debug_mask] = at::_flash_attention_forward(
         heads[0], heads[1], heads[2], /*cum_seq_q=*/{}, /*cum_seq_k=*/{}, length, length, /*dropout_p=*/0.0,
         /*is_causal=*/true, /*return_debug_mask=*/false, spec.scale, spec.window - 1, /*window_size_right=*/0);

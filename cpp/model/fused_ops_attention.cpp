@@ -97,14 +97,17 @@ struct AttentionFunction : Function<AttentionFunction> {
 bool covered(const AttentionInput& input) {
   const auto bf16 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kBFloat16; };
   const auto fp32 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; };
-  const AttentionSpec& spec = *input.spec;
-  return kernels::select_kernels().attention != nullptr && bf16(input.qkv) && input.qkv.size(0) > 0 && !spec.sinks &&
-         spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim &&
+  return FusedOps::fuses_attention(*input.spec, input.qkv.scalar_type()) && bf16(input.qkv) && input.qkv.size(0) > 0 &&
          (input.rope == nullptr || (fp32(input.rope->cos) && fp32(input.rope->sin))) &&
          (!input.q_norm.defined() || (bf16(input.q_norm) && bf16(input.k_norm)));
 }
 
 }  // namespace
+
+bool FusedOps::fuses_attention(const AttentionSpec& spec, at::ScalarType type) {
+  return kernels::select_kernels().attention != nullptr && type == at::kBFloat16 && !spec.sinks &&
+         spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim;
+}
 
 at::Tensor FusedOps::attention(const AttentionInput& input) {
   if (!covered(input)) return AtenOps::attention(input);

@@ -50,7 +50,8 @@ Mapping mapping(at::IntArrayRef sizes, at::ScalarType dtype) {
     else
       ::munmap(memory, length);
   };
-  return {at::from_blob(taken.memory, sizes, give_back, dtype), taken.fresh};
+  const std::shared_ptr<void> owned(taken.memory, give_back);  // also when no tensor comes of it
+  return {at::from_blob(taken.memory, sizes, [owned](void*) {}, dtype), taken.fresh};
 }
 
 }  // namespace

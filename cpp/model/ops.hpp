@@ -95,6 +95,9 @@ class AtenOps : public Ops {
 /// object and all graphs are gone; elsewhere in one that ends with the pass. Not thread-safe.
 class FusedOps : public AtenOps {
  public:
+  /// Whether a kernel of this CPU attends such heads in such a type; AtenOps attends others.
+  static bool fuses_attention(const AttentionSpec& spec, at::ScalarType type);
+
   at::Tensor linear(const Projection&, const at::Tensor&) override;
   at::Tensor attention(const AttentionInput&) override;
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;

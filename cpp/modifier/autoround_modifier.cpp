@@ -162,8 +162,13 @@ void AutoRoundModifier::post_autoround_cleanup(const Subgraph& subgraph) {
 void AutoRoundModifier::on_end(Run& run) {
   round_outside_blocks(run);
   for (MatchedModule& matched : matched_) matched.status = Status::frozen;
+  release();
+}
+
+void AutoRoundModifier::release() noexcept {
   captures_.clear();
   q_input_.reset();
+  last_block_ = {};
 }
 
 /// lm_head, embeddings and what else lies outside the layers, when the recipe targets them: rounded to nearest, as no

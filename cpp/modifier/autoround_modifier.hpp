@@ -39,6 +39,9 @@ class AutoRoundModifier : public Modifier {
   /// Carries the same quantized stream on. last_block() is not touched.
   void restore_block(Run& run, const Subgraph& subgraph, const std::vector<quant::QuantizedWeight>& weights);
 
+  /// Drops hooks and streams, which only blocks that are still to come need: after on_end, or when the run failed.
+  void release() noexcept;
+
   const recipe::Recipe& recipe() const noexcept { return recipe_; }
   const recipe::Assignment& assignment() const noexcept { return assignment_; }  // after on_initialize
   const std::vector<MatchedModule>& matched() const noexcept { return matched_; }

@@ -5,7 +5,8 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <fstream>
+#include <map>
 #include <sstream>
 
 #include "base/hash.hpp"
@@ -19,13 +20,9 @@ namespace {
 
 // LibTorch's libraries choose their products by the processor, not by the instruction set alone.
 std::string processor() {
-  std::FILE* file = std::fopen("/proc/cpuinfo", "re");
-  if (!file) return "";
-  char line[256], name[256] = "";
-  while (std::fgets(line, sizeof line, file))
-    if (std::sscanf(line, "model name : %255[^\n]", name) == 1) break;
-  std::fclose(file);
-  return name;
+  std::ostringstream text;
+  text << std::ifstream("/proc/cpuinfo").rdbuf();
+  return processor_name(text.str());
 }
 
 std::string weights_text(const checkpoint::Checkpoint& checkpoint) {
@@ -51,6 +48,11 @@ std::string formats_text(const Options& options) {
   return join(formats, ", ");
 }
 
+std::string trimmed(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream stream(text);
@@ -65,6 +67,21 @@ Difference differing_line(const std::string& field, const std::string& then, con
 }
 
 }  // namespace
+
+std::string processor_name(const std::string& cpuinfo) {
+  std::map<std::string, std::string> first;
+  for (const std::string& line : lines_of(cpuinfo)) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    if (std::string value = trimmed(line.substr(colon + 1)); !value.empty())
+      first.emplace(trimmed(line.substr(0, colon)), std::move(value));
+  }
+  if (const auto name = first.find("model name"); name != first.end()) return name->second;
+  std::vector<std::string> parts;
+  for (const char* key : {"CPU implementer", "CPU variant", "CPU part", "CPU revision"})
+    if (const auto part = first.find(key); part != first.end()) parts.push_back(part->first + " " + part->second);
+  return join(parts, ", ");
+}
 
 Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
                         std::size_t samples, const Options& options, std::int64_t micro_batch) {

@@ -21,6 +21,10 @@ using Fingerprint = std::vector<std::pair<std::string, std::string>>;
 Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const calibration::SampleSet* data,
                         std::size_t samples, const Options& options, std::int64_t micro_batch);
 
+/// What the text of /proc/cpuinfo calls the processor. Without a model name, which aarch64 does not print, the numbers
+/// of the first core; "" when there are none either.
+std::string processor_name(const std::string& cpuinfo);
+
 struct Difference {
   std::string field, then, now;  // of several lines the first that differs; "" when one side has no such line
 };

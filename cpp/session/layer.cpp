@@ -155,12 +155,12 @@ at::Tensor Layer::stream(at::Tensor Samples::*part, at::ScalarType type, const m
   at::Tensor all = streams.take({sample_count() * length, width}, type, at::kCPU);
   std::int64_t row = 0;
   for (const Samples& samples : samples_) {
-    const at::Tensor given = all.narrow(0, row, samples.count * length);
-    const at::Tensor rows = given.view({samples.count, length, width});
-    rows.narrow(1, 0, samples.tokens).copy_((samples.*part).view({samples.count, samples.tokens, width}));
-    rows.narrow(1, samples.tokens, length - samples.tokens).zero_();
-    streams.rest(given);
-    row += samples.count * length;
+    for (std::int64_t i = 0; i < samples.count; ++i, row += length) {  // one call may bring the whole stream
+      const at::Tensor rows = all.narrow(0, row, length);
+      rows.narrow(0, 0, samples.tokens).copy_((samples.*part).narrow(0, i * samples.tokens, samples.tokens));
+      rows.narrow(0, samples.tokens, length - samples.tokens).zero_();
+      streams.rest(rows);
+    }
   }
   return all;
 }
@@ -206,7 +206,8 @@ tuner::BlockResult Layer::quantize(const std::map<std::string, quant::WeightForm
   }
   const tuner::TuneOptions tuning = modifier::tune_options(recipe, memory.mode.micro_batch);
   const auto widest = static_cast<std::uint64_t>(sample_count() * longest_sample() * std::max(in(), out()));
-  model::StreamArena streams = make_streams(memory, options, widest * c10::elementSize(compute), log_);
+  model::StreamArena streams =
+      make_streams(memory, options, most_streams(/*layers=*/1), widest * c10::elementSize(compute), log_);
   return tuner::tune_block(block, data(block, formats, tuning, std::move(streams), options), formats, tuning,
                            *options.cancel, on_iteration, log_);
 }

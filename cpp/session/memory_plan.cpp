@@ -13,8 +13,6 @@
 namespace autoround::session {
 namespace {
 
-constexpr std::size_t most_streams = 3;  // alive at once, of blocks of one layer
-
 bool splits_batches(const recipe::Recipe& recipe, const std::map<std::string, quant::WeightFormat>& formats) {
   const tuner::TuneOptions tuning = modifier::tune_options(recipe, recipe.batch_size);
   return recipe.iters == 0 || std::none_of(formats.begin(), formats.end(), [&](const auto& format) {
@@ -41,6 +39,12 @@ std::uint64_t limit_of(const Options& options) {
 
 }  // namespace
 
+std::uint64_t named_limit(std::uint64_t predicted, at::Device device) {
+  if (!device.is_cpu()) return limit_for(predicted);  // with nothing of the process in it
+  constexpr std::uint64_t megabyte = 1'000'000;
+  return (limit_for(predicted + start_noise) + megabyte - 1) / megabyte * megabyte;
+}
+
 MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
                        const std::map<std::string, quant::WeightFormat>& formats, const Options& options,
                        const PredictMemory& predict) {
@@ -51,7 +55,8 @@ MemoryPlan plan_memory(const recipe::Recipe& recipe, const RunShape& shape,
     if (chosen.bytes == 0 && plan.fits()) chosen = plan;
   }
   if (chosen.bytes == 0) chosen = least;
-  chosen.smallest = limit_for(least.bytes);
+  chosen.smallest = named_limit(least.bytes, shape.device);
+  if (chosen.limit > 0 && chosen.fits()) chosen.smallest = std::min(chosen.smallest, chosen.limit);
   return chosen;
 }
 
@@ -83,15 +88,21 @@ void log_memory(const MemoryPlan& plan, const recipe::Recipe& recipe, const Logg
   log.info(line);
 }
 
-model::StreamArena make_streams(const MemoryPlan& plan, const Options& options, std::uint64_t bytes,
-                                const Logger& log) {
+model::StreamArena make_streams(const MemoryPlan& plan, const Options& options, std::size_t streams,
+                                std::uint64_t bytes, const Logger& log) {
   if (!plan.mode.streams_outside) return {};
   if (!plan.device.is_cpu()) return model::StreamArena::on_host();
   const std::string directory =
-      options.outputs.empty() ? temporary_directory() : parent_path(options.outputs.front().directory);
-  if (is_in_memory(directory))
+      options.outputs.empty() ? temporary_directory() : staging_parent(options.outputs.front().directory);
+  const Storage storage = storage_of(directory);
+  if (storage == Storage::memory)
     log.warn(directory + ": its files are in memory themselves; streams there leave this process, not the machine");
-  return {directory, most_streams, bytes};
+  if (storage == Storage::copy_on_write)
+    log.warn(directory +
+             ": its file system writes over nothing in place, so that the space reserved for streams is not sure to "
+             "be there, and a full disk ends the process (SIGBUS); have the first output, or TMPDIR where there is "
+             "none, on another one");
+  return {directory, streams, bytes};
 }
 
 }  // namespace autoround::session

@@ -49,6 +49,7 @@ RunShape run_shape(const recipe::Assignment& assignment, const recipe::Recipe& r
     shape.length = recipe.seqlen;
   }
   shape.element_bytes = static_cast<std::int64_t>(c10::elementSize(compute_type(options)));
+  shape.deterministic = is_deterministic(options);
   shape.resident = resident_bytes();
   struct Weights {
     std::int64_t tuned = 0, other = 0;

@@ -22,6 +22,7 @@ struct RunShape {
   bool rounds_inputs = false;            // of any linear, while it is tuned
   std::uint64_t resident = 0;            // bytes that the process holds already
   std::uint64_t kept = 0;                // bytes of results that stay in memory until the end
+  bool deterministic = false;            // each time the same gradients, on a device too
 };
 
 /// @param data null: the samples that the recipe asks for

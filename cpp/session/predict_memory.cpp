@@ -1,10 +1,10 @@
 // What is alive together at the peak of a run.
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
 #include "model/linear_products.hpp"
+#include "session/memory_plan.hpp"
 #include "session/predict.hpp"
+#include "session/predict_work.hpp"
 #include "tuner/schedule.hpp"
 
 namespace autoround::session {
@@ -58,26 +58,17 @@ std::int64_t inputs_width(const model::DecoderSpec& spec) {
   return widest;
 }
 
-/// What attention packs of a sample, each thread for itself: keys, values and the query heads that share them, with
-/// sums in fp32.
-std::int64_t attention_bytes(const model::DecoderSpec& spec, std::int64_t length) {
-  std::int64_t most = 0;
-  for (const model::LayerSpec& layer : spec.layers) {
-    const auto& attention = layer.attention;
-    const std::int64_t heads = 2 + attention.heads / std::max<std::int64_t>(attention.kv_heads, 1);
-    most = std::max(most, heads * attention.head_dim * length * 8);
-  }
-  return most * at::get_num_threads();
-}
-
 bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
 
 std::int64_t step_samples(const recipe::Recipe& recipe, const RunShape& shape) {
   return std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps);
 }
 
-/// Plain operations keep what the fused ones compute again.
-std::int64_t kept_activations(const recipe::Recipe& recipe) { return recipe.enable_torch_compile ? 1 : 4; }
+/// Plain operations keep what the fused ones compute again, which is more of what those of a device keep.
+std::int64_t kept_activations(const recipe::Recipe& recipe, at::Device device) {
+  if (recipe.enable_torch_compile) return 1;
+  return device.is_cpu() ? 2 : 4;
+}
 
 bool is_fused(const recipe::Recipe& recipe) { return recipe.enable_torch_compile && recipe.momentum == 0.0; }
 
@@ -86,28 +77,44 @@ std::int64_t bytes_of_value(const recipe::Recipe& recipe) {
   return is_fused(recipe) && recipe.iters <= tuner::most_iterations_in_ticks ? 2 : 4;
 }
 
+/// Beside V, of a weight: the plain step holds some six fp32 tensors like it at once; momentum keeps a second V.
+std::int64_t bytes_of_step(const recipe::Recipe& recipe) {
+  return (is_fused(recipe) ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
+}
+
 bool has_experts(const model::DecoderSpec& spec) {
   return std::any_of(spec.layers.begin(), spec.layers.end(),
                      [](const auto& layer) { return layer.experts.has_value(); });
 }
 
-/// On a device: weights with their rounded twins, V and the best codes, the gradient of the largest projection, both
-/// streams, and of a minibatch what the backward pass needs, or of all samples the output.
+constexpr std::int64_t device_workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
+
+/// On a device, bytes of a tuned weight: itself, its rounded twin, V, the best codes, and the gradient, of which it has
+/// `gradient` bytes.
+std::int64_t on_device_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates,
+                                std::int64_t gradient) {
+  const std::int64_t in_loop = bytes_of_value(recipe) + gradient + (accumulates ? 4 : 0) + bytes_of_step(recipe);
+  return 2 * shape.element_bytes + 1 + (tunes(recipe, shape) ? in_loop : 0);
+}
+
+/// On a device: weights with what belongs to them while they are tuned, the gradient being that of the largest
+/// projection, both streams, and of a minibatch what the backward pass needs, or of all samples the output.
 std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
                             std::int64_t layers, const MemoryMode& mode) {
   const std::int64_t bytes = shape.element_bytes, samples = std::min(shape.samples, mode.micro_batch);
   const std::int64_t tokens = samples * shape.length;
   const std::int64_t stream = mode.streams_outside ? 0 : shape.samples * shape.length * spec.hidden_size * bytes;
   const std::int64_t width = activation_width(spec, on_device) + (shape.rounds_inputs ? spec.hidden_size : 0);
-  const std::int64_t activations = tunes(recipe, shape) ? tokens * layers * width * bytes * kept_activations(recipe)
-                                                        : tokens * activation_width(spec, of_a_pass) * bytes;
-  const std::int64_t sums = samples < step_samples(recipe, shape) ? 4 : 0;
+  const ScoreBytes scores = score_bytes(spec, recipe, shape, layers, samples);
+  const std::int64_t activations =
+      tunes(recipe, shape) ? tokens * layers * width * bytes * kept_activations(recipe, shape.device) + scores.trained
+                           : tokens * activation_width(spec, of_a_pass) * bytes + scores.passed;
   // Of the largest projection; of gate and up of all experts together, two of three weights.
   const std::int64_t gradient = has_experts(spec) ? 2 * bytes / 3 + 1 : bytes / 2;
-  const std::int64_t per_weight = 2 * bytes + (tunes(recipe, shape) ? bytes_of_value(recipe) + 1 + gradient + sums : 1);
-  constexpr std::int64_t workspaces = std::int64_t{128} << 20;  // of the libraries that multiply
-  return static_cast<std::uint64_t>(shape.tuned_weights * per_weight + 2 * stream + std::max(activations, stream) +
-                                    workspaces);
+  const std::int64_t per_weight = on_device_of_tuned(recipe, shape, samples < step_samples(recipe, shape), gradient);
+  const std::int64_t block = shape.tuned_weights * per_weight + shape.other_weights * bytes + 2 * stream +
+                             std::max(activations, stream + scores.passed);
+  return static_cast<std::uint64_t>(std::max(block, shape.lone_weights * (bytes + 2)) + device_workspaces);
 }
 
 /// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V, the best codes (1
@@ -115,9 +122,8 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
 std::int64_t bytes_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates) {
   const bool packs = recipe.enable_torch_compile && shape.element_bytes == 2 && model::LinearProducts::packs_bf16();
   const std::int64_t gradient = packs ? 0 : shape.element_bytes / 2;
-  // The plain step holds some six fp32 tensors like the weight at once; momentum keeps a second V.
-  const std::int64_t temporaries = (is_fused(recipe) ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
-  return 2 * shape.element_bytes + bytes_of_value(recipe) + 1 + gradient + temporaries + (accumulates ? 4 : 0);
+  return 2 * shape.element_bytes + bytes_of_value(recipe) + 1 + gradient + bytes_of_step(recipe) +
+         (accumulates ? 4 : 0);
 }
 
 /// What a run works on, in elements.
@@ -126,7 +132,8 @@ struct Work {
   std::int64_t stream = 0;               // width of one
   std::int64_t trained = 0, passed = 0;  // of a token of a micro-batch, alive together with gradients and without
   std::int64_t loaded = 0;               // weights of a block that are not tuned
-  std::int64_t workspace = 0;            // bytes, whatever the micro-batch
+  ScoreBytes scores;                     // of a micro-batch
+  std::int64_t threads = 0;              // bytes that threads have for themselves
 };
 
 std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, const MemoryMode& mode,
@@ -137,7 +144,7 @@ std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, c
   const std::int64_t block = (shape.tuned_weights + work.loaded) * bytes;
 
   // The pass over all samples that gives the targets; one with rounded weights: input, target and output; tuning.
-  const std::int64_t passing = tokens * work.passed * bytes;
+  const std::int64_t passing = tokens * work.passed * bytes + work.scores.passed;
   const std::int64_t reference = block + work.reference_streams * stream + passing;
   const std::int64_t rounding = block + shape.tuned_weights * (bytes + 1) + 3 * stream + passing;
   std::int64_t most = std::max({reference, rounding, shape.lone_weights * (bytes + 2)});
@@ -145,12 +152,13 @@ std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, c
     const std::int64_t held =
         work.loaded * bytes +
         shape.tuned_weights * bytes_of_tuned(recipe, shape, samples < step_samples(recipe, shape));
-    const std::int64_t loop = 2 * stream + tokens * work.trained * bytes * kept_activations(recipe);
+    const std::int64_t loop =
+        2 * stream + tokens * work.trained * bytes * kept_activations(recipe, shape.device) + work.scores.trained;
     most = std::max(most, held + std::max(loop, 3 * stream + passing));
   }
   // Of LibTorch and of the C library's arenas, what only the first products bring into memory. Measured.
-  constexpr std::int64_t first_use = std::int64_t{36} << 20;
-  return shape.resident + shape.kept + static_cast<std::uint64_t>(most + work.workspace + first_use);
+  constexpr std::int64_t first_use = std::int64_t{32} << 20;
+  return shape.resident + shape.kept + static_cast<std::uint64_t>(most + work.threads + first_use);
 }
 
 }  // namespace
@@ -160,12 +168,14 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   const std::int64_t layers = std::min(recipe.nblocks, static_cast<std::int64_t>(spec.layers.size()));
   if (!shape.device.is_cpu()) return device_memory(spec, recipe, shape, layers, mode);
   Work work;
-  work.reference_streams = layers > 1 ? 4 : 3;  // both inputs and the output; between the layers of a block one more
+  work.reference_streams = static_cast<std::int64_t>(most_streams(layers));
   work.stream = spec.hidden_size;
   work.trained = layers * (activation_width(spec, on_cpu) + (shape.rounds_inputs ? inputs_width(spec) : 0));
   work.passed = activation_width(spec, of_a_pass);
   work.loaded = shape.other_weights;
-  work.workspace = attention_bytes(spec, shape.length);
+  const std::int64_t samples = std::min(shape.samples, mode.micro_batch);
+  work.scores = score_bytes(spec, recipe, shape, layers, samples);
+  work.threads = thread_bytes(spec, recipe, shape, samples);
   return host_memory(recipe, shape, mode, work);
 }
 
@@ -176,6 +186,17 @@ std::uint64_t predict_layer_memory(std::int64_t out, std::int64_t in, const reci
   // The minibatch of both streams, output and gradient, each once more packed for the products.
   work.trained = 2 * (in + 2 * out) + (shape.rounds_inputs ? in : 0);
   work.passed = in + out;
+  if (!shape.device.is_cpu()) {
+    // Input, target and output of all samples: a layer's data is there whole.
+    const std::int64_t bytes = shape.element_bytes, samples = std::min(shape.samples, mode.micro_batch);
+    const std::int64_t streams = shape.samples * shape.length * (in + 2 * out) * bytes;
+    const std::int64_t pass = samples * shape.length * (tunes(recipe, shape) ? work.trained : work.passed) * bytes;
+    const bool accumulates = samples < step_samples(recipe, shape);
+    return static_cast<std::uint64_t>(shape.tuned_weights *
+                                          on_device_of_tuned(recipe, shape, accumulates, /*gradient=*/bytes) +
+                                      streams + pass + device_workspaces);
+  }
+  work.threads = thread_bytes(out, in, recipe, shape, std::min(shape.samples, mode.micro_batch));
   return host_memory(recipe, shape, mode, work);
 }
 

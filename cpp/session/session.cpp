@@ -65,6 +65,7 @@ struct Session::Impl {
   /// What only tuning needs: a session that tunes no more does not hold it.
   void release() {
     pipeline.reset();
+    modifier->release();
     if (run) run->streams = {};
     kept_memory.reset();
   }
@@ -191,7 +192,9 @@ void Session::Impl::start() {
   if (!outputs->empty())
     outputs->begin(*plan, fingerprint(*model, recipe, data.get(), samples(), options, run->micro_batch), options.resume,
                    model->log());
-  run->streams = make_streams(result->memory, options, stream_bytes(shape, model->spec().hidden_size), model->log());
+  const auto layers = static_cast<std::int64_t>(model->spec().layers.size());
+  run->streams = make_streams(result->memory, options, most_streams(std::min(recipe.nblocks, layers)),
+                              stream_bytes(shape, model->spec().hidden_size), model->log());
   pipeline.emplace(*lm, token_ids(), run->micro_batch, recipe.nblocks,
                    model::Arithmetic{recipe.enable_torch_compile, run->deterministic}, hooks, *options.cancel,
                    run->streams);

@@ -22,7 +22,7 @@ REAL_LIMIT = 500e6  # bytes, for SmolLM2-135M with the default job
 GROWTH_LIMIT = 1.03  # deepest model over shallowest
 PREDICTION_ERROR = 0.10  # of what was measured
 KEPT_BELOW = 1 + PREDICTION_ERROR  # of the prediction, the limit that the library takes to be sure
-START_NOISE = 10_000_000  # bytes by which what processes hold when they start differs
+START_NOISE = 10_000_000  # session::start_noise: bytes by which what processes hold when they start differs
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,9 @@ def measure_shape(arguments: argparse.Namespace, shape: str, scratch: Path) -> l
 
 
 def with_and_without_limit(arguments: argparse.Namespace, model: Path, job: Job, scratch: Path) -> list[Run]:
-    """As asked; a little below what that is sure to keep; and at the smallest limit that is sure to be kept."""
+    """As asked; a little below what that is sure to keep; and at the smallest limit that a host is told."""
     free = measure(arguments, model, job, scratch)
-    asked, smallest = free.memory["predicted_bytes"], free.memory["smallest_limit_bytes"]
-    least = smallest + START_NOISE
+    asked, least = free.memory["predicted_bytes"], free.memory["smallest_limit_bytes"]
     limits = {max(int(KEPT_BELOW * asked) - START_NOISE, least), least}
     return [free, *(measure(arguments, model, job, scratch, limit) for limit in sorted(limits, reverse=True))]
 

@@ -103,6 +103,13 @@ TEST_CASE("layer: capsules that are refused stay the host's", "[capi][layer]") {
     given.shape = capsule.sizes.data();
     refused(AUTOROUND_ERROR_INVALID_ARGUMENT);
   }
+  SECTION("no elements, in sizes whose strides there cannot be") {
+    capsule.sizes = {0, int64_t{1} << 40, int64_t{1} << 40};
+    given.ndim = 3;
+    given.shape = capsule.sizes.data();
+    given.strides = nullptr;
+    refused(AUTOROUND_ERROR_INVALID_ARGUMENT);
+  }
   SECTION("a negative stride") {
     capsule.strides[0] = -3;
     given.strides = capsule.strides.data();
@@ -120,7 +127,7 @@ TEST_CASE("layer: capsules that are refused stay the host's", "[capi][layer]") {
 
 TEST_CASE("layer: what is wrong with a tensor", "[capi][layer]") {
   const float four[4] = {1, 2, 3, 4};
-  const int64_t sizes[] = {2, 2}, negative[] = {2, -2};
+  const int64_t sizes[] = {2, 2}, negative[] = {2, -2}, empty[] = {0, int64_t{1} << 40, int64_t{1} << 40};
   autoround_tensor* none = nullptr;
   const auto said = [&](const char* dtype, const int64_t* shape, size_t rank, const void* data, size_t length) {
     const host::Failure failure = host::failure(autoround_tensor_new, dtype, shape, rank, data, length, &none);
@@ -131,6 +138,7 @@ TEST_CASE("layer: what is wrong with a tensor", "[capi][layer]") {
   CHECK(said("F4", sizes, 2, four, 2).status == AUTOROUND_ERROR_UNSUPPORTED);
   CHECK(said("F32", negative, 2, four, 16).subject == "sizes");
   CHECK(said("F32", nullptr, 2, four, 16).subject == "sizes");
+  CHECK(said("F32", empty, 3, nullptr, 0).subject == "sizes");  // strides are products of sizes
   CHECK(said("F32", sizes, 2, four, 12).message.find("16") != std::string::npos);
   CHECK(said("F32", sizes, 2, nullptr, 16).subject == "data");
   CHECK(said(nullptr, sizes, 2, four, 16).subject == "dtype");

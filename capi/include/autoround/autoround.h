@@ -299,7 +299,8 @@ AUTOROUND_TRY(autoround_options_set_deterministic, autoround_options *options, i
  * of the process, with what it held before. Where prediction says that it would not, it has its activations in files without names,
  * beside the first output, or without one in $TMPDIR, else /var/tmp (on a device: in pinned memory of the host); and where that is not
  * enough, smaller passes, which change the order of sums and nothing else. A limit that cannot be kept is refused by initialize with
- * INVALID_ARGUMENT, which says the smallest that can. autoround_model_plan shows what would be chosen. 0: no limit. Errors:
+ * INVALID_ARGUMENT, which says the smallest that can. What is resident counts when initialize is called: two sessions of one process that
+ * are initialized before either runs may exceed it together. autoround_model_plan shows what would be chosen. 0: no limit. Errors:
  * INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_memory_limit, autoround_options *options, const char *device, int64_t bytes);
 /* Where the run writes and in which format. May be called several times, one per format: each call adds one (directory, format) pair.

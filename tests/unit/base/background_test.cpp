@@ -32,6 +32,14 @@ TEST_CASE("background: jobs are done in order, on one other thread", "[base]") {
   CHECK(done.empty());
 }
 
+TEST_CASE("background: jobs are given while others are done", "[base]") {
+  std::atomic<int> done = 0;
+  Background background;
+  for (int i = 0; i < 20000; ++i) background.run([&] { ++done; });
+  background.wait();
+  CHECK(done == 20000);
+}
+
 TEST_CASE("background: after an error nothing more is done and every call gives it", "[base]") {
   std::atomic<int> done = 0;
   Background background;

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <vector>
 
@@ -26,6 +27,22 @@ using test::TemporaryDirectory;
 
 gsl::span<const std::byte> bytes_of(std::string_view text) {
   return gsl::as_bytes(gsl::span<const char>(text.data(), text.size()));
+}
+
+TEST_CASE("system calls: made again when a signal interrupts them, and then only", "[base]") {
+  int calls = 0;
+  const auto fails_with = [&](int error, int times) {
+    calls = 0;
+    return uninterrupted([&, error, times] {
+      errno = error;
+      return ++calls <= times ? ssize_t{-1} : ssize_t{7};
+    });
+  };
+  CHECK(fails_with(EINTR, 3) == 7);
+  CHECK(calls == 4);
+  CHECK(fails_with(ENOSPC, 3) == -1);
+  CHECK(errno == ENOSPC);
+  CHECK(calls == 1);
 }
 
 TEST_CASE("input file: reads any part, and nothing past the end", "[base]") {

@@ -81,12 +81,10 @@ TEST_CASE("scratch memory: a folder that cannot hold it is an error with its pat
 
 TEST_CASE("scratch memory: space that is not there is missed at once", "[base]") {
   const TemporaryDirectory dir;
-  struct rlimit before {};
+  struct rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const struct rlimit small {
-    size / 2, before.rlim_max
-  };
+  const struct rlimit small{size / 2, before.rlim_max};
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
   const Error error = error_of([&] { ScratchMemory(dir.path(), size); });
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
@@ -99,8 +97,16 @@ TEST_CASE("scratch memory: space that is not there is missed at once", "[base]")
 TEST_CASE("scratch memory: where files without an output go", "[base]") {
   const char* named = std::getenv("TMPDIR");
   CHECK(temporary_directory() == (named != nullptr && *named != '\0' ? named : "/var/tmp"));
-  CHECK_FALSE(is_in_memory("/no/such/folder"));
-  if (std::filesystem::is_directory("/dev/shm")) CHECK(is_in_memory("/dev/shm"));
+}
+
+TEST_CASE("scratch memory: file systems whose files are no places on a disk", "[base]") {
+  CHECK(storage_of("/no/such/folder") == Storage::disk);
+  if (std::filesystem::is_directory("/dev/shm")) CHECK(storage_of("/dev/shm") == Storage::memory);
+  CHECK(storage_of_type(0x01021994) == Storage::memory);         // tmpfs
+  CHECK(storage_of_type(0x9123683E) == Storage::copy_on_write);  // btrfs
+  CHECK(storage_of_type(0x2FC12FC1) == Storage::copy_on_write);  // ZFS
+  CHECK(storage_of_type(0xCA451A4E) == Storage::copy_on_write);  // bcachefs
+  CHECK(storage_of_type(0xEF53) == Storage::disk);               // ext4
 }
 
 }  // namespace

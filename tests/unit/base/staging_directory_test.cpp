@@ -41,7 +41,9 @@ TEST_CASE("staging: nothing is at the target before commit, everything after", "
 
 TEST_CASE("staging: no traces, whether committed or not", "[base]") {
   const TemporaryDirectory dir;
-  { StagingDirectory(dir / "out").commit(); }
+  {
+    StagingDirectory(dir / "out").commit();
+  }
   CHECK(names_in(dir.path()) == std::vector<std::string>{"out"});
   {
     const StagingDirectory staging(dir / "other");
@@ -63,6 +65,16 @@ TEST_CASE("staging: an empty folder may be replaced, also through a link or with
   write_text_file(join_path(staging.path(), "f"), "1");
   staging.commit();
   CHECK(dir.read("link/f") == "1");
+}
+
+TEST_CASE("staging: where it is can be asked before, also through links", "[base]") {
+  const TemporaryDirectory dir;
+  fs::create_directories(dir / "there/empty");
+  fs::create_directory_symlink(dir / "there/empty", dir / "link");
+  CHECK(staging_parent(dir / "link") == dir / "there");
+  CHECK(fs::path(StagingDirectory(dir / "link").path()).parent_path() == dir / "there");
+  CHECK(staging_parent(dir / "new/") == dir.path());
+  CHECK(staging_parent(dir / "no/such") == dir / "no");
 }
 
 TEST_CASE("staging: a relative target stays where it was when it was named", "[base]") {
@@ -190,7 +202,7 @@ TEST_CASE("staging: the umask decides the mode of the result", "[base]") {
   StagingDirectory staging(dir / "out");
   ::umask(before);
   staging.commit();
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::stat((dir / "out").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0750);
 }

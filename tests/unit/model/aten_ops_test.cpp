@@ -58,6 +58,47 @@ TEST_CASE("aten ops: attention and its gradient agree with LibTorch's, grouped, 
   CHECK(max_difference(gradient, expected_gradient) < 1e-4);
 }
 
+/// All scores at once, each step in fp32.
+at::Tensor whole_attention(const at::Tensor& qkv, const Shape& s, double softcap, const at::Tensor& sinks) {
+  const at::Tensor heads = qkv.view({s.batch, s.length, s.heads + 2 * s.kv_heads, s.dim}).transpose(1, 2);
+  const std::int64_t group = s.heads / s.kv_heads;
+  const at::Tensor k = heads.narrow(1, s.heads, s.kv_heads).repeat_interleave(group, 1);
+  const at::Tensor v = heads.narrow(1, s.heads + s.kv_heads, s.kv_heads).repeat_interleave(group, 1);
+  at::Tensor scores = at::matmul(heads.narrow(1, 0, s.heads), k.transpose(-2, -1)) * 0.37;
+  if (softcap > 0.0) scores = (scores / softcap).tanh() * softcap;
+  scores = scores.masked_fill(at::ones({s.length, s.length}, at::kBool).triu(1), -INFINITY);
+  if (sinks.defined()) {
+    const at::Tensor each = sinks.view({1, s.heads, 1, 1}).expand({s.batch, s.heads, s.length, 1});
+    scores = at::cat({scores, each}, -1);
+  }
+  const at::Tensor out = at::matmul(scores.softmax(-1).narrow(-1, 0, s.length), v);
+  return out.transpose(1, 2).reshape({s.batch * s.length, s.heads * s.dim});
+}
+
+TEST_CASE("aten ops: attention with softcap and sinks, and its gradient, are those of all scores at once", "[model]") {
+  const bool sinks = GENERATE(false, true);
+  const double softcap = GENERATE(0.0, 0.5);
+  const auto type = GENERATE(at::kFloat, at::kBFloat16);
+  INFO(type << ", sinks " << sinks << ", softcap " << softcap);
+  const Shape shape{2, 300, 4, 2, 8, 0};
+  AttentionSpec spec = attention_spec(shape);
+  spec.sinks = sinks;
+  spec.softcap = softcap;
+  const at::Tensor values = random_tensor({600, 64}, 1).to(type), weight = random_tensor({600, 32}, 2).to(type);
+  const at::Tensor of_heads = sinks ? random_tensor({4}, 3) : at::Tensor();
+  const at::Tensor qkv = values.clone().requires_grad_(true);
+  const at::Tensor wide = values.to(at::kFloat).requires_grad_(true);
+
+  AtenOps ops;
+  const at::Tensor out = ops.attention({.qkv = qkv, .batch = 2, .spec = &spec, .sinks = of_heads});
+  const at::Tensor expected = whole_attention(wide, shape, softcap, of_heads);
+  const double close = type == at::kFloat ? 1e-5 : 2e-2;  // a few roundings to bf16, of sums of some ten
+  CHECK(max_difference(out.to(at::kFloat), expected) < close);
+  const at::Tensor gradient = torch::autograd::grad({out}, {qkv}, {weight})[0];
+  const at::Tensor exact = torch::autograd::grad({expected}, {wide}, {weight.to(at::kFloat)})[0];
+  CHECK(max_difference(gradient.to(at::kFloat), exact) < 3 * close);
+}
+
 TEST_CASE("aten ops: attention depends on the distance of tokens only, once rotated", "[model]") {
   const Shape shape{1, 6, 1, 1, 4, 0};
   const AttentionSpec spec = attention_spec(shape);

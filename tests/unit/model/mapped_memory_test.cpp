@@ -89,6 +89,17 @@ TEST_CASE("kept memory: is that of a thread and a scope, and tensors outlive it"
   CHECK(survivor.sum().item<std::int64_t>() == 3 * 4 * page);
 }
 
+TEST_CASE("kept memory: what no tensor came of goes back", "[model]") {
+  const auto memory = std::make_shared<KeptMemory>();
+  const KeptMemory::Scope scope(memory);
+  CHECK_THROWS(mapped_tensor({-1, -page}, at::kByte));  // as many bytes as a page, which is mapped by then
+  CHECK(memory->kept() == page);
+  at::Tensor a = pages(2);
+  CHECK(memory->kept() == 0);  // nothing but `a` is counted as used
+  a.reset();
+  CHECK(memory->kept() == 2 * page);
+}
+
 TEST_CASE("kept memory: an impossible size is an error and counts for nothing", "[model]") {
   const auto memory = std::make_shared<KeptMemory>();
   const KeptMemory::Scope scope(memory);

@@ -74,6 +74,17 @@ TEST_CASE("fingerprint: another model file is another model", "[session]") {
   CHECK(first_difference(first, fingerprint(*again, w4(), nullptr, 0, {}, 8)).value().field == "weights");
 }
 
+TEST_CASE("fingerprint: the processor by its name, or by its numbers where it has none", "[session]") {
+  CHECK(processor_name("processor\t: 0\nmodel\t\t: 85\nmodel name\t: A CPU @ 2.30GHz\nflags\t\t: fpu\n\n"
+                       "processor\t: 1\nmodel name\t: another\n") == "A CPU @ 2.30GHz");
+  CHECK(processor_name("processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd bf16\nCPU implementer\t: 0x41\n"
+                       "CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n\n"
+                       "processor\t: 1\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n") ==
+        "CPU implementer 0x41, CPU variant 0x1, CPU part 0xd40, CPU revision 1");
+  CHECK(processor_name("") == "");
+  CHECK(processor_name("no colon\nmodel name\t:\n: 3\n") == "");
+}
+
 TEST_CASE("fingerprint: lines and fields that only one side has", "[session]") {
   const auto difference = first_difference({{"a", "1\n2\n"}}, {{"a", "1\n"}});
   CHECK(difference.value().then == "2");

@@ -1,5 +1,7 @@
 #include "session/memory_plan.hpp"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "support/catch.hpp"
@@ -56,12 +58,18 @@ TEST_CASE("memory plan: a limit that cannot be kept is refused with the smallest
   const MemoryPlan plan = plan_for(1000);
   CHECK_FALSE(plan.fits());
   CHECK(plan.mode == MemoryMode{1, true});
-  CHECK(plan.smallest == limit_of({1, true}));
+  CHECK(plan.smallest == 307'000'000);  // of the next process too, which may hold 10 MB more at its start
+  CHECK(plan.smallest >= session::limit_for(need({1, true}) + session::start_noise));
   const Error error = test::error_of([&] { session::check_memory(plan); });
   CHECK(error.code() == Code::invalid_argument);
   CHECK(error.subject() == "memory_limit");
-  CHECK(test::says(error, "295 MB (" + std::to_string(plan.smallest) + " bytes)"));
+  CHECK(test::says(error, "307 MB (307000000 bytes)"));
   CHECK(plan_for(plan.smallest).fits());
+  CHECK(plan_for(plan.smallest).smallest == plan.smallest);
+  // What is kept is not too small, though one would not be told it.
+  const MemoryPlan just = plan_for(limit_of({1, true}));
+  CHECK(just.fits());
+  CHECK(just.smallest == just.limit);
 }
 
 TEST_CASE("memory plan: a device has its streams in the memory of the host", "[session]") {
@@ -70,8 +78,9 @@ TEST_CASE("memory plan: a device has its streams in the memory of the host", "[s
   const MemoryPlan plan = plan_for(limit_of({8, true}), shape, {}, false, "cuda:0");
   CHECK(plan.mode == MemoryMode{8, true});
   CHECK(session::memory_json(plan)["streams"] == "host");
-  CHECK(make_streams(plan, {}, 1 << 20, Logger()).is_on_host());
+  CHECK(make_streams(plan, {}, 3, 1 << 20, Logger()).is_on_host());
   CHECK(plan_for(limit_of({1, true}), shape, {}, false, "cuda:0").mode == MemoryMode{1, true});
+  CHECK(plan_for(0, shape, {}, false, "cuda:0").smallest == limit_of({1, true}));  // the process is elsewhere
 }
 
 TEST_CASE("memory plan: no way but one without samples", "[session]") {
@@ -101,16 +110,26 @@ TEST_CASE("memory plan: streams in files are beside the first output", "[session
   options.outputs = {{folder / "absent/out", "compressed-tensors"}};
   std::vector<std::string> warnings;
   const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { warnings.emplace_back(text); });
-  CHECK_FALSE(make_streams({.mode = {8, false}}, options, 1 << 20, log).in_files());
-  const Error error = test::error_of([&] { make_streams({.mode = {8, true}}, options, 1 << 20, log); });
+  CHECK_FALSE(make_streams({.mode = {8, false}}, options, 3, 1 << 20, log).in_files());
+  const Error error = test::error_of([&] { make_streams({.mode = {8, true}}, options, 3, 1 << 20, log); });
   CHECK(error.code() == Code::not_found);
   CHECK(error.subject() == folder / "absent");
   options.outputs.front().directory = folder / "out";
-  CHECK(make_streams({.mode = {8, true}}, options, 1 << 20, log).in_files());
+  CHECK(make_streams({.mode = {8, true}}, options, 3, 1 << 20, log).in_files());
   CHECK(warnings.empty());
   if (!std::filesystem::is_directory("/dev/shm")) return;
   options.outputs.front().directory = "/dev/shm/out";
-  make_streams({.mode = {8, true}}, options, 1 << 20, log);
+  make_streams({.mode = {8, true}}, options, 3, 1 << 20, log);
   REQUIRE(warnings.size() == 1);
   CHECK(warnings.front().find("/dev/shm") == 0);
+
+  // Of a link, beside what it leads to: the staging directory is there.
+  const std::string elsewhere = "/dev/shm/autoround-test-" + std::to_string(::getpid());
+  std::filesystem::create_directories(elsewhere + "/empty");
+  std::filesystem::create_directory_symlink(elsewhere + "/empty", folder / "link");
+  options.outputs.front().directory = folder / "link";
+  make_streams({.mode = {8, true}}, options, 3, 1 << 20, log);
+  std::filesystem::remove_all(elsewhere);
+  REQUIRE(warnings.size() == 2);
+  CHECK(warnings.back().find(elsewhere + ": ") == 0);
 }
