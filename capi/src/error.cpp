@@ -43,8 +43,10 @@ autoround_status give(autoround_error** out, autoround_status status, const char
   return status;
 }
 
+/// What LibTorch has no exception type for: of the CPU's allocator, of cuBLAS.
 bool is_allocation_failure(const c10::Error& error) {
-  return std::string_view(error.what_without_backtrace()).find("can't allocate memory") != std::string_view::npos;
+  const std::string_view text = error.what_without_backtrace();
+  return text.find("can't allocate memory") != text.npos || text.find("CUBLAS_STATUS_ALLOC_FAILED") != text.npos;
 }
 
 }  // namespace
@@ -59,6 +61,10 @@ autoround_status translate_current_exception(autoround_error** out) noexcept {
     return AUTOROUND_ERROR_OUT_OF_MEMORY;
   } catch (const c10::OutOfMemoryError& e) {
     return give(out, AUTOROUND_ERROR_OUT_OF_MEMORY, "", e.what_without_backtrace(), 0, 0);
+  } catch (const c10::AcceleratorError& e) {
+    constexpr std::int32_t out_of_memory = 2;  // of CUDA: a graph, a launch or pinned memory had none
+    const auto status = e.get_error_code() == out_of_memory ? AUTOROUND_ERROR_OUT_OF_MEMORY : AUTOROUND_ERROR_DEVICE;
+    return give(out, status, "device", e.what_without_backtrace(), 0, 0);
   } catch (const c10::Error& e) {
     const autoround_status status = is_allocation_failure(e) ? AUTOROUND_ERROR_OUT_OF_MEMORY : AUTOROUND_ERROR_INTERNAL;
     return give(out, status, "libtorch", e.what_without_backtrace(), 0, 0);

@@ -1,5 +1,5 @@
-// Scales of floating-point weights and their step, a thread a scale. Twin of quant/float_scale_kernels.hpp. Part of
-// floats.cu.
+// Scales of floating-point weights and their step, a thread a scale. Twins of quant/float_scale_kernels.hpp and
+// of the step in quant/float_rounding.cpp. Part of floats.cu.
 #pragma once
 
 #include "cuda/batch.cuh"
@@ -35,7 +35,8 @@ __device__ float floor_of_log2(float x) {
   constexpr std::uint32_t kMantissa = 0x7fffffu, kNearPower = kMantissa - 64;
   if (x == 0.f) return 1.f;
   const std::uint32_t bits = __float_as_uint(x);
-  if (x >= 0x1p-126f && (bits & kMantissa) < kNearPower) return static_cast<float>(static_cast<int>(bits >> 23) - 127);
+  if (x >= 0x1p-126f && x < INFINITY && (bits & kMantissa) < kNearPower)
+    return static_cast<float>(static_cast<int>(bits >> 23) - 127);
   return floorf(static_cast<float>(log2(static_cast<double>(x))));
 }
 

@@ -1,5 +1,5 @@
 // Activations rounded as the program that runs the model rounds them: a warp takes a group of a token. Twin of
-// quant/input_quantizer.cpp.
+// quant/input_quantizer.cpp and quant/input_kernels.hpp.
 #include "cuda/rounding.cuh"
 
 namespace autoround::cuda {
@@ -41,7 +41,8 @@ __device__ float float_scale(const InputRounding& a, float magnitude) {
 }
 
 __device__ GroupScale group_scale(const InputRounding& a, float smallest, float largest) {
-  const float low = smallest < 0.f ? smallest : 0.f, high = largest < 0.f ? 0.f : largest;
+  // As std::min and std::max choose, so that a tensor with a NaN has a scale that is one.
+  const float low = 0.f < smallest ? 0.f : smallest, high = largest < 0.f ? 0.f : largest;
   if (a.integer) return integer_scale(a, low, high);
   return {float_scale(a, larger(-low, high)), 0.f};
 }

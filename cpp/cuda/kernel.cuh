@@ -5,9 +5,9 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 
+#include "base/error.hpp"
 #include "cuda/launch.hpp"
 #include "cuda/launch_kernel.cuh"
 
@@ -42,7 +42,8 @@ __device__ inline T warp_sum(T value) {
 inline void check_launch(const char* kernel) {
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess)
-    throw std::runtime_error(std::string("CUDA kernel ") + kernel + ": " + cudaGetErrorString(error));
+    fail(error == cudaErrorMemoryAllocation ? Code::out_of_memory : Code::device, "device",
+         std::string("CUDA kernel ") + kernel + ": " + cudaGetErrorString(error));
 }
 
 inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {

@@ -1,5 +1,5 @@
 // Every kernel of the plug-in by the structure it takes: device/kernels.hpp. Queued on `stream`; arguments were checked
-// by the caller. @throws std::runtime_error: the launch was refused.
+// by the caller. @throws Error device, out_of_memory: the launch was refused.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -14,12 +14,12 @@ __device__ std::int64_t sample_of(const Progress* progress, const std::int64_t* 
 
 template <class Word>
 __global__ void gather_kernel(device::Gather a) {
-  const std::int64_t words = a.sample_bytes / static_cast<std::int64_t>(sizeof(Word)), sample = blockIdx.y;
+  const std::int64_t words = a.sample_bytes / static_cast<std::int64_t>(sizeof(Word)), sample = blockIdx.x;
   const std::int64_t from = sample_of(a.progress, a.indices, a.step_samples, a.first + sample);
   const auto* in = static_cast<const Word*>(a.stream) + from * words;
   auto* out = static_cast<Word*>(a.out) + sample * words;
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
-  for (std::int64_t i = thread_index(); i < words; i += stride) out[i] = in[i];
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * kThreads;
+  for (std::int64_t i = blockIdx.y * kThreads + threadIdx.x; i < words; i += stride) out[i] = in[i];
 }
 
 /// A warp takes a row, a lane N neighbours at once.
@@ -91,7 +91,7 @@ template <class Word>
 void gather_as(const device::Gather& a, cudaStream_t stream) {
   const std::int64_t words = a.sample_bytes / static_cast<std::int64_t>(sizeof(Word));
   const unsigned blocks = min(blocks_for(words, kThreads), 256u);
-  launch(gather_kernel<Word>, dim3(blocks, static_cast<unsigned>(a.count)), kThreads, stream, a);
+  launch(gather_kernel<Word>, dim3(static_cast<unsigned>(a.count), blocks), kThreads, stream, a);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <span>
-#include <stdexcept>
 
 #include "cuda/values.cuh"
 
@@ -27,11 +26,11 @@ unsigned tile_blocks(const Weight& w) {
   return blocks_for(w.rows * w.columns, kTile * kWarps);
 }
 
-/// Only kernels of tiles write packed codes. @throws std::runtime_error: memory is not aligned as they need it
+/// Only kernels of tiles write packed codes. @throws Error internal: memory is not aligned as they need it
 template <class Update>
 void check_packed(std::span<const Update> steps) {
   for (const Update& step : steps)
-    if (step.plan.packed && !has_tiles(step)) throw std::runtime_error("CUDA step: a weight is not at 16 bytes");
+    if (step.plan.packed && !has_tiles(step)) fail(Code::internal, "device", "CUDA step: a weight is not at 16 bytes");
 }
 
 /// What a lane works on. Groups fill rows, so that a weight is one array of them.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "device/values.hpp"
 
@@ -234,12 +235,13 @@ struct InputRounding {
   void* out = nullptr;
 };
 
-/// An iteration recorded once and run again and again.
+/// An iteration recorded once and run again and again. One that is destroyed between begin() and end() leaves nothing
+/// of it behind.
 class Graph {
  public:
   virtual ~Graph() = default;
-  /// What the current thread queues on its current stream between these two is recorded instead of run. Memory that is
-  /// allocated meanwhile belongs to the graph.
+  /// What is queued on this thread's current stream between these two, by any thread, is recorded instead of run.
+  /// Memory that is allocated on it meanwhile belongs to the graph.
   virtual void begin() = 0;
   virtual void end() = 0;
   /// Queues the recorded work.
@@ -272,12 +274,25 @@ class Kernels {
   virtual void round_inputs(const InputRounding&) const = 0;
 
   virtual std::unique_ptr<Graph> make_graph() const = 0;
-  /// Gives cached device memory back.
+  /// Gives device memory that LibTorch caches back, that of the host's own work too.
   virtual void release_memory() const = 0;
+
+  /// A stream that waits for no other, by its number in LibTorch.
+  virtual std::int64_t make_stream(int device) const = 0;
+  /// Compute capability: 90 is 9.0.
+  virtual int capability(int device) const = 0;
+  /// What it is called, and the version of CUDA that its driver is made for.
+  virtual std::string name(int device) const = 0;
 };
 
-/// Both libraries come from one build: the version that the core asks for.
-inline constexpr std::uint32_t kKernelsVersion = 4;
+/// Both libraries come from one build: the version that the core asks for, of the functions by hand, of what they take
+/// by its sizes.
+inline constexpr std::uint32_t kKernelsVersion =
+    5u << 24 | static_cast<std::uint32_t>(sizeof(RmsNorm) + sizeof(RmsNormBackward) + sizeof(GatedActivation) +
+                                          sizeof(GatedActivationBackward) + sizeof(Heads) + sizeof(HeadsBackward) +
+                                          sizeof(Progress) + sizeof(Gather) + sizeof(Loss) + sizeof(Decide) +
+                                          sizeof(Update<IntegerWeight>) * 257 + sizeof(Update<FloatWeight>) * 521 +
+                                          sizeof(InputRounding));
 /// What libautoround_cuda.so exports under the name "autoround_device_kernels"; null: made for another version.
 using KernelsFunction = const Kernels* (*)(std::uint32_t version);
 

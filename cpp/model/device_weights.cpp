@@ -2,7 +2,9 @@
 // memory, and only the copy is left to do; what was not, or could not be read ahead, is read when it is asked for.
 #include <ATen/ops/empty.h>
 
+#include <atomic>
 #include <map>
+#include <stdexcept>
 #include <utility>
 
 #include "base/background.hpp"
@@ -17,16 +19,19 @@ using Tensors = std::map<std::string, at::Tensor>;  // by name
 /// Keeps what is loaded from it and gives tensors without memory.
 class Reader final : public WeightSource {
  public:
-  Reader(const WeightSource& host, bool pinned, Tensors& read) : host_(host), pinned_(pinned), read_(read) {}
+  Reader(const WeightSource& host, bool pinned, const std::atomic<bool>& unwanted, Tensors& read)
+      : host_(host), pinned_(pinned), unwanted_(unwanted), read_(read) {}
 
   at::Device device() const override { return at::kMeta; }
   bool has(const std::string& name) const override { return host_.has(name); }
   at::Tensor load(const std::string& name, at::ScalarType dtype) const override {
+    stop_if_unwanted();
     const at::Tensor loaded = host_.load(name, dtype);
     read_.insert_or_assign(name, loaded);
     return at::empty(loaded.sizes(), loaded.options().device(at::kMeta));
   }
   void load_into(const std::string& name, at::Tensor out) const override {
+    stop_if_unwanted();
     const auto options = at::TensorOptions(out.scalar_type()).pinned_memory(pinned_);
     at::Tensor loaded = at::empty(out.sizes(), options);
     host_.load_into(name, loaded);
@@ -37,14 +42,20 @@ class Reader final : public WeightSource {
   }
 
  private:
+  void stop_if_unwanted() const {
+    if (unwanted_) throw std::runtime_error("nobody waits for these weights");  // caught where the thread reads
+  }
+
   const WeightSource& host_;
   bool pinned_;
+  const std::atomic<bool>& unwanted_;
   Tensors& read_;
 };
 
 class DeviceWeights final : public WeightSource {
  public:
   DeviceWeights(std::shared_ptr<WeightSource> host, at::Device device) : host_(std::move(host)), device_(device) {}
+  ~DeviceWeights() override { unwanted_ = true; }
 
   at::Device device() const override { return device_; }
   bool has(const std::string& name) const override { return host_->has(name); }
@@ -74,7 +85,7 @@ class DeviceWeights final : public WeightSource {
     reading_.run([this, load] {
       const ThreadCount alone(1);  // the others are those of what is tuned meanwhile
       try {
-        load(Reader(*host_, device_.is_cuda(), ahead_));
+        load(Reader(*host_, device_.is_cuda(), unwanted_, ahead_));
       } catch (const std::exception&) {
         // What cannot be read fails again when it is asked for, and is said there.
         ahead_.clear();
@@ -92,8 +103,9 @@ class DeviceWeights final : public WeightSource {
 
   std::shared_ptr<WeightSource> host_;
   at::Device device_;
-  mutable Tensors ahead_;       // the thread's until it has read them
-  mutable Background reading_;  // ends before them
+  std::atomic<bool> unwanted_ = false;  // nobody will ask any more
+  mutable Tensors ahead_;               // the thread's until it has read them
+  mutable Background reading_;          // ends before them
 };
 
 }  // namespace

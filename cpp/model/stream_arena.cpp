@@ -59,9 +59,10 @@ namespace {
 
 /// Under unified addressing a kernel takes the address of pinned memory as it is.
 at::Tensor pinned_stream(at::IntArrayRef sizes, at::ScalarType dtype, at::Device device) {
-  const at::Tensor host = at::empty(sizes, at::TensorOptions(dtype).pinned_memory(true));
-  const auto give_back = [host, device](void*) { device::synchronize(device); };  // what is queued may still read it
-  return at::from_blob(host.mutable_data_ptr(), sizes, give_back, at::TensorOptions(dtype).device(device), device);
+  at::Tensor host = device::pinned_tensor(sizes, dtype, device);
+  void* const memory = host.mutable_data_ptr();
+  const auto give_back = [host = std::move(host)](void*) mutable { host.reset(); };
+  return at::from_blob(memory, sizes, give_back, at::TensorOptions(dtype).device(device), device);
 }
 
 /// The same memory, as the copies between host and device have to be told.

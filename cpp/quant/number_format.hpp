@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 namespace autoround::quant {
 
@@ -40,9 +41,11 @@ constexpr const FloatGrid& grid_of(Number number) {
 /// The value of a code: sign, exponent and mantissa from the highest bit down.
 float decode(const FloatGrid& grid, std::uint8_t code) noexcept;
 
-/// Of a tensor in NVFP4, from its largest magnitude: what makes the scale of that group the largest of e4m3.
+/// Of a tensor in NVFP4, from its largest magnitude: what makes the scale of that group the largest of e4m3. Finite for
+/// the smallest magnitudes too, as a group of zeros would have no scale else.
 constexpr float nvfp4_global_scale(float largest) {
-  return largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest);
+  const float scale = largest == 0.f ? 1.f : e4m3.largest * e2m1.largest * (1.f / largest);
+  return scale > std::numeric_limits<float>::max() ? std::numeric_limits<float>::max() : scale;
 }
 
 /// e8m0: 2^(code - 127). The least is subnormal in fp32, the last code infinity.

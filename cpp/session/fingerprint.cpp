@@ -12,6 +12,7 @@
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
+#include "device/device.hpp"
 #include "quant/rounding.hpp"
 #include "session/run_types.hpp"
 
@@ -19,10 +20,11 @@ namespace autoround::session {
 namespace {
 
 // LibTorch's libraries choose their products by the processor, not by the instruction set alone.
-std::string processor() {
+std::string processor(at::Device device) {
   std::ostringstream text;
   text << std::ifstream("/proc/cpuinfo").rdbuf();
-  return processor_name(text.str());
+  const std::string cpu = processor_name(text.str());
+  return device.is_cpu() ? cpu : device::kernels(device).name(device.index()) + "; " + cpu;
 }
 
 std::string weights_text(const checkpoint::Checkpoint& checkpoint) {
@@ -89,7 +91,7 @@ Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const 
       {"library", version_string},
       {"libtorch", TORCH_VERSION},
       {"device", options.device},
-      {"processor", processor()},
+      {"processor", processor(compute_device(options))},
       {"kernels", std::string(quant::kernel_name()) + ", " + at::get_cpu_capability()},
       {"compute_dtype", c10::toString(compute_type(options))},
       {"deterministic", is_deterministic(options) ? "yes" : "no"},

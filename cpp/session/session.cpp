@@ -47,7 +47,8 @@ struct Session::Impl {
   template <class Step>
   auto guarded(Step&& step) {
     try {
-      const device::Scope scope(compute_device(options));
+      if (!own_stream) own_stream.emplace(compute_device(options));
+      const device::Scope scope(*own_stream);
       const model::ThreadCount threads(model->threads());
       const model::KeptMemory::Scope memory(kept_memory);
       const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
@@ -68,6 +69,7 @@ struct Session::Impl {
     modifier->release();
     if (run) run->streams = {};
     kept_memory.reset();
+    if (own_stream) device::release_memory(own_stream->device());
   }
 
   std::size_t samples() const {
@@ -107,6 +109,7 @@ struct Session::Impl {
   BlockStats restore_block(const modifier::Subgraph& subgraph, const Outputs::KeptBlock& kept);
   void end();
 
+  std::optional<device::OwnStream> own_stream;  // of one step after the other: memory goes from each to the next
   std::shared_ptr<const Model> model;
   std::shared_ptr<const calibration::SampleSet> data;
   Options options;

@@ -130,6 +130,8 @@ BlockResult tune_block(const Block& block, const BlockData& data,
         return optimize(block, states, data, options, result.rtn_loss, *loop_ops, cancel, on_iteration);
       }();
       result.losses = tuned.losses;
+      if (!tuned.not_recorded.empty())
+        log.warn(block.name() + ": iterations ran one by one, as they could not be recorded: " + tuned.not_recorded);
       if (tuned.diverged) {
         give_up(divergence(tuned, result.rtn_loss));
       } else {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <gsl/span>
+#include <string>
 #include <vector>
 
 #include "base/cancel.hpp"
@@ -18,6 +19,7 @@ struct Optimization {
   std::vector<float> losses;         // of each iteration's minibatch: mean squared error on real tokens
   std::int64_t best_iteration = -1;  // whose codes the states keep
   bool diverged = false;             // the last loss is not finite or far above round-to-nearest; no step follows it
+  std::string not_recorded;          // why a device could not record iterations that can be; then they ran one by one
 };
 
 inline constexpr double divergence_factor = 1e4;

@@ -5,7 +5,11 @@
 #include <c10/core/Event.h>
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "device/device.hpp"
@@ -82,6 +86,8 @@ class Loop {
     kernels_.advance(progress());
   }
 
+  void abandon_iteration() { states_.abandon_step(); }
+
   const device::Kernels& kernels() const { return kernels_; }
   const at::Tensor& progress_bytes() const { return progress_; }
 
@@ -142,7 +148,7 @@ class Onlooker {
  public:
   Onlooker(const at::Tensor& progress, std::int64_t iterations)
       : progress_(progress),
-        seen_(at::empty({iterations, progress.size(0)}, at::TensorOptions(at::kByte).pinned_memory(true))) {}
+        seen_(device::pinned_tensor({iterations, progress.size(0)}, at::kByte, progress.device())) {}
 
   /// Queues a look at iteration `index`.
   void look(std::int64_t index) {
@@ -169,19 +175,20 @@ class Onlooker {
   std::deque<std::pair<std::int64_t, c10::Event>> pending_;
 };
 
-void record(Loop& loop, device::Graph& graph) {
-  graph.begin();
+/// An iteration that can be run again, or nothing and why: memory that was enough for the one before need not be when
+/// all of it has to lie elsewhere.
+std::unique_ptr<device::Graph> record(Loop& loop, std::string& why_not) {
+  auto graph = loop.kernels().make_graph();
   try {
+    graph->begin();
     loop.iterate();
-  } catch (...) {
-    try {
-      graph.end();  // the stream has to stop recording
-    } catch (const std::exception&) {
-      // What made the recording fail is thrown on; that it could not be ended says no more.
-    }
-    throw;
+    graph->end();
+  } catch (const c10::Error& error) {
+    why_not = error.what_without_backtrace();
+    loop.abandon_iteration();
+    graph.reset();
   }
-  graph.end();
+  return graph;
 }
 
 }  // namespace
@@ -190,8 +197,8 @@ Optimization optimize_recorded(const Block& block, RoundingStates& states, const
                                const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
                                const std::function<void(const Iteration&)>& on_iteration) {
   Loop loop(block, states, data, options, rtn_loss, ops);
-  const std::unique_ptr<device::Graph> graph = loop.kernels().make_graph();
   Onlooker onlooker(loop.progress_bytes(), options.iters);
+  std::unique_ptr<device::Graph> graph;
   Optimization result;
   bool stopped = false;
   /// Takes what is there to see, and waits until no more than `most` iterations are ahead.
@@ -210,19 +217,18 @@ Optimization optimize_recorded(const Block& block, RoundingStates& states, const
 
   for (std::int64_t index = 0; index < options.iters && !stopped; ++index) {
     cancel.throw_if_requested();
-    if (index == 0) {
-      loop.iterate();  // libraries choose their algorithms and get their memory before anything is recorded
-    } else {
-      if (index == 1) {
-        loop.kernels().release_memory();
-        record(loop, *graph);
-      }
-      graph->run();
+    if (index == 1) {
+      loop.kernels().release_memory();
+      graph = record(loop, result.not_recorded);
     }
+    // The first one runs by itself: libraries choose their algorithms and get their memory before anything is recorded.
+    graph ? graph->run() : loop.iterate();
     onlooker.look(index);
     watch(most_ahead);
   }
   watch(0);
+  graph.reset();
+  loop.kernels().release_memory();  // the graph's, which nothing else can use
   return result;
 }
 

@@ -95,6 +95,7 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
       tuned.parts.push_back({part.name, part.row, part.rows, std::move(state), rates});
       set_input(tuned, part.name, format->second, options.iters > 0 && options.enable_minmax_tuning);
     }
+    has_experts_ = has_experts_ || !projection->expert_role.empty();
     if (tuned.parts.empty()) continue;
     std::vector<quant::RoundingState*> states;
     for (TunedPart& part : tuned.parts) states.push_back(&part.state);
@@ -229,6 +230,10 @@ void RoundingStates::finish_step() {
   }
 }
 
+void RoundingStates::abandon_step() noexcept {
+  for (auto& tuned : projections_) tuned.weight_is_current = tuned.has_gradient = tuned.stepped = false;
+}
+
 void RoundingStates::advance() {
   for (auto& tuned : projections_) {
     for (auto& part : tuned.parts) part.rates.advance();
@@ -236,11 +241,10 @@ void RoundingStates::advance() {
 }
 
 bool RoundingStates::can_record() const noexcept {
-  // Which experts a step reaches is known only to the host, and trained scales of inputs are there.
-  return fused_ && !drops_outliers_ &&
-         std::none_of(projections_.begin(), projections_.end(), [](const TunedProjection& tuned) {
-           return !tuned.projection->expert_role.empty() || (tuned.input && tuned.input->trains());
-         });
+  // How many tokens go to an expert, tuned or not, is known only to the host, and trained scales of inputs are there.
+  return fused_ && !drops_outliers_ && !has_experts_ &&
+         std::none_of(projections_.begin(), projections_.end(),
+                      [](const TunedProjection& tuned) { return tuned.input && tuned.input->trains(); });
 }
 
 void RoundingStates::record(const device::Progress* progress, std::int64_t iterations) {

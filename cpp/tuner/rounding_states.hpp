@@ -98,7 +98,9 @@ class RoundingStates {
   /// Steps that follow are recorded: each time they run they read rates and what becomes of them from `progress`, on
   /// the device, of which there are `iterations`.
   void record(const device::Progress* progress, std::int64_t iterations);
-  /// Whether steps can be recorded: by the device's kernels, and none of them asks the host for anything.
+  /// A step was begun whose work was never run: W' is not what write_weights() was to make of it, and no gradient came.
+  void abandon_step() noexcept;
+  /// Whether iterations can be recorded: by the device's kernels, and nothing of them asks the host for anything.
   bool can_record() const noexcept;
 
   std::vector<quant::QuantizedWeight> nearest() const;  // round-to-nearest, whatever was searched or tuned
@@ -112,7 +114,7 @@ class RoundingStates {
   at::Tensor summed(TunedProjection& tuned, std::int64_t first, const at::Tensor& rows);
   std::vector<quant::QuantizedWeight> round(bool searched) const;
 
-  bool fused_, searched_ = false, drops_outliers_ = false;
+  bool fused_, searched_ = false, drops_outliers_ = false, has_experts_ = false;
   BackwardPass pass_;
   std::vector<at::Tensor> rate_tables_;  // that recorded steps read
   std::vector<TunedProjection> projections_;

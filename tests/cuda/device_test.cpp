@@ -1,6 +1,7 @@
 // Names of devices, what is said when one cannot be used, and that the host's own device and stream are left alone.
 #include "device/device.hpp"
 
+#include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
@@ -88,7 +89,7 @@ TEST_CASE("plug-in: that of this build is found and loads without a driver", "[c
 }
 #endif
 
-TEST_CASE("device: a scope brings back the host's device and stream, and its own stream stays one", "[cuda]") {
+TEST_CASE("device: a scope brings back the host's device and stream, and nobody shares its own", "[cuda]") {
   if (!has_cuda()) {
     WARN("skipped: no CUDA device");
     return;
@@ -96,18 +97,37 @@ TEST_CASE("device: a scope brings back the host's device and stream, and its own
   require(gpu(0));
   const c10::impl::VirtualGuardImpl cuda(c10::DeviceType::CUDA);
   const c10::Stream before = cuda.getStream(gpu(0));
+  const auto stream_of = [&](const auto& from) {
+    const Scope scope(from);
+    return cuda.getStream(gpu(0));
+  };
   std::optional<c10::Stream> inside;
   {
-    const Scope scope(gpu(0));
-    inside = cuda.getStream(gpu(0));
+    const OwnStream held(gpu(0));
+    inside = stream_of(held);
     CHECK(*inside != before);
-    synchronize(gpu(0));
+    CHECK(cuda.getStream(gpu(0)) == before);
+    CHECK(stream_of(held) == *inside);
+    std::thread([&] { CHECK(stream_of(gpu(0)) != *inside); }).join();
   }
-  CHECK(cuda.getStream(gpu(0)) == before);
-  std::thread([&] {
-    const Scope scope(gpu(0));
-    CHECK(cuda.getStream(gpu(0)) == *inside);
-  }).join();
+  std::thread([&] { CHECK(stream_of(gpu(0)) == *inside); }).join();  // given back last
+}
+
+TEST_CASE("device: pinned memory lasts until what is queued is done", "[cuda]") {
+  if (!has_cuda()) {
+    WARN("skipped: no CUDA device");
+    return;
+  }
+  const Scope scope(gpu(0));
+  const at::Tensor there = at::arange(1 << 20, at::device(gpu(0)).dtype(at::kInt));
+  at::Tensor here = pinned_tensor(there.sizes(), at::kInt, gpu(0));
+  CHECK(here.is_pinned());
+  here.copy_(there, /*non_blocking=*/true);
+  synchronize(gpu(0));
+  CHECK(here.equal(there.cpu()));
+  here.copy_(there, /*non_blocking=*/true);
+  here.reset();
+  release_memory(gpu(0));
 }
 
 }  // namespace

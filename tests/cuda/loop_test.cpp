@@ -1,6 +1,9 @@
 // Blocks tuned on a GPU: as well as on the CPU, and through the recorded loop as through the plain one.
 #include <ATen/ATen.h>
 
+#include <iterator>
+#include <thread>
+
 #include "base/cancel.hpp"
 #include "gpu.hpp"
 #include "model/forwarding_ops.hpp"
@@ -50,11 +53,12 @@ quant::WeightFormat format_of(const std::string& preset) {
 }
 
 BlockResult tune_on_gpu(const TinyBlock& block, const quant::WeightFormat& format, const TuneOptions& options,
-                        const CancelToken& cancel = {}, const std::function<void(const Iteration&)>& seen = {}) {
+                        const CancelToken& cancel = {}, const std::function<void(const Iteration&)>& seen = {},
+                        const Logger& log = Logger()) {
   const device::Scope scope(gpu);
   DeviceLayer layer(block);
   const auto formats = test::all_linears(*layer.layer, format);
-  return tune_block(layer.view(), on(block.data, gpu), formats, options, cancel, seen, Logger());
+  return tune_block(layer.view(), on(block.data, gpu), formats, options, cancel, seen, log);
 }
 
 BlockResult tune_on_cpu(const TinyBlock& block, const quant::WeightFormat& format, const TuneOptions& options) {
@@ -207,6 +211,52 @@ TEST_CASE("cuda loop: what is not finite is said, or rounded to nearest", "[cuda
   TuneOptions options = quick();
   options.rtn_on_nan = true;
   CHECK(tune_on_gpu(block, format_of("W4A16"), options).fell_back);
+}
+
+TEST_CASE("cuda loop: iterations of dense blocks are recorded", "[cuda]") {
+  if (no_gpu()) return;
+  const std::string preset = GENERATE("W4A16", "W8A8", "MXFP4", "NVFP4");
+  const bool deterministic = GENERATE(false, true);
+  INFO(preset << ", deterministic " << deterministic);
+  TuneOptions options = quick(5);
+  options.arithmetic.deterministic = deterministic;
+  std::string said;
+  const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { said.append(text).append("\n"); });
+  tune_on_gpu(TinyBlock(at::kBFloat16), format_of(preset), options, {}, {}, log);
+  CHECK(said.find("one by one") == said.npos);
+}
+
+TEST_CASE("cuda loop: a block whose experts are not tuned is tuned", "[cuda]") {
+  if (no_gpu()) return;
+  TinyBlock block(at::kBFloat16);
+  make_clearly_sparse(block);
+  const device::Scope scope(gpu);
+  DeviceLayer layer(block);
+  auto formats = test::all_linears(*layer.layer, format_of("W4A16"));
+  for (auto format = formats.begin(); format != formats.end();)
+    format = format->first.find(".experts.") == format->first.npos ? std::next(format) : formats.erase(format);
+  REQUIRE(formats.size() >= 4);
+  const BlockResult result = tune_block(layer.view(), on(block.data, gpu), formats, quick(), {}, {}, Logger());
+  CHECK(result.losses.size() == 50);
+  CHECK(result.loss <= result.rtn_loss);
+}
+
+TEST_CASE("cuda loop: blocks tuned at once in two threads are those tuned one after the other", "[cuda]") {
+  if (no_gpu()) return;
+  TuneOptions options = quick(100);
+  options.arithmetic.deterministic = true;
+  const TinyBlock first(at::kBFloat16), second(at::kBFloat16, {}, 2);
+  const auto tune = [&](const TinyBlock& block) { return tune_on_gpu(block, format_of("W4A16"), options); };
+  const BlockResult alone = tune(first), other_alone = tune(second);
+  for (int i = 0; i < 3; ++i) {
+    BlockResult one;
+    std::thread thread([&] { one = tune(first); });
+    const BlockResult other = tune(second);
+    thread.join();
+    CHECK(one.losses == alone.losses);
+    CHECK(other.losses == other_alone.losses);
+    CHECK((test::same_codes(one, alone) && test::same_codes(other, other_alone)));
+  }
 }
 
 TEST_CASE("cuda loop: the current device and stream are left as they were", "[cuda]") {

@@ -54,6 +54,9 @@ class HostKernels final : public device::Kernels {
   void advance(device::Progress*) const override { no_such_kernel(); }
   std::unique_ptr<device::Graph> make_graph() const override { no_such_kernel(); }
   void release_memory() const override {}
+  std::int64_t make_stream(int) const override { no_such_kernel(); }
+  int capability(int) const override { no_such_kernel(); }
+  std::string name(int) const override { no_such_kernel(); }
 };
 
 }  // namespace
@@ -134,6 +137,19 @@ TEST_CASE("cuda on host: searched scales and super groups are those of the CPU")
   compare<Host>({state});
 }
 
+TEST_CASE("cuda on host: scales at the ends of fp32 are those of the CPU") {
+  const std::string preset = GENERATE("MXFP4A16", "MXFP8A16", "NVFP4A16");
+  const float size = GENERATE(1e-44f, 1e-37f, 1.5e38f);  // the first two have no finite factor to the largest scale
+  INFO(preset << ", times " << size);
+  at::Tensor weight = at::rand({4, 64}, at::make_generator<at::CPUGeneratorImpl>(5), at::kFloat) * size;
+  weight.narrow(0, 1, 1).zero_();
+  RoundingState state = state_of(preset, weight, at::kFloat);
+  const std::vector<QdqForward> forward{{&state, at::empty_like(weight)}};
+  qdq_forward(forward, /*fused=*/true);
+  CHECK(forward.front().out.isfinite().all().item<bool>());
+  compare<Host>({state});
+}
+
 TEST_CASE("cuda on host: many weights at once are those of the CPU") { compare<Host>(many_states()); }
 
 TEST_CASE("cuda on host: V in ticks is that of the CPU in numbers") {
@@ -153,6 +169,16 @@ TEST_CASE("cuda on host: inputs are rounded as on the CPU") {
   const at::Tensor x = hard_weight(50, 288, type);
   quantizer.calibrate(largest_magnitude(x) * 0.5f);
   CHECK(quantizer(x).equal(on_device::round_inputs(format, quantizer.scales(), x)));
+}
+
+TEST_CASE("cuda on host: inputs with one scale and a NaN are NaN, as on the CPU") {
+  InputFormat format = input_format(*recipe::preset_scheme("FP8_DYNAMIC").input_activations, at::kFloat);
+  format.group = 0;
+  at::Tensor x = random({6, 64}, 9);
+  x[2][3] = NAN;
+  InputQuantizer quantizer(format);
+  CHECK(quantizer(x).isnan().all().item<bool>());
+  CHECK(on_device::round_inputs(format, quantizer.scales(), x).isnan().all().item<bool>());
 }
 
 }  // namespace quant

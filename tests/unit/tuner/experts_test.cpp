@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "support/catch.hpp"
 #include "support/grouping_ops.hpp"
@@ -43,6 +44,23 @@ Tuned tune(const TinyBlock& block, TuneOptions options, const quant::WeightForma
 bool is_idle(const quant::QuantizedWeight& weight) { return weight.name.rfind(idle_expert, 0) == 0; }
 
 }  // namespace
+
+TEST_CASE("experts: iterations of a block with experts are not recorded, whether these are tuned or not", "[tuner]") {
+  TinyBlock block;
+  const auto recorded = [&](const std::string& only) {
+    const auto layer = block.layer();
+    auto formats = test::all_linears(*layer, int_format(4, 32));
+    for (auto format = formats.begin(); format != formats.end();)
+      format = format->first.find(only) != format->first.npos ? std::next(format) : formats.erase(format);
+    REQUIRE_FALSE(formats.empty());
+    return RoundingStates(layer->projections(), formats, TuneOptions()).can_record();
+  };
+  CHECK(recorded(""));
+  CHECK(recorded("self_attn"));
+  make_sparse(block, 2);
+  CHECK_FALSE(recorded(""));
+  CHECK_FALSE(recorded("self_attn"));
+}
 
 TEST_CASE("experts: one that no token goes to is rounded to nearest and counted, the others are tuned", "[tuner]") {
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
