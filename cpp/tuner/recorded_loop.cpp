@@ -227,6 +227,7 @@ Optimization optimize_recorded(const Block& block, RoundingStates& states, const
     watch(most_ahead);
   }
   watch(0);
+  device::synchronize(data.input.device());  // a stopped loop has iterations ahead that change nothing any more
   graph.reset();
   loop.kernels().release_memory();  // the graph's, which nothing else can use
   return result;

@@ -95,7 +95,7 @@ enum {
   AUTOROUND_ERROR_PARSE = -5,              /* a file or text that is not what it should be; line and column where known */
   AUTOROUND_ERROR_UNSUPPORTED = -6,        /* well-formed, but not something this build does; the message lists what it does */
   AUTOROUND_ERROR_OUT_OF_MEMORY = -7,
-  AUTOROUND_ERROR_DEVICE = -8,
+  AUTOROUND_ERROR_DEVICE = -8,             /* what a GPU or its driver answers while a run goes on */
   AUTOROUND_ERROR_CANCELLED = -9,
   AUTOROUND_ERROR_NUMERIC = -10,           /* NaN, Inf or an exploding loss; the subject is the layer */
   AUTOROUND_ERROR_INTERNAL = -99
