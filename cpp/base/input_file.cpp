@@ -30,7 +30,7 @@ Descriptor open_for_reading(const std::string& path, int extra_flags) {
 
 InputFile::InputFile(std::string path, Descriptor descriptor)
     : path_(std::move(path)), descriptor_(std::move(descriptor)) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor_.get(), &status) != 0) fail_errno(path_, "examine the file", errno);
   if (!S_ISREG(status.st_mode)) {
     fail(Code::io, path_, std::string("is ") + kind_of(status.st_mode) + "; a regular file is wanted");
@@ -55,16 +55,15 @@ void InputFile::read(std::uint64_t offset, gsl::span<std::byte> out) const {
   std::size_t done = 0;
   while (done < out.size()) {
     const auto at = gsl::narrow<off_t>(offset + done);
-    const ssize_t count = ::pread(descriptor_.get(), out.data() + done, out.size() - done, at);
-    if (count > 0) {
-      done += static_cast<std::size_t>(count);
-    } else if (count == 0) {
+    const ssize_t count =
+        uninterrupted([&] { return ::pread(descriptor_.get(), out.data() + done, out.size() - done, at); });
+    if (count == 0)
       fail(Code::io, path_,
            "the file ended at offset " + std::to_string(at) + " although it had " + std::to_string(size_) +
                " bytes when it was opened; it was cut short meanwhile");
-    } else if (errno != EINTR) {
+    if (count < 0)
       fail_errno(path_, "read " + std::to_string(out.size()) + " bytes at offset " + std::to_string(offset), errno);
-    }
+    done += static_cast<std::size_t>(count);
   }
 }
 

@@ -21,6 +21,17 @@ at::Tensor hidden_keys(std::int64_t first_query, std::int64_t queries, std::int6
   return window > 0 ? future.logical_or(key <= query - window) : future;
 }
 
+/// A block of queries and the keys that it sees.
+struct Block {
+  Block(const AttentionSpec& spec, std::int64_t length, std::int64_t begin_in)
+      : begin(begin_in),
+        queries(std::min(query_block, length - begin)),
+        first_key(spec.window > 0 ? std::max<std::int64_t>(0, begin - spec.window + 1) : 0),
+        keys(begin + queries - first_key) {}
+
+  std::int64_t begin, queries, first_key, keys;
+};
+
 /// What is the same for all heads.
 struct Plan : torch::CustomClassHolder {
   Plan(const AttentionSpec& spec_in, const at::Tensor& sinks_in) : spec(spec_in), sinks(sinks_in) {}
@@ -38,38 +49,24 @@ struct Heads {
   std::int64_t length() const { return q.size(2); }
   std::int64_t matrices() const { return k.size(0) * k.size(1); }
   std::int64_t group() const { return q.size(1) / k.size(1); }
-};
-
-/// A block of queries and the keys that it sees.
-struct Block {
-  Block(const Heads& heads, std::int64_t begin_in)
-      : begin(begin_in),
-        queries(std::min(query_block, heads.length() - begin)),
-        first_key(heads.spec.window > 0 ? std::max<std::int64_t>(0, begin - heads.spec.window + 1) : 0),
-        keys(begin + queries - first_key) {}
-
-  std::int64_t begin, queries, first_key, keys;
+  Block block(std::int64_t begin) const { return {spec, length(), begin}; }
 
   /// [B * kv_heads, group * queries, D] of what has all queries [B, heads, S, D].
-  at::Tensor queries_of(const Heads& heads, const at::Tensor& x) const {
-    return x.narrow(2, begin, queries).reshape({heads.matrices(), heads.group() * queries, x.size(3)});
+  at::Tensor queries_of(const Block& block, const at::Tensor& x) const {
+    return x.narrow(2, block.begin, block.queries).reshape({matrices(), group() * block.queries, x.size(3)});
   }
   /// [B * kv_heads, keys, D] of what has all keys [B, kv_heads, S, D].
-  at::Tensor keys_of(const Heads& heads, const at::Tensor& x) const {
-    return x.narrow(2, first_key, keys).reshape({heads.matrices(), keys, x.size(3)});
+  at::Tensor keys_of(const Block& block, const at::Tensor& x) const {
+    return x.narrow(2, block.first_key, block.keys).reshape({matrices(), block.keys, x.size(3)});
   }
 };
 
 /// Memory for the scores of a block, used for one after the other: the C library's heap would be left with holes.
 class Space {
  public:
-  explicit Space(const Heads& heads) : device_(heads.q.device()) {
-    for (std::int64_t begin = 0; begin < heads.length(); begin += query_block) {
-      const Block block(heads, begin);
-      const std::int64_t keys = block.keys + (heads.spec.sinks ? 1 : 0);
-      largest_ = std::max(largest_, heads.matrices() * heads.group() * block.queries * keys);
-    }
-  }
+  explicit Space(const Heads& heads)
+      : device_(heads.q.device()),
+        largest_(heads.matrices() * heads.group() * most_scores(heads.spec, heads.length())) {}
   /// fp32, of the sizes asked for. There are three of them.
   at::Tensor take(std::size_t which, at::IntArrayRef sizes) {
     at::Tensor& memory = memory_.at(which);
@@ -79,7 +76,7 @@ class Space {
 
  private:
   at::Device device_;
-  std::int64_t largest_ = 0;
+  std::int64_t largest_;
   std::array<at::Tensor, 3> memory_;
 };
 
@@ -121,12 +118,12 @@ struct BlockedAttention : Function<BlockedAttention> {
     at::Tensor out = at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, v.options());
     Space space(heads);
     for (std::int64_t begin = 0; begin < heads.length(); begin += query_block) {
-      const Block block(heads, begin);
-      const at::Tensor weights = probabilities(heads, block, block.queries_of(heads, q).to(at::kFloat),
-                                               block.keys_of(heads, k).to(at::kFloat), space)
+      const Block block = heads.block(begin);
+      const at::Tensor weights = probabilities(heads, block, heads.queries_of(block, q).to(at::kFloat),
+                                               heads.keys_of(block, k).to(at::kFloat), space)
                                      .values.to(v.scalar_type());
       const at::Tensor place = out.narrow(2, begin, block.queries);
-      place.copy_(at::bmm(weights, block.keys_of(heads, v)).view(place.sizes()));
+      place.copy_(at::bmm(weights, heads.keys_of(block, v)).view(place.sizes()));
     }
     ctx->save_for_backward({q, k, v});
     ctx->saved_data["plan"] = c10::IValue::make_capsule(plan);
@@ -144,10 +141,10 @@ struct BlockedAttention : Function<BlockedAttention> {
     at::Tensor grad_k = at::zeros(heads.k.sizes(), heads.k.options().dtype(at::kFloat)),
                grad_v = at::zeros_like(grad_k);
     for (std::int64_t begin = 0; begin < heads.length(); begin += query_block) {
-      const Block block(heads, begin);
-      const at::Tensor q = block.queries_of(heads, heads.q).to(at::kFloat);
-      const at::Tensor k = block.keys_of(heads, heads.k).to(at::kFloat), v = block.keys_of(heads, heads.v);
-      const at::Tensor grad_out = block.queries_of(heads, grads[0]);
+      const Block block = heads.block(begin);
+      const at::Tensor q = heads.queries_of(block, heads.q).to(at::kFloat);
+      const at::Tensor k = heads.keys_of(block, heads.k).to(at::kFloat), v = heads.keys_of(block, heads.v);
+      const at::Tensor grad_out = heads.queries_of(block, grads[0]);
       const Probabilities found = probabilities(heads, block, q, k, space);
       add(grad_v, block, at::bmm(found.values.to(v.scalar_type()).transpose(1, 2), grad_out));
 
@@ -175,6 +172,15 @@ struct BlockedAttention : Function<BlockedAttention> {
 };
 
 }  // namespace
+
+std::int64_t most_scores(const AttentionSpec& spec, std::int64_t length) {
+  std::int64_t most = 0;
+  for (std::int64_t begin = 0; begin < length; begin += query_block) {
+    const Block block(spec, length, begin);
+    most = std::max(most, block.queries * (block.keys + (spec.sinks ? 1 : 0)));
+  }
+  return most;
+}
 
 at::Tensor blocked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& sinks,
                              const AttentionSpec& spec) {

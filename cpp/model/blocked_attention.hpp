@@ -12,6 +12,9 @@ namespace autoround::model {
 /// them sees.
 inline constexpr std::int64_t query_block = 256;
 
+/// Scores of a head in the block that has most of them.
+std::int64_t most_scores(const AttentionSpec& spec, std::int64_t length);
+
 /// Scores and softmax in fp32, probabilities rounded to the type of v before they meet it: the roundings of the
 /// attention that transformers runs by default.
 /// @param q [B, heads, S, D]

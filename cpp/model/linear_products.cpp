@@ -8,7 +8,6 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -20,8 +19,7 @@
 namespace autoround::model {
 namespace {
 
-constexpr std::int64_t kLargeBytes = 1 << 20;  // of a result: more than a core's caches hold beside the operands
-constexpr std::int64_t kMostPacked = 4 << 20;  // bytes for a group of panels and its sums, if more than one panel
+constexpr std::int64_t kLargeBytes = 1 << 20;         // of a result: more than a core's caches hold beside the operands
 constexpr std::int64_t kOperationsPerTask = 1 << 21;  // below this a thread costs more than it brings
 
 Bf16Matrix matrix(const at::Tensor& x) {
@@ -178,9 +176,7 @@ void LinearProducts::weight_gradient(const at::Tensor& output_gradient, const at
   }
 
   const ProductKernels& kernels = *kernels::select_kernels().products;
-  // Slices are shorter than they could be where there are few of them, so that no thread waits long for the last one.
-  const std::int64_t share = divide_up(outputs, 4 * at::get_num_threads());
-  const Pieces pieces(kernels, share, inputs, tokens, std::numeric_limits<std::int64_t>::max());
+  const Pieces pieces = gradient_pieces(kernels, outputs, inputs, tokens, at::get_num_threads());
   const std::int64_t tiles = pieces.slice * pieces.pairs * 4, block = pieces.slice * inputs * 2;
   const std::int64_t per_thread = Cutter::padded(tiles) + Cutter::padded(block) + pieces.partial_bytes();
   std::byte* memory = workspace(pieces.panels * pieces.panel * 2 + at::get_num_threads() * per_thread);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "model/kernels/kernels.hpp"
 
@@ -53,6 +54,16 @@ struct Pieces {
     return std::max<std::int64_t>(1, std::min(cached, most / (panel * 2 + sums_of_panel())));
   }
 };
+
+constexpr std::int64_t kMostPacked = 4 << 20;  // bytes for a group of panels and its sums, if more than one panel
+
+/// Of a weight's gradient [outputs, inputs], a sum over tokens. Slices are shorter than they could be where there are
+/// few of them, so that no thread waits long for the last one.
+inline Pieces gradient_pieces(const ProductKernels& kernels, std::int64_t outputs, std::int64_t inputs,
+                              std::int64_t tokens, std::int64_t threads) {
+  constexpr std::int64_t any = std::numeric_limits<std::int64_t>::max();
+  return {kernels, divide_up(outputs, 4 * threads), inputs, tokens, any};
+}
 
 /// While it lives, this thread multiplies.
 class Multiplying {

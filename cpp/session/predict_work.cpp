@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "model/blocked_attention.hpp"
@@ -25,17 +24,6 @@ bool fuses_attention(const model::AttentionSpec& spec, const recipe::Recipe& rec
              : model::DeviceOps::fuses_attention(spec, type_of(shape), shape.length, shape.deterministic);
 }
 
-/// Of model::blocked_attention: queries times keys of the block that has most.
-std::int64_t largest_block(const model::AttentionSpec& spec, std::int64_t length) {
-  std::int64_t largest = 0;
-  for (std::int64_t begin = 0; begin < length; begin += model::query_block) {
-    const std::int64_t queries = std::min(model::query_block, length - begin), end = begin + queries;
-    const std::int64_t keys = spec.window > 0 ? std::min(end, queries + spec.window - 1) : end;
-    largest = std::max(largest, queries * keys);
-  }
-  return largest;
-}
-
 /// Bytes of a layer: kept for the backward pass, and what that has beside it, or a pass without gradients.
 struct LayerBytes {
   std::int64_t kept = 0, beside = 0, passed = 0;
@@ -44,7 +32,7 @@ struct LayerBytes {
 LayerBytes layer_bytes(const model::AttentionSpec& spec, const RunShape& shape, std::int64_t samples) {
   // Heads after the rotation, or their gradients, in fp32.
   const std::int64_t heads = (spec.heads + 2 * spec.kv_heads) * spec.head_dim * shape.length * 4;
-  const std::int64_t scores = spec.heads * largest_block(spec, shape.length);
+  const std::int64_t scores = spec.heads * model::most_scores(spec, shape.length);
   // In fp32 two, and three in the backward pass; what meets the values in a narrower type; a softcap's own. LibTorch's
   // products have half as much again for themselves: measured.
   const std::int64_t narrow = shape.element_bytes < 4 ? shape.element_bytes : 0, bent = spec.softcap > 0.0 ? 4 : 0;
@@ -59,15 +47,14 @@ struct Packed {
 
 /// With the pieces of LinearProducts, as many of them as there are threads. Inputs packed as a whole count as copies.
 Packed packed_bytes(std::int64_t out, std::int64_t in, std::int64_t tokens) {
-  constexpr std::int64_t most = std::int64_t{4} << 20, any = std::numeric_limits<std::int64_t>::max();
   const model::ProductKernels& kernels = *model::kernels::select_kernels().products;
   const std::int64_t threads = at::get_num_threads();
   const auto stored = [&](std::int64_t columns, std::int64_t depth) {
-    const model::Pieces pieces(kernels, tokens, columns, depth, most);
+    const model::Pieces pieces(kernels, tokens, columns, depth, model::kMostPacked);
     const std::int64_t tasks = pieces.groups() * model::divide_up(tokens, pieces.slice);
     return std::min(threads, tasks) * (pieces.group * pieces.panel * 2 + pieces.partial_bytes());
   };
-  const model::Pieces slices(kernels, model::divide_up(out, 4 * threads), in, tokens, any);
+  const model::Pieces slices = model::gradient_pieces(kernels, out, in, tokens, threads);
   const std::int64_t gradient = std::min(threads, model::divide_up(out, slices.slice)) *
                                 (slices.slice * (slices.pairs * 4 + in * 2) + slices.partial_bytes());
   const std::int64_t forward = stored(out, in);

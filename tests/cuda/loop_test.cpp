@@ -1,7 +1,6 @@
 // Blocks tuned on a GPU: as well as on the CPU, and through the recorded loop as through the plain one.
 #include <ATen/ATen.h>
 
-#include <iterator>
 #include <thread>
 
 #include "base/cancel.hpp"
@@ -233,8 +232,7 @@ TEST_CASE("cuda loop: a block whose experts are not tuned is tuned", "[cuda]") {
   const device::Scope scope(gpu);
   DeviceLayer layer(block);
   auto formats = test::all_linears(*layer.layer, format_of("W4A16"));
-  for (auto format = formats.begin(); format != formats.end();)
-    format = format->first.find(".experts.") == format->first.npos ? std::next(format) : formats.erase(format);
+  std::erase_if(formats, [](const auto& format) { return format.first.find(".experts.") != format.first.npos; });
   REQUIRE(formats.size() >= 4);
   const BlockResult result = tune_block(layer.view(), on(block.data, gpu), formats, quick(), {}, {}, Logger());
   CHECK(result.losses.size() == 50);

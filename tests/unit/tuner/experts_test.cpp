@@ -2,7 +2,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "support/catch.hpp"
 #include "support/grouping_ops.hpp"
@@ -50,8 +49,7 @@ TEST_CASE("experts: iterations of a block with experts are not recorded, whether
   const auto recorded = [&](const std::string& only) {
     const auto layer = block.layer();
     auto formats = test::all_linears(*layer, int_format(4, 32));
-    for (auto format = formats.begin(); format != formats.end();)
-      format = format->first.find(only) != format->first.npos ? std::next(format) : formats.erase(format);
+    std::erase_if(formats, [&](const auto& format) { return format.first.find(only) == format.first.npos; });
     REQUIRE_FALSE(formats.empty());
     return RoundingStates(layer->projections(), formats, TuneOptions()).can_record();
   };
