@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "calibration/jsonl_sample.hpp"
 #include "calibration/line_reader.hpp"
+#include "calibration/text_encoder.hpp"
 #include "calibration/text_input.hpp"
 
 namespace autoround::calibration {
@@ -17,8 +18,6 @@ namespace {
 
 constexpr std::int64_t max_sequence_length = 131072;
 constexpr std::size_t max_samples = 1000000;
-// Tokenizing takes some sixty bytes of memory for each byte of text.
-constexpr std::uint64_t max_plain_text_bytes = 64u << 20;
 
 const Tokenizer& required(const std::shared_ptr<const Tokenizer>& tokenizer) {
   if (!tokenizer)
@@ -27,13 +26,31 @@ const Tokenizer& required(const std::shared_ptr<const Tokenizer>& tokenizer) {
   return *tokenizer;
 }
 
-TokenIds tokenize(const JsonlSample& sample, const std::shared_ptr<const Tokenizer>& tokenizer) {
+/// The ids of one sample's text. Of a long one those that fit, which is all that is used of it.
+TokenIds encode_sample(const Tokenizer& tokenizer, std::string_view text, bool add_special_tokens,
+                       std::int64_t length) {
+  if (text.size() <= TextEncoder::default_piece_bytes) return tokenizer.encode(text, add_special_tokens);
+  TokenIds ids = add_special_tokens ? tokenizer.prefix_ids() : TokenIds();
+  const TokenIds suffix = add_special_tokens ? tokenizer.suffix_ids() : TokenIds();
+  const TokenIds first = first_ids(tokenizer, text, static_cast<std::size_t>(length));
+  ids.insert(ids.end(), first.begin(), first.end());
+  ids.insert(ids.end(), suffix.begin(), suffix.end());
+  return ids;
+}
+
+TokenIds tokenize(const JsonlSample& sample, const std::shared_ptr<const Tokenizer>& tokenizer, std::int64_t length) {
   if (const auto* ids = std::get_if<TokenIds>(&sample)) return *ids;
   // A chat template writes the special tokens itself.
   if (const auto* messages = std::get_if<Messages>(&sample)) {
-    return required(tokenizer).encode(required(tokenizer).apply_chat_template(*messages), false);
+    return encode_sample(required(tokenizer), required(tokenizer).apply_chat_template(*messages), false, length);
   }
-  return required(tokenizer).encode(std::get<Text>(sample), true);
+  return encode_sample(required(tokenizer), std::get<Text>(sample), true, length);
+}
+
+void require_utf8(std::string_view text) {
+  if (const auto offset = invalid_utf8(text)) {
+    fail(Code::parse, "calibration", "invalid UTF-8 at byte " + std::to_string(*offset) + " of a text");
+  }
 }
 
 /// What an error says about a line of `path`, with its own subject (a template, a tokenizer) when that is another file.
@@ -73,45 +90,47 @@ void SampleSet::add_tokens(gsl::span<const std::int64_t> ids) {
 }
 
 void SampleSet::add_text(std::string_view text) {
-  if (const auto offset = invalid_utf8(text)) {
-    fail(Code::parse, "calibration", "invalid UTF-8 at byte " + std::to_string(*offset) + " of a text");
-  }
-  add_tokens(required(tokenizer_).encode(text, true));
+  require_utf8(text);
+  add_tokens(encode_sample(required(tokenizer_), text, true, sequence_length_));
 }
 
 std::size_t SampleSet::add_windows(std::string_view text, std::size_t limit, bool drop_last) {
-  const Tokenizer& tokenizer = required(tokenizer_);
-  const std::vector<std::int64_t> prefix = tokenizer.prefix_ids(), suffix = tokenizer.suffix_ids();
-  const auto length = static_cast<std::size_t>(sequence_length_);
-  if (prefix.size() + suffix.size() >= length) {
-    fail(Code::invalid_argument, "seqlen",
-         "is " + std::to_string(sequence_length_) + ", which the tokenizer's own " +
-             std::to_string(prefix.size() + suffix.size()) + " special tokens leave no room in");
-  }
-  const std::size_t step = length - prefix.size() - suffix.size();
-  const std::vector<std::int64_t> ids = tokenizer.encode(text, false);
-
-  std::size_t added = 0;
-  std::vector<std::int64_t> window;
-  for (std::size_t begin = 0; begin < ids.size() && (limit == 0 || added < limit); begin += step, ++added) {
-    const std::size_t end = std::min(begin + step, ids.size());
-    if (drop_last && end - begin < step) break;
-    window.assign(prefix.begin(), prefix.end());
-    window.insert(window.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin),
-                  ids.begin() + static_cast<std::ptrdiff_t>(end));
-    window.insert(window.end(), suffix.begin(), suffix.end());
-    add_tokens(window);
-  }
-  log_.info("calibration: " + std::to_string(added) + " windows of " + std::to_string(sequence_length_) +
-            " tokens out of a text of " + std::to_string(ids.size()) + " tokens");
-  return added;
+  require_utf8(text);
+  const auto next_part = [&]() -> std::optional<std::string> {
+    if (text.empty()) return std::nullopt;
+    const std::string_view part = text.substr(0, whole_characters(text, TextEncoder::default_piece_bytes));
+    text.remove_prefix(part.size());
+    return std::string(part);
+  };
+  return all_or_nothing([&] { return add_windows_of(next_part, limit, drop_last); });
 }
 
 std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& options) {
   const InputFile file = InputFile::open(path);
   reject_compressed(file_beginning(file), path);
+  return all_or_nothing([&] { return add_jsonl_lines(file, options); });
+}
 
-  // All of the file or nothing: a host that mends a bad line and tries again must not end up with samples twice.
+std::size_t SampleSet::add_file(const std::string& path, std::size_t limit, bool drop_last) {
+  const InputFile file = InputFile::open(path);
+  const std::string beginning = file_beginning(file);
+  reject_compressed(beginning, path);
+  const std::size_t first = beginning.find_first_not_of(" \t\r\n", byte_order_mark_size(beginning));
+  if (first != std::string::npos && beginning[first] == '{') return add_jsonl(path, {"", limit, false});
+
+  TextReader reader(file);
+  return all_or_nothing([&] {
+    const std::size_t added = add_windows_of([&] { return reader.next(); }, limit, drop_last);
+    if (added == 0) {
+      fail(Code::parse, path,
+           "the text does not fill one window of " + std::to_string(sequence_length_) + " tokens; 0 usable samples");
+    }
+    return added;
+  });
+}
+
+std::size_t SampleSet::all_or_nothing(const std::function<std::size_t()>& add) {
+  // A host that mends a bad line and tries again must not end up with samples twice.
   const std::size_t ids_before = ids_.size(), samples_before = lengths_.size();
   bool complete = false;
   const auto roll_back = gsl::finally([&] {
@@ -119,7 +138,55 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
     ids_.resize(ids_before);
     lengths_.resize(samples_before);
   });
+  const std::size_t added = add();
+  complete = true;
+  return added;
+}
 
+std::size_t SampleSet::add_windows_of(const std::function<std::optional<std::string>()>& next_part, std::size_t limit,
+                                      bool drop_last) {
+  const Tokenizer& tokenizer = required(tokenizer_);
+  const TokenIds prefix = tokenizer.prefix_ids(), suffix = tokenizer.suffix_ids();
+  const auto length = static_cast<std::size_t>(sequence_length_);
+  if (prefix.size() + suffix.size() >= length) {
+    fail(Code::invalid_argument, "seqlen",
+         "is " + std::to_string(sequence_length_) + ", which the tokenizer's own " +
+             std::to_string(prefix.size() + suffix.size()) + " special tokens leave no room in");
+  }
+  const std::size_t step = length - prefix.size() - suffix.size();
+  const auto enough = [&](std::size_t added) { return limit != 0 && added == limit; };
+
+  TextEncoder encoder(tokenizer);
+  TokenIds ids, window;  // those of the text that are in no window yet; one window with its special tokens
+  std::size_t added = 0;
+  bool ended = false;
+  while (!ended && !enough(added)) {
+    const std::optional<std::string> part = next_part();
+    ended = !part;
+    const TokenIds sure = ended ? encoder.finish() : encoder.add(*part);
+    ids.insert(ids.end(), sure.begin(), sure.end());
+
+    std::size_t begin = 0;
+    const std::size_t least = ended && !drop_last ? 1 : step;
+    while (ids.size() - begin >= least && !enough(added)) {
+      const std::size_t end = std::min(begin + step, ids.size());
+      window = prefix;
+      window.insert(window.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                    ids.begin() + static_cast<std::ptrdiff_t>(end));
+      window.insert(window.end(), suffix.begin(), suffix.end());
+      add_tokens(window);
+      ++added;
+      begin = end;
+    }
+    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(begin));
+  }
+  log_.info("calibration: " + std::to_string(added) + " windows of " + std::to_string(sequence_length_) + " tokens" +
+            (ended ? "" : ", the first of the text"));
+  return added;
+}
+
+std::size_t SampleSet::add_jsonl_lines(const InputFile& file, const JsonlOptions& options) {
+  const std::string& path = file.path();
   std::size_t added = 0, empty = 0, bad = 0;
   std::string first_bad;
   LineReader reader(file);
@@ -130,7 +197,7 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
 
     TokenIds ids;
     try {
-      ids = tokenize(parse_jsonl_sample(*line, path, options.field), tokenizer_);
+      ids = tokenize(parse_jsonl_sample(*line, path, options.field), tokenizer_, sequence_length_);
     } catch (const Error& error) {
       if (error.code() != Code::parse) throw;
       if (!options.skip_bad_lines) throw Error(error.code(), path, about(error, path), line->number, error.column());
@@ -149,31 +216,6 @@ std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& op
                             " without tokens and " + std::to_string(bad) + " bad lines" + first_bad;
   if (added == 0) fail(Code::parse, path, "the file has " + tally);
   log_.write(bad == 0 ? LogLevel::info : LogLevel::warn, path + ": " + tally);
-  complete = true;
-  return added;
-}
-
-std::size_t SampleSet::add_file(const std::string& path, std::size_t limit, bool drop_last) {
-  const InputFile file = InputFile::open(path);
-  std::string beginning = file_beginning(file);
-  reject_compressed(beginning, path);
-  const std::size_t first = beginning.find_first_not_of(" \t\r\n", byte_order_mark_size(beginning));
-  if (first != std::string::npos && beginning[first] == '{') return add_jsonl(path, {"", limit, false});
-
-  if (file.size() > max_plain_text_bytes) {
-    fail(Code::parse, path,
-         "the plain text has " + format_bytes(file.size()) + "; at most " + format_bytes(max_plain_text_bytes) +
-             " are tokenized in one piece. A .jsonl file may have any size");
-  }
-  std::string text(file.size(), '\0');
-  file.read(0, gsl::as_writable_bytes(gsl::span<char>(text)));
-  text.erase(0, byte_order_mark_size(text));
-  require_text(text, path);
-  const std::size_t added = add_windows(text, limit, drop_last);
-  if (added == 0) {
-    fail(Code::parse, path,
-         "the text does not fill one window of " + std::to_string(sequence_length_) + " tokens; 0 usable samples");
-  }
   return added;
 }
 

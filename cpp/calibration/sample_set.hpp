@@ -4,11 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <gsl/span>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/file.hpp"
 #include "base/log.hpp"
 #include "calibration/tokenizer.hpp"
 
@@ -33,16 +36,18 @@ class SampleSet {
   void add_tokens(gsl::span<const std::int64_t> ids);
   /// One sample of text, special tokens added. Needs a tokenizer. @throws invalid_state, parse (invalid UTF-8)
   void add_text(std::string_view text);
-  /// Plain text: tokenized once without special tokens, cut into consecutive windows, each with the tokenizer's special
-  /// tokens around it; a last partial window is padded, or dropped when `drop_last`. Returns windows added.
+  /// Plain text: its tokens, as those of one text without special tokens, cut into consecutive windows, each with the
+  /// tokenizer's special tokens around it; a last partial window is padded, or dropped when `drop_last`. Ends at
+  /// `limit` windows, unless that is 0. Returns windows added. A text that fails adds nothing.
+  /// @throws invalid_state, parse (invalid UTF-8), invalid_argument (no room beside the special tokens)
   std::size_t add_windows(std::string_view text, std::size_t limit, bool drop_last);
   /// .jsonl with text, messages or input_ids. Returns samples added. Streams: memory grows with the samples, not with
   /// the file, and reading ends at the limit. Samples without tokens are left out and counted in the log. A file
   /// that fails adds nothing. @throws Error parse: a bad line (with its number), a compressed file, no usable sample.
   /// not_found, io.
   std::size_t add_jsonl(const std::string& path, const JsonlOptions& options);
-  /// By content: .jsonl when the first non-blank byte is '{', else plain text windows (text of at most 64 MiB, line
-  /// ends kept as they are). @throws as add_jsonl; parse: NUL, invalid UTF-8, or not one window.
+  /// By content: .jsonl when the first non-blank byte is '{', else plain text windows, line ends kept as they are.
+  /// Streams as add_jsonl does. @throws as add_jsonl; parse: NUL, invalid UTF-8, or not one window.
   std::size_t add_file(const std::string& path, std::size_t limit, bool drop_last = false);
 
   std::int64_t sequence_length() const noexcept { return sequence_length_; }
@@ -52,6 +57,13 @@ class SampleSet {
   const std::vector<std::int64_t>& lengths() const noexcept { return lengths_; }  // real tokens of each sample
 
  private:
+  /// Runs what returns the count of samples that it added; what it throws leaves none of them here.
+  std::size_t all_or_nothing(const std::function<std::size_t()>& add);
+  /// @param next_part more of the text, or nullopt after its end
+  std::size_t add_windows_of(const std::function<std::optional<std::string>()>& next_part, std::size_t limit,
+                             bool drop_last);
+  std::size_t add_jsonl_lines(const InputFile& file, const JsonlOptions& options);
+
   std::int64_t sequence_length_;
   Logger log_;
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,8 +20,33 @@ std::string file_beginning(const InputFile& file);
 /// @throws Error parse when `beginning` is that of a compressed file: this library never decompresses.
 void reject_compressed(std::string_view beginning, const std::string& path);
 
+/// Bytes of the longest beginning of `text` that has at most `most` (4 or more) and ends between two characters.
+std::size_t whole_characters(std::string_view text, std::size_t most) noexcept;
+
+/// Counted in lines and bytes, from 1.
+struct TextPosition {
+  std::int64_t line = 1, column = 1;
+};
+
 /// @throws Error parse at the first invalid UTF-8 or NUL, which no text file has (UTF-16 is full of them).
-/// @param first_line number of the line that `text` begins with.
-void require_text(std::string_view text, const std::string& path, int first_line = 1);
+/// @param at where in the file `text` begins. @return where it ends
+TextPosition require_text(std::string_view text, const std::string& path, TextPosition at = {});
+
+/// A plain text file of any size, a part at a time.
+class TextReader {
+ public:
+  /// @param file must outlive the reader.
+  explicit TextReader(const InputFile& file) : file_(file) {}
+
+  /// The next part, of whole characters, line ends as they are, without a byte order mark; nullopt at the end.
+  /// @throws Error io; parse as require_text
+  std::optional<std::string> next();
+
+ private:
+  const InputFile& file_;
+  std::uint64_t offset_ = 0;  // of the file, where next() reads
+  std::string cut_;           // what was read of the character at offset_
+  TextPosition position_;
+};
 
 }  // namespace autoround::calibration

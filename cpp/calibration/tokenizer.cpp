@@ -67,6 +67,14 @@ std::vector<std::int64_t> Tokenizer::encode(std::string_view text, bool add_spec
   return ids.ids();
 }
 
+TokensInText Tokenizer::encode_with_offsets(std::string_view text) const {
+  FfiBuffer ids, begins, error;
+  const int status = autoround_ffi_tokenizer_encode_with_offsets(impl_->handle.get(), ffi_bytes(text), text.size(),
+                                                                 ids.out(), begins.out(), error.out());
+  check_ffi(status, error, impl_->path, "a text cannot be tokenized");
+  return {ids.ids(), begins.ids()};
+}
+
 std::string Tokenizer::decode(const std::vector<std::int64_t>& ids, bool skip_special_tokens) const {
   std::vector<std::uint32_t> narrow;
   narrow.reserve(ids.size());

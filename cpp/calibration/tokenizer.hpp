@@ -15,6 +15,11 @@ struct ChatMessage {
   std::string role, content;
 };
 
+/// Ids, and for each the byte of the text that it begins at. Characters that no token has are several ids at one byte.
+struct TokensInText {
+  std::vector<std::int64_t> ids, begins;
+};
+
 class Tokenizer {
  public:
   /// @param tokenizer_json path of tokenizer.json; tokenizer_config.json and chat_template.jinja beside it are used
@@ -26,6 +31,8 @@ class Tokenizer {
   /// Special tokens that stand in the text are recognised either way; `add_special_tokens` is about those around it.
   /// @throws Error parse: invalid UTF-8, or the tokenizer fails on the text.
   std::vector<std::int64_t> encode(std::string_view text, bool add_special_tokens) const;
+  /// The same without special tokens around the text, with places; it takes longer. @throws as encode
+  TokensInText encode_with_offsets(std::string_view text) const;
   /// @throws Error invalid_argument: an id outside of 0..vocab_size()-1
   std::string decode(const std::vector<std::int64_t>& ids, bool skip_special_tokens) const;
   std::int64_t vocab_size() const;  // largest id + 1, added tokens included

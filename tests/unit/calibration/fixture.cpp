@@ -37,6 +37,13 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+std::string real_tokenizer() {
+  const char* given = std::getenv("AUTOROUND_TEST_MODEL");
+  const std::string folder = given != nullptr ? given : source_path(".cache/models/SmolLM2-135M-Instruct");
+  const std::string path = folder + "/tokenizer.json";
+  return ::access(path.c_str(), R_OK) == 0 ? path : "";
+}
+
 Json tiny_tokenizer_json() {
   return Json::parse(read_file(source_path("tests/support/tiny_tokenizer/tokenizer.json")));
 }

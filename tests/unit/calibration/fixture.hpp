@@ -29,6 +29,8 @@ class ScratchFolder {
 
 std::string source_path(const std::string& relative);  // of this project
 std::string read_file(const std::string& path);
+/// tokenizer.json of the model in $AUTOROUND_TEST_MODEL, or of SmolLM2 in .cache/models; "" when it is not there.
+std::string real_tokenizer();
 Json tiny_tokenizer_json();  // tests/support/tiny_tokenizer/tokenizer.json
 
 /// The tiny tokenizer after `edit` changed its JSON, with `config` (when not empty) as tokenizer_config.json.

@@ -1,6 +1,4 @@
 // The same ids and the same chat texts as the Python packages give. Skipped, with a line, where they are not installed.
-#include <unistd.h>
-
 #include <cstdlib>
 #include <string>
 
@@ -13,22 +11,6 @@ namespace autoround::calibration::test {
 using std::string_literals::operator""s;
 
 namespace {
-
-std::string model_folder() {
-  const char* given = std::getenv("AUTOROUND_TEST_MODEL");
-  return given != nullptr ? given : source_path(".cache/models/SmolLM2-135M-Instruct");
-}
-
-std::vector<std::string> tokenizer_files() {
-  std::vector<std::string> files = {source_path("tests/support/tiny_tokenizer/tokenizer.json")};
-  const std::string real = model_folder() + "/tokenizer.json";
-  if (::access(real.c_str(), R_OK) == 0) {
-    files.push_back(real);
-  } else {
-    WARN("without the real model: " << real << " is absent");
-  }
-  return files;
-}
 
 const std::vector<std::string> texts = {
     "",
@@ -56,7 +38,12 @@ TEST_CASE("parity: ids and chat texts equal those of the Python packages", "[cal
     WARN("skipped: no Python with tokenizers and transformers");
     return;
   }
-  const std::vector<std::string> tokenizers = tokenizer_files();
+  std::vector<std::string> tokenizers = {source_path("tests/support/tiny_tokenizer/tokenizer.json")};
+  if (const std::string real = real_tokenizer(); !real.empty()) {
+    tokenizers.push_back(real);
+  } else {
+    WARN("without the real model's tokenizer, which is absent");
+  }
   std::vector<std::string> templates;
   for (const char* name : {"chatml", "alternate", "features"}) {
     templates.push_back(source_path("tests/unit/calibration/templates/"s + name + ".jinja"));

@@ -77,6 +77,49 @@ TEST_CASE("sample set: windows follow each other and the last is padded or dropp
   CHECK(limited.ids() == Ids{261, 262});
 }
 
+TEST_CASE("sample set: windows of a long text", "[calibration]") {
+  const ScratchFolder folder;
+  std::string text;
+  for (int i = 0; i < 30000; ++i) text += i % 7 == 0 ? "the cat\n" : "caf\u00e9 the ";
+  const auto tokenizer = tiny_tokenizer();
+  const Ids whole = tokenizer->encode(text, false);
+  const auto beginning = [&](std::size_t count) {
+    return Ids(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(count));
+  };
+
+  SampleSet all = sample_set(100), from_file = sample_set(100);
+  CHECK(all.add_windows(text, 0, true) == whole.size() / 100);
+  CHECK(all.ids() == beginning(whole.size() / 100 * 100));
+  CHECK(from_file.add_file(folder.write("text", text), 0, true) == whole.size() / 100);
+  CHECK(from_file.ids() == all.ids());
+
+  // Where the limit is reached reading ends: what is wrong behind it is not seen, before it nothing is added.
+  const std::string broken = folder.write("broken", text + "\xff");
+  SampleSet limited = sample_set(100);
+  CHECK(limited.add_file(broken, 20) == 20);
+  CHECK(limited.ids() == beginning(2000));
+  const Error error = error_of([&] { limited.add_file(broken, 0); });
+  CHECK(contains(error.what(), "UTF-8"));
+  CHECK(error.line() == 4287);
+  CHECK(limited.size() == 20);
+}
+
+TEST_CASE("sample set: of a long sample those tokens that fit", "[calibration]") {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += " caf\u00e9 the";
+  const auto tokenizer = bos_tokenizer();
+  SampleSet set = sample_set(50000, tokenizer);
+  set.add_text(text);
+  Ids wanted = tokenizer->encode(text, true);
+  REQUIRE(wanted.size() > 50000);
+  wanted.resize(50000);
+  CHECK(set.ids() == wanted);
+  SampleSet roomy = sample_set(131072, tokenizer);
+  roomy.add_text(text);
+  wanted = tokenizer->encode(text, true);
+  CHECK(roomy.lengths() == Ids{static_cast<std::int64_t>(wanted.size())});
+}
+
 TEST_CASE("sample set: special tokens are part of a window's length", "[calibration]") {
   SampleSet set = sample_set(3, bos_tokenizer());
   CHECK(set.add_windows(five, 0, false) == 3);

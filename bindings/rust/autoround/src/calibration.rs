@@ -73,7 +73,7 @@ impl Calibration {
         Ok(self)
     }
 
-    /// A long text, tokenized once without special tokens and cut into consecutive windows; a window counts the special tokens that the
+    /// A text of any length, tokenized as one without special tokens and cut into consecutive windows; a window counts the special tokens that the
     /// tokenizer puts around a sequence. At most `limit` windows, 0: all. A last partial window is padded, or dropped. Gives the number of
     /// windows added.
     ///

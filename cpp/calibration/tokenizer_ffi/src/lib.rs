@@ -94,6 +94,23 @@ pub unsafe extern "C" fn autoround_ffi_tokenizer_encode(
 }
 
 #[no_mangle]
+pub unsafe extern "C" fn autoround_ffi_tokenizer_encode_with_offsets(
+    tokenizer: *const LoadedTokenizer,
+    text: *const u8,
+    size: usize,
+    ids: *mut Buffer,
+    begins: *mut Buffer,
+    error: *mut Buffer,
+) -> i32 {
+    guarded(error, || {
+        let (found, offsets) = (*tokenizer).encode_with_offsets(utf8(text, size)?)?;
+        *ids = Buffer::of_ids(found);
+        *begins = Buffer::of_ids(offsets);
+        Ok(())
+    })
+}
+
+#[no_mangle]
 pub unsafe extern "C" fn autoround_ffi_tokenizer_decode(
     tokenizer: *const LoadedTokenizer,
     ids: *const u32,
