@@ -30,6 +30,10 @@ bool has_cuda() noexcept;
 inline Element element_of(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
 }
+inline ScaleType scale_type_of(at::ScalarType type) {
+  if (type == at::kHalf) return ScaleType::f16;
+  return type == at::kBFloat16 ? ScaleType::bf16 : ScaleType::f32;
+}
 
 /// A stream of `device` on which nobody else queues anything: a run that is recorded as a graph must not record what
 /// other runs do, and memory is handed on without waiting only within a stream. Its end gives back what LibTorch

@@ -12,9 +12,6 @@
 
 namespace autoround::device {
 
-enum class Element { bf16, f32 };
-enum class ScaleType { f16, bf16, f32 };
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Rows of activations
 

@@ -12,11 +12,6 @@
 namespace autoround::quant::on_device {
 namespace {
 
-device::ScaleType scale_type_of(at::ScalarType type) {
-  if (type == at::kHalf) return device::ScaleType::f16;
-  return type == at::kBFloat16 ? device::ScaleType::bf16 : device::ScaleType::f32;
-}
-
 device::Grid grid_of_device(Number number) {
   const FloatGrid& grid = grid_of(number);
   return {grid.bits, grid.mantissa_bits, grid.least_normal, grid.largest, grid.largest_exponent};
@@ -61,7 +56,7 @@ device::IntegerWeight integers(const RoundingState& state, Scratch& scratch) {
   w.shared = format.group == 0;
   w.symmetric = format.symmetric;
   w.round_to_bf16 = !format.has_super_groups() && format.scale_type == at::kBFloat16;
-  w.scale_type = scale_type_of(state.scale_type);
+  w.scale_type = device::scale_type_of(state.scale_type);
   w.levels = static_cast<float>(format.levels());
   w.threshold = format.smallest_scale();
   w.weight = state.weight.const_data_ptr();
@@ -90,7 +85,7 @@ device::FloatWeight floats(const RoundingState& state, Scratch& scratch) {
   w.groups = state.weight_max.size(1);
   w.rows_at_once = format.group == 0 ? w.rows : format.block_rows > 0 ? format.block_rows : 1;
   w.round_to_bf16 = computes_bf16(format);
-  w.scale_type = scale_type_of(format.scale_type);
+  w.scale_type = device::scale_type_of(format.scale_type);
   w.threshold = format.number == Number::fp8 ? format.smallest_scale() : 0.f;
   w.largest_factor = static_cast<float>(state.largest_factor());
   w.weight = state.weight.const_data_ptr();

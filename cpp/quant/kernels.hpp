@@ -18,8 +18,8 @@ namespace autoround::quant {
 /// What is closer to zero has no reciprocal in auto-round, which takes zero for it.
 inline constexpr float kNextToNothing = 1e-30f;
 
-enum class Element { bf16, f32 };
-enum class ScaleType { f16, bf16, f32 };
+using device::Element;
+using device::ScaleType;
 
 /// From the range of a group to its scale and zero point. docs/algorithm.md
 struct ScaleRule {

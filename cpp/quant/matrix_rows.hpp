@@ -7,20 +7,14 @@
 #include <cmath>
 #include <cstdint>
 
+#include "device/device.hpp"
 #include "model/guided_for.hpp"
 #include "quant/kernels.hpp"
 
 namespace autoround::quant {
 
-/// Of a matrix in bf16 or fp32.
-inline Element element_of(const at::Tensor& matrix) {
-  return matrix.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32;
-}
-
-inline ScaleType scale_type_of(at::ScalarType type) {
-  if (type == at::kHalf) return ScaleType::f16;
-  return type == at::kBFloat16 ? ScaleType::bf16 : ScaleType::f32;
-}
+using device::element_of;
+using device::scale_type_of;
 
 /// Rows of a matrix may lie apart, as those of a part of a larger one do; columns may not.
 inline void* row_of(const at::Tensor& matrix, std::int64_t row) {
