@@ -83,7 +83,8 @@ void SampleSet::add_tokens(gsl::span<const std::int64_t> ids) {
     fail(Code::invalid_argument, "calibration", "more than " + std::to_string(max_samples) + " samples; set a limit");
   }
   const auto used = ids.first(std::min(ids.size(), static_cast<std::size_t>(sequence_length_)));
-  lengths_.reserve(lengths_.size() + 1);  // so that the two vectors grow together or not at all
+  // So that the two vectors grow together or not at all.
+  if (lengths_.size() == lengths_.capacity()) lengths_.reserve(2 * lengths_.size() + 16);
   ids_.resize(ids_.size() + static_cast<std::size_t>(sequence_length_), 0);
   std::copy(used.begin(), used.end(), ids_.end() - sequence_length_);
   lengths_.push_back(static_cast<std::int64_t>(used.size()));
@@ -181,7 +182,7 @@ std::size_t SampleSet::add_windows_of(const std::function<std::optional<std::str
     ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(begin));
   }
   log_.info("calibration: " + std::to_string(added) + " windows of " + std::to_string(sequence_length_) + " tokens" +
-            (ended ? "" : ", the first of the text"));
+            (ended ? "" : ", as many as were asked for"));
   return added;
 }
 

@@ -12,37 +12,35 @@ namespace autoround::calibration {
 namespace {
 
 constexpr std::size_t overlap_share = 16;           // of a piece, one part overlaps the next
-constexpr std::size_t max_piece_bytes = 16u << 20;  // it takes some ninety times of it
-constexpr std::size_t sure_run = 24;                // tokens that two pieces have to have in common
-
-/// The first token that begins at that byte or after it.
-std::size_t first_at(const TokensInText& tokens, std::int64_t byte) {
-  return static_cast<std::size_t>(std::lower_bound(tokens.begins.begin(), tokens.begins.end(), byte) -
-                                  tokens.begins.begin());
-}
+constexpr std::size_t max_piece_bytes = 64u << 20;  // it takes some ninety times of it
+constexpr std::size_t longest_character = 4;        // bytes
+constexpr std::size_t sure_changes = 24;            // of tokens, that two pieces have to have in common
 
 struct Seam {
   std::size_t left = 0, right = 0;  // the same token in the left and in the right piece
 };
 
-/// Where the pieces have `sure_run` tokens in common, the middle of the longest such run. The right piece begins at
-/// byte `shift` of the left.
+/// The middle of what the pieces have most of in common, in changes from one token to another: a word of one letter
+/// again and again is cut up by where it begins. The right piece begins at byte `shift` of the left.
 std::optional<Seam> seam(const TokensInText& left, const TokensInText& right, std::size_t shift) {
   const auto first = static_cast<std::int64_t>(shift);
   const auto starts = [&](std::size_t i) { return i == 0 || left.begins[i] != left.begins[i - 1]; };
-  std::size_t i = first_at(left, first), j = 0, longest = 0, run = 0;
+  std::size_t i =
+      static_cast<std::size_t>(std::lower_bound(left.begins.begin(), left.begins.end(), first) - left.begins.begin());
+  std::size_t j = 0, run = 0, changes = 0, most = sure_changes - 1;
   std::optional<Seam> best;
   while (i < left.ids.size() && j < right.ids.size()) {
-    const std::int64_t place = left.begins[i] - first;
-    if (place != right.begins[j]) {
-      run = 0;
-      (place < right.begins[j] ? i : j) += 1;
+    const std::int64_t place = left.begins[i] - first, other = right.begins[j];
+    if (place != other || left.ids[i] != right.ids[j]) {
+      run = changes = 0;
+      if (place <= other) ++i;
+      if (other <= place) ++j;
       continue;
     }
-    run = left.ids[i] == right.ids[j] ? run + 1 : 0;
-    const std::size_t back = run / 2;
-    if (run >= sure_run && run > longest && starts(i - back)) {
-      longest = run;
+    if (run > 0 && left.ids[i] != left.ids[i - 1]) ++changes;
+    const std::size_t back = ++run / 2;
+    if (changes > most && starts(i - back)) {
+      most = changes;
       best = Seam{i - back, j - back};
     }
     ++i;
@@ -59,10 +57,11 @@ TextEncoder::TextEncoder(const Tokenizer& tokenizer, std::size_t piece_bytes)
 std::vector<std::int64_t> TextEncoder::add(std::string_view text) {
   std::vector<std::int64_t> ids;
   while (!text.empty()) {
-    const std::size_t taken = whole_characters(text, piece_bytes_);
+    const std::size_t room = wanted_bytes_ - std::min(wanted_bytes_, pending_.size());
+    const std::size_t taken = whole_characters(text, std::max(room, longest_character));
     pending_.append(text.substr(0, taken));
     text.remove_prefix(taken);
-    if (pending_.size() < wanted_bytes_) continue;
+    if (pending_.size() + longest_character <= wanted_bytes_) continue;
     const std::vector<std::int64_t> sure = encode_pending();
     ids.insert(ids.end(), sure.begin(), sure.end());
   }
@@ -96,11 +95,11 @@ std::vector<std::int64_t> TextEncoder::encode_pending() {
     fail(Code::parse, "calibration",
          "the tokenizer sees " + format_bytes(piece_.size()) + " of a text as one word; is it text?");
   }
-  const std::int64_t next_begin = next_ < tokens_.begins.size() ? tokens_.begins[next_] : 0;
+  // The piece still begins where it did, and so do the tokens of it that were handed out: next_ stays.
   piece_ += pending_;
   pending_.clear();
   tokens_ = tokenizer_.encode_with_offsets(piece_);
-  next_ = first_at(tokens_, next_begin);
+  next_ = std::min(next_, tokens_.ids.size());
   wanted_bytes_ = std::max(piece_bytes_, piece_.size());  // doubled each time, or endless words take the square of time
   return {};
 }

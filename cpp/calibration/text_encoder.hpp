@@ -15,6 +15,8 @@ namespace autoround::calibration {
 /// Gives the ids that encoding the whole text at once would give. Where a piece ends, its last tokens are not those of
 /// the whole text, and where one begins, its first are not; so pieces overlap, and one is left for the next in the
 /// middle of a run of tokens that both have. Where they have none (one endless word), the piece grows until they do.
+/// Tokenizers that weigh all ways to cut a text against each other (Unigram) may have others where many weigh the same,
+/// as in noise.
 class TextEncoder {
  public:
   static constexpr std::size_t default_piece_bytes = 1u << 16;
@@ -23,7 +25,7 @@ class TextEncoder {
   explicit TextEncoder(const Tokenizer& tokenizer, std::size_t piece_bytes = default_piece_bytes);
 
   /// More of the text, which may end anywhere between two characters. Returns the next ids, as far as they are sure.
-  /// @throws Error parse: invalid UTF-8, the tokenizer fails on the text, or 16 MiB of it have no place to part.
+  /// @throws Error parse: invalid UTF-8, the tokenizer fails on the text, or 64 MiB of it have no place to part.
   std::vector<std::int64_t> add(std::string_view text);
   /// The text is over: the rest of its ids. @throws as add
   std::vector<std::int64_t> finish();

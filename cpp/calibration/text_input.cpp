@@ -53,7 +53,7 @@ std::size_t whole_characters(std::string_view text, std::size_t most) noexcept {
   if (text.size() <= most) return text.size();
   std::size_t end = most;
   while (end > most - 3 && is_continuation(text[end])) --end;
-  return end;
+  return is_continuation(text[end]) ? most : end;
 }
 
 TextPosition require_text(std::string_view text, const std::string& path, TextPosition at) {

@@ -15,7 +15,8 @@ struct ChatMessage {
   std::string role, content;
 };
 
-/// Ids, and for each the byte of the text that it begins at. Characters that no token has are several ids at one byte.
+/// Ids, and for each the byte of the text that it begins at; these never fall. Characters that no token has are several
+/// ids at one byte.
 struct TokensInText {
   std::vector<std::int64_t> ids, begins;
 };

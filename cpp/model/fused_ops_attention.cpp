@@ -29,6 +29,7 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_p
   a.sequence = input.qkv.size(0) / input.batch;
   a.heads = spec.heads;
   a.kv_heads = spec.kv_heads;
+  a.by_head = kernels::attends_by_head(input.batch, spec.heads, spec.kv_heads);
   a.head_dim = spec.head_dim;
   a.window = spec.window;
   a.scale = static_cast<float>(spec.scale);
@@ -50,14 +51,17 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_p
   return plan;
 }
 
-/// Runs one kernel over all tasks, each thread with a workspace of its own.
-void run_tasks(const Plan& plan, const kernels::Attention& a, const kernels::AttentionPass& pass) {
+/// Runs one kernel over all tasks, `heads` of each sample, each thread with a workspace of its own.
+void run_tasks(const Plan& plan, const kernels::Attention& a, std::int64_t heads, const kernels::AttentionPass& pass) {
   const auto bytes = static_cast<std::int64_t>(pass.workspace_bytes(a));
-  guided_for(plan.batch * a.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  guided_for(plan.batch * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor workspace = at::empty({bytes}, at::kByte);
     for (std::int64_t task = begin; task < end; ++task) pass.run(a, task, workspace.mutable_data_ptr());
   });
 }
+
+/// Of a sample.
+std::int64_t tasks(const kernels::Attention& a) { return a.by_head ? a.heads : a.kv_heads; }
 
 const kernels::Bf16* elements(const at::Tensor& x) { return static_cast<const kernels::Bf16*>(x.const_data_ptr()); }
 kernels::Bf16* mutable_elements(const at::Tensor& x) { return static_cast<kernels::Bf16*>(x.mutable_data_ptr()); }
@@ -70,7 +74,7 @@ struct AttentionFunction : Function<AttentionFunction> {
     a.qkv = elements(qkv);
     a.out = mutable_elements(out);
     a.lse = lse.mutable_data_ptr<float>();
-    run_tasks(*plan, a, *kernels::select_kernels().attention->forward);
+    run_tasks(*plan, a, tasks(a), *kernels::select_kernels().attention->forward);
     ctx->save_for_backward({qkv, out, lse});
     ctx->saved_data["plan"] = c10::IValue::make_capsule(plan);
     ctx->set_materialize_grads(false);
@@ -89,7 +93,14 @@ struct AttentionFunction : Function<AttentionFunction> {
     a.lse = lse.mutable_data_ptr<float>();
     a.grad_out = elements(grad_out);
     a.grad_qkv = mutable_elements(grad_qkv);
-    run_tasks(*plan, a, *kernels::select_kernels().attention->backward);
+    const kernels::AttentionKernels& attention = *kernels::select_kernels().attention;
+    at::Tensor head_sums;
+    if (a.by_head) {
+      head_sums = plan->pool->take({plan->batch * a.heads, attention.head_floats(a)}, at::kFloat);
+      a.head_sums = head_sums.mutable_data_ptr<float>();
+    }
+    run_tasks(*plan, a, tasks(a), *attention.backward);
+    if (a.by_head) run_tasks(*plan, a, a.kv_heads, *attention.add_heads);
     return {grad_qkv, Variable()};
   }
 };

@@ -89,14 +89,18 @@ std::vector<Linear> linears_of(const model::LayerSpec& layer, std::int64_t hidde
   return linears;
 }
 
-/// Of a thread, what a kernel lays out of one head of keys.
-std::int64_t layout_bytes(const model::AttentionSpec& spec, std::int64_t length) {
+/// What a kernel lays out of one head of keys, in each thread, and what it sums up head by head.
+std::int64_t attention_bytes(const model::AttentionSpec& spec, std::int64_t length, std::int64_t samples) {
+  const model::kernels::AttentionKernels& kernels = *model::kernels::select_kernels().attention;
   model::kernels::Attention a;
   a.sequence = length;
   a.heads = spec.heads;
   a.kv_heads = spec.kv_heads;
   a.head_dim = spec.head_dim;
-  return static_cast<std::int64_t>(model::kernels::select_kernels().attention->backward->workspace_bytes(a));
+  a.by_head = model::kernels::attends_by_head(samples, spec.heads, spec.kv_heads);
+  const auto layout = static_cast<std::int64_t>(kernels.backward->workspace_bytes(a));
+  const std::int64_t tasks = samples * (a.by_head ? a.heads : a.kv_heads), threads = at::get_num_threads();
+  return std::min(threads, tasks) * layout + (a.by_head ? tasks * kernels.head_floats(a) * 4 : 0);
 }
 
 /// Three keep what they pack: the model's pass, the block's passes and the loop.
@@ -140,7 +144,7 @@ std::int64_t thread_bytes(const model::DecoderSpec& spec, const recipe::Recipe& 
       products = std::max(products, product_bytes(linears_of(layer, spec.hidden_size), tokens));
     const model::AttentionSpec& heads = layer.attention;
     if (tokens > 0 && fuses_attention(heads, recipe, shape))
-      attention = std::max(attention, std::min(threads, samples * heads.kv_heads) * layout_bytes(heads, shape.length));
+      attention = std::max(attention, attention_bytes(heads, shape.length, samples));
   }
   return attention + products + threads * own_bytes;
 }

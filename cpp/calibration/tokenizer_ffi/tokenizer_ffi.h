@@ -33,7 +33,8 @@ uint32_t autoround_ffi_tokenizer_vocab_size(const autoround_ffi_tokenizer* token
 
 int autoround_ffi_tokenizer_encode(const autoround_ffi_tokenizer* tokenizer, const uint8_t* text, size_t size,
                                    bool add_special_tokens, autoround_ffi_buffer* ids, autoround_ffi_buffer* error);
-/* Without special tokens around the text. `begins`: the byte of the text, a uint32_t, that each of the ids begins at. */
+/* Without special tokens around the text. `begins`: the byte of the text, a uint32_t, that each of the ids begins at;
+ * they never fall. */
 int autoround_ffi_tokenizer_encode_with_offsets(const autoround_ffi_tokenizer* tokenizer, const uint8_t* text,
                                                 size_t size, autoround_ffi_buffer* ids, autoround_ffi_buffer* begins,
                                                 autoround_ffi_buffer* error);

@@ -6,6 +6,6 @@
 
 namespace autoround::model::kernels {
 
-const AttentionKernels amx_bf16_attention{&kForward<TileMultiply>, &kBackward<TileMultiply>};
+const AttentionKernels amx_bf16_attention{&kForward<TileMultiply>, &kBackward<TileMultiply>, &kAddHeads, head_floats};
 
 }  // namespace autoround::model::kernels

@@ -6,6 +6,7 @@
 
 namespace autoround::model::kernels {
 
-const AttentionKernels avx512_bf16_attention{&kForward<VectorMultiply>, &kBackward<VectorMultiply>};
+const AttentionKernels avx512_bf16_attention{&kForward<VectorMultiply>, &kBackward<VectorMultiply>, &kAddHeads,
+                                             head_floats};
 
 }  // namespace autoround::model::kernels

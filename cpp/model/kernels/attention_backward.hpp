@@ -7,13 +7,16 @@
 namespace autoround::model::kernels {
 namespace {
 
+/// Gradients of the keys and of the values of a task, [block][width][64] each.
+inline std::int64_t sum_floats(const Task& t) { return t.blocks * kBlock * t.width; }
+
 struct BackwardSpace {
-  BackwardSpace(const Task& t, void* base) : carver(base) {
+  BackwardSpace(const Attention& a, const Task& t, std::int64_t task, void* base) : carver(base) {
     key_columns = carver.take<Unit>(t.blocks * t.width / 2 * kBlock);
     value_columns = carver.take<Unit>(t.blocks * t.width / 2 * kBlock);
     key_pairs = carver.take<Unit>(t.blocks * kBlock / 2 * t.width);
-    grad_key = carver.take<float>(t.blocks * kBlock * t.width);
-    grad_value = carver.take<float>(t.blocks * kBlock * t.width);
+    grad_key = a.by_head ? a.head_sums + task * 2 * sum_floats(t) : carver.take<float>(2 * sum_floats(t));
+    grad_value = grad_key == nullptr ? nullptr : grad_key + sum_floats(t);
     query = carver.take<Bf16>(kBlock * t.width);
     grad = carver.take<Bf16>(kBlock * t.width);
     query_columns = carver.take<Unit>(t.width * kBlock / 2);
@@ -29,7 +32,7 @@ struct BackwardSpace {
   }
   Carver carver;
   Unit *key_columns, *value_columns, *key_pairs;  // whole sequence: [block][width / 2][64] twice, [block][32][width]
-  float *grad_key, *grad_value;                   // whole sequence: [block][width][64]
+  float *grad_key, *grad_value;                   // whole sequence: [block][width][64], one after the other
   Bf16 *query, *grad;                             // one block of queries and of the output's gradient, rows
   Unit *query_columns, *grad_columns;             // the same, [width][32]: pairs of rows side by side
   float* grad_query;
@@ -140,11 +143,21 @@ void backward_block(const Attention& a, const Task& t, BackwardSpace& space, std
                a.grad_qkv + t.query(a, block, head));
 }
 
+/// Brings sums of one block of keys back to the projection. `rows` is memory for them by rows, [64][width].
+inline void restore_keys(const Attention& a, const Task& t, std::int64_t block, const float* grad_key,
+                         const float* grad_value, float* rows) {
+  const std::int64_t key = t.key(a, block), value = t.value(a, block), count = t.rows(a, block);
+  transpose(grad_key, t.width, kBlock, rows, t.width);
+  restore_rows(rows, a.scale, a.qkv + key, t.turned(a, a.k_norm), block * kBlock, count, t.width, a.grad_qkv + key);
+  transpose(grad_value, t.width, kBlock, rows, t.width);
+  restore_rows(rows, 1.0f, a.qkv + value, t.plain(a, t.row_step), block * kBlock, count, t.width, a.grad_qkv + value);
+}
+
 template <class Multiply>
 void backward(const Attention& a, std::int64_t task, void* workspace) {
   [[maybe_unused]] const typename Multiply::Use use;
   const Task t(a, task);
-  BackwardSpace space(t, workspace);
+  BackwardSpace space(a, t, task, workspace);
   for (std::int64_t b = 0; b < t.blocks; ++b) {
     const std::int64_t columns = b * (t.width / 2) * kBlock;
     prepare_rows(a.qkv + t.key(a, b), t.turned(a, a.k_norm), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
@@ -153,24 +166,56 @@ void backward(const Attention& a, std::int64_t task, void* workspace) {
     prepare_rows(a.qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
     transpose(units(space.query), kBlock, t.width / 2, space.value_columns + columns, kBlock);
   }
-  fill_zero(space.grad_key, t.blocks * kBlock * t.width);
-  fill_zero(space.grad_value, t.blocks * kBlock * t.width);
-  for (std::int64_t h = t.kv_head * t.group; h < (t.kv_head + 1) * t.group; ++h) {
+  fill_zero(space.grad_key, 2 * sum_floats(t));
+  for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
     for (std::int64_t b = 0; b < t.blocks; ++b) backward_block<Multiply>(a, t, space, h, b);
   }
+  for (std::int64_t b = 0; !a.by_head && b < t.blocks; ++b) {
+    const std::int64_t first = b * kBlock * t.width;
+    restore_keys(a, t, b, space.grad_key + first, space.grad_value + first, space.grad_query);
+  }
+}
+
+struct HeadsSpace {
+  HeadsSpace(const Task& t, void* base) : carver(base) {
+    grad_key = carver.take<float>(kBlock * t.width);
+    grad_value = carver.take<float>(kBlock * t.width);
+    rows = carver.take<float>(kBlock * t.width);
+  }
+  Carver carver;
+  float *grad_key, *grad_value, *rows;  // of one block
+};
+
+inline Task group_task(const Attention& a, std::int64_t task) {
+  Attention by_group = a;
+  by_group.by_head = false;
+  return {by_group, task};
+}
+
+inline void add_heads(const Attention& a, std::int64_t task, void* workspace) {
+  const Task t = group_task(a, task);
+  const HeadsSpace space(t, workspace);
+  const std::int64_t count = kBlock * t.width;
   for (std::int64_t b = 0; b < t.blocks; ++b) {
-    const std::int64_t first = b * kBlock * t.width, key = t.key(a, b), value = t.value(a, b), rows = t.rows(a, b);
-    float* gradient = space.grad_query;  // its memory: by rows again
-    transpose(space.grad_key + first, t.width, kBlock, gradient, t.width);
-    restore_rows(gradient, a.scale, a.qkv + key, t.turned(a, a.k_norm), b * kBlock, rows, t.width, a.grad_qkv + key);
-    transpose(space.grad_value + first, t.width, kBlock, gradient, t.width);
-    restore_rows(gradient, 1.0f, a.qkv + value, t.plain(a, t.row_step), b * kBlock, rows, t.width, a.grad_qkv + value);
+    fill_zero(space.grad_key, count);
+    fill_zero(space.grad_value, count);
+    for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
+      const float* sums = a.head_sums + (t.sample * a.heads + h) * 2 * sum_floats(t) + b * count;
+      add_to(space.grad_key, sums, count);
+      add_to(space.grad_value, sums + sum_floats(t), count);
+    }
+    restore_keys(a, t, b, space.grad_key, space.grad_value, space.rows);
   }
 }
 
 template <class Multiply>
-constexpr AttentionPass kBackward{[](const Attention& a) { return BackwardSpace(Task(a, 0), nullptr).carver.used(); },
-                                  backward<Multiply>};
+constexpr AttentionPass kBackward{
+    [](const Attention& a) { return BackwardSpace(a, Task(a, 0), 0, nullptr).carver.used(); }, backward<Multiply>};
+
+constexpr AttentionPass kAddHeads{
+    [](const Attention& a) { return HeadsSpace(group_task(a, 0), nullptr).carver.used(); }, add_heads};
+
+inline std::int64_t head_floats(const Attention& a) { return 2 * sum_floats(Task(a, 0)); }
 
 }  // namespace
 }  // namespace autoround::model::kernels

@@ -1,7 +1,7 @@
 // How blocked attention cuts up its work, after FlashAttention-2 (Dao 2023): blocks of 64 queries against blocks of 64
 // keys, softmax kept as a running maximum and sum, nothing of size sequence^2 stored. A task lays out the keys and
-// values of one kv head once and walks through the query heads that share them. The passes are templates over how they
-// multiply (vector_multiply.hpp, tile_multiply.hpp). Only for the AVX512-BF16 and AMX translation units.
+// values of one kv head once and walks through query heads that share them: all, or one. The passes are templates over
+// how they multiply (vector_multiply.hpp, tile_multiply.hpp). Only for the AVX512-BF16 and AMX translation units.
 #pragma once
 
 #include "model/kernels/bf16_heads.hpp"
@@ -36,28 +36,30 @@ class Carver {
 /// Where the rows of one task lie, and the sizes that everything is padded to.
 struct Task {
   Task(const Attention& a, std::int64_t task)
-      : sample(task / a.kv_heads),
-        kv_head(task % a.kv_heads),
-        group(a.heads / a.kv_heads),
+      : heads(a.by_head ? 1 : a.heads / a.kv_heads),
+        sample(task * heads / a.heads),
+        head(task * heads % a.heads),
+        kv_head(head * a.kv_heads / a.heads),
         blocks((a.sequence + kBlock - 1) / kBlock),
         width(round_up(a.head_dim, kColumns)),
         row_step((a.heads + 2 * a.kv_heads) * a.head_dim),
         out_step(a.heads * a.head_dim) {}
 
-  std::int64_t sample, kv_head, group, blocks, width, row_step, out_step;
+  std::int64_t heads, sample, head, kv_head;  // `heads` query heads from `head` on
+  std::int64_t blocks, width, row_step, out_step;
 
   std::int64_t rows(const Attention& a, std::int64_t block) const { return least(kBlock, a.sequence - block * kBlock); }
   std::int64_t token(const Attention& a, std::int64_t block) const { return sample * a.sequence + block * kBlock; }
   /// Element offsets in qkv of the first row of a block.
-  std::int64_t query(const Attention& a, std::int64_t block, std::int64_t head) const {
-    return token(a, block) * row_step + head * a.head_dim;
+  std::int64_t query(const Attention& a, std::int64_t block, std::int64_t of_head) const {
+    return token(a, block) * row_step + of_head * a.head_dim;
   }
   std::int64_t key(const Attention& a, std::int64_t block) const { return query(a, block, a.heads + kv_head); }
   std::int64_t value(const Attention& a, std::int64_t block) const {
     return query(a, block, a.heads + a.kv_heads + kv_head);
   }
-  std::int64_t output(const Attention& a, std::int64_t block, std::int64_t head) const {
-    return token(a, block) * out_step + head * a.head_dim;
+  std::int64_t output(const Attention& a, std::int64_t block, std::int64_t of_head) const {
+    return token(a, block) * out_step + of_head * a.head_dim;
   }
 
   /// Rows that are used as they are: values, and the gradient of the output. And those that are normed and rotated.

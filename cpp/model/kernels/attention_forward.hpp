@@ -115,7 +115,7 @@ void forward(const Attention& a, std::int64_t task, void* workspace) {
     prepare_rows(a.qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width, space.rows);
     pair_rows(space.rows, kBlock, t.width, space.value_units + b * (kBlock / 2) * t.width);
   }
-  for (std::int64_t h = t.kv_head * t.group; h < (t.kv_head + 1) * t.group; ++h) {
+  for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
     for (std::int64_t b = 0; b < t.blocks; ++b) forward_block<Multiply>(a, t, space, h, b);
   }
 }

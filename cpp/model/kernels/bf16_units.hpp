@@ -47,6 +47,13 @@ inline void fill_zero(float* p, std::int64_t count) {
   for (std::int64_t i = 0; i < count; i += kLanes) _mm512_store_ps(p + i, _mm512_setzero_ps());
 }
 
+/// Both 64-byte aligned; count is a multiple of 16.
+inline void add_to(float* sum, const float* x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    _mm512_store_ps(sum + i, _mm512_add_ps(_mm512_load_ps(sum + i), _mm512_load_ps(x + i)));
+  }
+}
+
 /// 16 units (even[i], odd[i]).
 inline __m512i interleave(__m256i even, __m256i odd) {
   return _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16));

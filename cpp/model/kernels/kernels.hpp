@@ -78,9 +78,12 @@ struct Attention {
   float* lse = nullptr;                             // [batch * heads, sequence], log2 of the sum of exp; likewise
   const Bf16* grad_out = nullptr;                   // as out
   Bf16* grad_qkv = nullptr;                         // as qkv, wholly written
+  // A task is a (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head. Or, by head, a
+  // (sample, query head), which lays out keys and values that others lay out too: for where groups are few.
+  bool by_head = false;
+  float* head_sums = nullptr;  // by head, [batch * heads][head_floats]: what each makes of the gradients of k and v
 };
 
-/// One task is one (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head.
 struct AttentionPass {
   std::size_t (*workspace_bytes)(const Attention&);                   // for one thread
   void (*run)(const Attention&, std::int64_t task, void* workspace);  // workspace: 64-byte aligned
@@ -88,7 +91,17 @@ struct AttentionPass {
 
 struct AttentionKernels {
   const AttentionPass *forward, *backward;
+  /// After a backward by head: adds up head_sums and writes the gradients of k and v. Its tasks are groups.
+  const AttentionPass* add_heads;
+  std::int64_t (*head_floats)(const Attention&);
 };
+
+/// With so few groups tasks are heads. Not a matter of how many threads there are: whether a group's gradients
+/// of k and v are summed as one or head by head shows in their last bits.
+constexpr std::int64_t kFewGroups = 8;
+inline bool attends_by_head(std::int64_t batch, std::int64_t heads, std::int64_t kv_heads) {
+  return heads > kv_heads && batch * kv_heads <= kFewGroups;
+}
 
 /// Columns of C that are computed together: what one packed panel of B is wide.
 constexpr std::int64_t kPanelColumns = 64;

@@ -1,5 +1,6 @@
 #include "calibration/text_encoder.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -104,26 +105,34 @@ TEST_CASE("text encoder: tokenizers of all kinds", "[calibration][parity]") {
     return;
   }
   const ScratchFolder folder;
-  const std::string text = documents(), path = folder.write("text", text);
+  const std::string path = folder.write("text", documents() + std::string(4096, '-') + " the");
   const std::string directory = parent_path(path);
   const std::string command = "'"s + AUTOROUND_PYTHON + "' '" +
                               source_path("tests/unit/calibration/train_tokenizers.py") + "' '" + path + "' '" +
                               directory + "'";
   REQUIRE(std::system(command.c_str()) == 0);
   std::vector<std::string> files;
-  for (const char* name : {"byte_level", "sentence_bpe", "unigram_words", "unigram_whole", "word_piece"}) {
+  for (const char* name : {"byte_level", "prefix_space", "sentence_bpe", "unigram_words", "word_piece"}) {
     files.push_back(join_path(directory, name + ".json"s));
   }
   if (const std::string real = real_tokenizer(); !real.empty()) files.push_back(real);
+  // Ordinary text, special tokens, whose places are trimmed, and words that are longer than a piece.
+  const std::string text =
+      documents() + repeated(" a\t  <mask>\U0001F600\n\n   ----", 500) + std::string(20003, '-') + " end";
   for (const std::string& file : files) {
+    INFO(file);
     const auto tokenizer = Tokenizer::load(file);
-    const Ids whole = tokenizer->encode(text, false);
+    const TokensInText whole = tokenizer->encode_with_offsets(text);
+    CHECK((whole.ids == tokenizer->encode(text, false)));  // in brackets: without a print of all of them
+    CHECK(std::is_sorted(whole.begins.begin(), whole.begins.end()));
     for (const std::size_t piece : {4096, 16384}) {
-      INFO(file << ", " << piece);
+      INFO(piece);
       const Encoded encoded = in_pieces(*tokenizer, text, piece, 1000);
-      CHECK(encoded.ids == whole);
-      CHECK(encoded.before_end > whole.size() / 2);
+      CHECK((encoded.ids == whole.ids));
+      CHECK(encoded.before_end > whole.ids.size() / 2);
     }
+    const std::string word = "the cat " + std::string(131075, '-') + " the";
+    CHECK((in_pieces(*tokenizer, word, 65536, 65536).ids == tokenizer->encode(word, false)));
   }
 }
 

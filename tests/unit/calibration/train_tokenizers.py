@@ -9,7 +9,7 @@ sentencepiece models do to the beginning of a text.
 import sys
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 VOCAB = 1500
 
@@ -20,6 +20,14 @@ def byte_level() -> tuple[Tokenizer, trainers.Trainer]:  # GPT-2 and most of wha
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer, trainers.BpeTrainer(vocab_size=VOCAB, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+
+
+def prefix_space() -> tuple[Tokenizer, trainers.Trainer]:  # RoBERTa
+    tokenizer, trainer = byte_level()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.add_special_tokens(["<s>", "</s>", AddedToken("<mask>", lstrip=True)])
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), trim_offsets=True)
+    return tokenizer, trainer
 
 
 def sentence_bpe() -> tuple[Tokenizer, trainers.Trainer]:  # Llama 2: one word, with a space in front
@@ -35,11 +43,6 @@ def unigram_words() -> tuple[Tokenizer, trainers.Trainer]:  # T5, XLM-R
     return tokenizer, trainers.UnigramTrainer(vocab_size=VOCAB, special_tokens=["<unk>"], unk_token="<unk>")
 
 
-def unigram_whole() -> tuple[Tokenizer, trainers.Trainer]:
-    tokenizer = Tokenizer(models.Unigram())
-    return tokenizer, trainers.UnigramTrainer(vocab_size=VOCAB, special_tokens=["<unk>"], unk_token="<unk>")
-
-
 def word_piece() -> tuple[Tokenizer, trainers.Trainer]:  # BERT
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -49,7 +52,7 @@ def word_piece() -> tuple[Tokenizer, trainers.Trainer]:  # BERT
 
 def main() -> None:
     text, folder = Path(sys.argv[1]).read_text(encoding="utf-8"), Path(sys.argv[2])
-    for kind in (byte_level, sentence_bpe, unigram_words, unigram_whole, word_piece):
+    for kind in (byte_level, prefix_space, sentence_bpe, unigram_words, word_piece):
         tokenizer, trainer = kind()
         trainer.show_progress = False
         tokenizer.train_from_iterator(text.splitlines(keepends=True), trainer)

@@ -87,6 +87,8 @@ TEST_CASE("fused attention: output and gradient are the mathematical ones", "[at
       {"one block", 64, 2, 4, 4, 64, 64, 0, false},
       {"a block and a part", 100, 2, 6, 2, 64, 64, 0, false},
       {"SmolLM2", 256, 2, 9, 3, 64, 64, 0, false},
+      {"groups enough for a task each", 130, 6, 9, 3, 64, 64, 0, false},
+      {"the same with norms in a window", 130, 8, 4, 2, 128, 128, 100, true},
       {"one query in the last block", 513, 1, 8, 1, 64, 64, 0, false},
       {"no rope", 100, 2, 3, 3, 64, 0, 0, false},
       {"half of each head rotated", 100, 1, 4, 2, 64, 32, 0, false},
@@ -164,7 +166,8 @@ TEST_CASE("fused attention: large scores neither overflow nor lose the winner", 
 }
 
 TEST_CASE("fused attention: the same bytes every time and with any number of threads", "[attention]") {
-  const Problem problem({"", 200, 3, 6, 2, 64, 64, 0, false});
+  const std::int64_t batch = GENERATE(3, 8);  // tasks of a head, and of a group of heads
+  const Problem problem({"", 200, batch, 6, 2, 64, 64, 0, false});
   at::Tensor first, first_grad;
   for (const int threads : {2, 2, 1, 3}) {
     const Threads guard(threads);

@@ -209,6 +209,17 @@ TEST_CASE("predict: threads have memory of their own", "[session]") {
   CHECK(layer(32, 4096) - layer(2, 4096) > layer(32, 1024) - layer(2, 1024));
 }
 
+TEST_CASE("predict: attention head by head has gradients of keys and values for each", "[session]") {
+  if (!model::LinearProducts::packs_bf16()) return;
+  const model::ThreadCount count(1);
+  const auto bytes = [&](std::int64_t kv_heads, std::int64_t samples) {
+    return session::thread_bytes(one_layer(kv_heads), recipe::Recipe(), shape_of(2), samples);
+  };
+  const std::int64_t head = 2 * 512 * 64 * 4;
+  CHECK(bytes(2, 4) > bytes(2, 5) + (4 * 8 - 2) * head);  // eight groups of four heads, and ten
+  CHECK(bytes(8, 1) < 4 << 20);                           // each head has its keys for itself
+}
+
 TEST_CASE("predict: a device holds what is loaded and not tuned, and what plain steps need", "[session]") {
   const model::DecoderSpec spec = one_layer();
   recipe::Recipe recipe;

@@ -76,11 +76,15 @@ impl LoadedTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The ids without special tokens around them, and the byte of the text that each begins at.
+    /// The ids without special tokens around them, and the byte of the text that each begins at. One that begins before
+    /// the token before it, as where spaces are trimmed, counts as beginning there too: these bytes never fall.
     pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), String> {
         let encoding = self.tokenizer.encode(text, false).map_err(|e| e.to_string())?;
-        let begins = encoding.get_offsets().iter().map(|&(begin, _)| u32::try_from(begin));
-        Ok((encoding.get_ids().to_vec(), begins.collect::<Result<_, _>>().map_err(|e| e.to_string())?))
+        let latest = encoding.get_offsets().iter().scan(0, |latest, &(begin, _)| {
+            *latest = begin.max(*latest);
+            Some(u32::try_from(*latest))
+        });
+        Ok((encoding.get_ids().to_vec(), latest.collect::<Result<_, _>>().map_err(|e| e.to_string())?))
     }
 
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, String> {
