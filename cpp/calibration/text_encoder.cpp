@@ -24,7 +24,6 @@ struct Seam {
 /// again and again is cut up by where it begins. The right piece begins at byte `shift` of the left.
 std::optional<Seam> seam(const TokensInText& left, const TokensInText& right, std::size_t shift) {
   const auto first = static_cast<std::int64_t>(shift);
-  const auto starts = [&](std::size_t i) { return i == 0 || left.begins[i] != left.begins[i - 1]; };
   std::size_t i =
       static_cast<std::size_t>(std::lower_bound(left.begins.begin(), left.begins.end(), first) - left.begins.begin());
   std::size_t j = 0, run = 0, changes = 0, most = sure_changes - 1;
@@ -38,10 +37,10 @@ std::optional<Seam> seam(const TokensInText& left, const TokensInText& right, st
       continue;
     }
     if (run > 0 && left.ids[i] != left.ids[i - 1]) ++changes;
-    const std::size_t back = ++run / 2;
-    if (changes > most && starts(i - back)) {
+    ++run;
+    if (changes > most) {
       most = changes;
-      best = Seam{i - back, j - back};
+      best = Seam{i - run / 2, j - run / 2};
     }
     ++i;
     ++j;

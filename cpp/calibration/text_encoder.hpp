@@ -14,9 +14,9 @@ namespace autoround::calibration {
 
 /// Gives the ids that encoding the whole text at once would give. Where a piece ends, its last tokens are not those of
 /// the whole text, and where one begins, its first are not; so pieces overlap, and one is left for the next in the
-/// middle of a run of tokens that both have. Where they have none (one endless word), the piece grows until they do.
-/// Tokenizers that weigh all ways to cut a text against each other (Unigram) may have others where many weigh the same,
-/// as in noise.
+/// middle of a run of tokens that both have. Where that has too few changes of token (one endless word), the piece
+/// grows until there are. Tokenizers that weigh all ways to cut a text against each other (Unigram) may have others
+/// where many weigh the same, as in noise.
 class TextEncoder {
  public:
   static constexpr std::size_t default_piece_bytes = 1u << 16;

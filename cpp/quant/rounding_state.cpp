@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <string>
+#include <utility>
 
 #include "base/error.hpp"
 #include "model/mapped_memory.hpp"

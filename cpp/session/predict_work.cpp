@@ -89,8 +89,12 @@ std::vector<Linear> linears_of(const model::LayerSpec& layer, std::int64_t hidde
   return linears;
 }
 
-/// What a kernel lays out of one head of keys, in each thread, and what it sums up head by head.
-std::int64_t attention_bytes(const model::AttentionSpec& spec, std::int64_t length, std::int64_t samples) {
+/// What a kernel lays out of one head of keys, in each thread, and with gradients what it sums up head by head.
+struct AttentionBytes {
+  std::int64_t layouts = 0, sums = 0;
+};
+
+AttentionBytes attention_bytes(const model::AttentionSpec& spec, std::int64_t length, std::int64_t samples) {
   const model::kernels::AttentionKernels& kernels = *model::kernels::select_kernels().attention;
   model::kernels::Attention a;
   a.sequence = length;
@@ -100,7 +104,16 @@ std::int64_t attention_bytes(const model::AttentionSpec& spec, std::int64_t leng
   a.by_head = model::kernels::attends_by_head(samples, spec.heads, spec.kv_heads);
   const auto layout = static_cast<std::int64_t>(kernels.backward->workspace_bytes(a));
   const std::int64_t tasks = samples * (a.by_head ? a.heads : a.kv_heads), threads = at::get_num_threads();
-  return std::min(threads, tasks) * layout + (a.by_head ? tasks * kernels.head_floats(a) * 4 : 0);
+  return {std::min(threads, tasks) * layout, a.by_head ? tasks * kernels.head_floats(a) * 4 : 0};
+}
+
+/// Of passes of so many samples, and of the last of a step, which may have fewer.
+std::int64_t attention_bytes(const model::AttentionSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
+                             std::int64_t samples) {
+  const AttentionBytes full = attention_bytes(spec, shape.length, samples);
+  if (recipe.iters == 0) return full.layouts;
+  const std::int64_t rest = std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps) % samples;
+  return full.layouts + full.sums + (rest > 0 ? attention_bytes(spec, shape.length, rest).sums : 0);
 }
 
 /// Three keep what they pack: the model's pass, the block's passes and the loop.
@@ -144,7 +157,7 @@ std::int64_t thread_bytes(const model::DecoderSpec& spec, const recipe::Recipe& 
       products = std::max(products, product_bytes(linears_of(layer, spec.hidden_size), tokens));
     const model::AttentionSpec& heads = layer.attention;
     if (tokens > 0 && fuses_attention(heads, recipe, shape))
-      attention = std::max(attention, attention_bytes(heads, shape.length, samples));
+      attention = std::max(attention, attention_bytes(heads, recipe, shape, samples));
   }
   return attention + products + threads * own_bytes;
 }

@@ -81,7 +81,8 @@ struct Attention {
   // A task is a (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head. Or, by head, a
   // (sample, query head), which lays out keys and values that others lay out too: for where groups are few.
   bool by_head = false;
-  float* head_sums = nullptr;  // by head, [batch * heads][head_floats]: what each makes of the gradients of k and v
+  // By head, [batch * heads][head_floats], 64-byte aligned: what each makes of the gradients of k and v.
+  float* head_sums = nullptr;
 };
 
 struct AttentionPass {
@@ -99,7 +100,7 @@ struct AttentionKernels {
 /// With so few groups tasks are heads. Not a matter of how many threads there are: whether a group's gradients
 /// of k and v are summed as one or head by head shows in their last bits.
 constexpr std::int64_t kFewGroups = 8;
-inline bool attends_by_head(std::int64_t batch, std::int64_t heads, std::int64_t kv_heads) {
+static inline bool attends_by_head(std::int64_t batch, std::int64_t heads, std::int64_t kv_heads) {
   return heads > kv_heads && batch * kv_heads <= kFewGroups;
 }
 

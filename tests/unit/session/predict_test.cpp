@@ -212,12 +212,17 @@ TEST_CASE("predict: threads have memory of their own", "[session]") {
 TEST_CASE("predict: attention head by head has gradients of keys and values for each", "[session]") {
   if (!model::LinearProducts::packs_bf16()) return;
   const model::ThreadCount count(1);
-  const auto bytes = [&](std::int64_t kv_heads, std::int64_t samples) {
-    return session::thread_bytes(one_layer(kv_heads), recipe::Recipe(), shape_of(2), samples);
+  recipe::Recipe recipe;
+  const auto bytes = [&](std::int64_t kv_heads, std::int64_t samples, std::int64_t batch) {
+    recipe.batch_size = batch;
+    return session::thread_bytes(one_layer(kv_heads), recipe, shape_of(2), samples);
   };
-  const std::int64_t head = 2 * 512 * 64 * 4;
-  CHECK(bytes(2, 4) > bytes(2, 5) + (4 * 8 - 2) * head);  // eight groups of four heads, and ten
-  CHECK(bytes(8, 1) < 4 << 20);                           // each head has its keys for itself
+  const std::int64_t head = 2 * 512 * 64 * 4, few = bytes(2, 4, 4);
+  CHECK(few > bytes(2, 5, 5) + (4 * 8 - 2) * head);        // eight groups of four heads, and ten
+  CHECK(bytes(2, 5, 7) == bytes(2, 5, 5) + 2 * 8 * head);  // a last pass of two samples
+  CHECK(bytes(4, 1, 1) > bytes(8, 1, 1) + 6 * head);       // where each has keys for itself a task's are enough
+  recipe.iters = 0;
+  CHECK(bytes(2, 4, 4) == few - 4 * 8 * head);
 }
 
 TEST_CASE("predict: a device holds what is loaded and not tuned, and what plain steps need", "[session]") {
