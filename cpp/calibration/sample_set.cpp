@@ -26,16 +26,19 @@ const Tokenizer& required(const std::shared_ptr<const Tokenizer>& tokenizer) {
   return *tokenizer;
 }
 
+/// Ids with the special tokens around them.
+TokenIds framed(TokenIds prefix, gsl::span<const std::int64_t> ids, const TokenIds& suffix) {
+  prefix.insert(prefix.end(), ids.begin(), ids.end());
+  prefix.insert(prefix.end(), suffix.begin(), suffix.end());
+  return prefix;
+}
+
 /// The ids of one sample's text. Of a long one those that fit, which is all that is used of it.
 TokenIds encode_sample(const Tokenizer& tokenizer, std::string_view text, bool add_special_tokens,
                        std::int64_t length) {
   if (text.size() <= TextEncoder::default_piece_bytes) return tokenizer.encode(text, add_special_tokens);
-  TokenIds ids = add_special_tokens ? tokenizer.prefix_ids() : TokenIds();
-  const TokenIds suffix = add_special_tokens ? tokenizer.suffix_ids() : TokenIds();
-  const TokenIds first = first_ids(tokenizer, text, static_cast<std::size_t>(length));
-  ids.insert(ids.end(), first.begin(), first.end());
-  ids.insert(ids.end(), suffix.begin(), suffix.end());
-  return ids;
+  const TokenIds ids = first_ids(tokenizer, text, static_cast<std::size_t>(length));
+  return add_special_tokens ? framed(tokenizer.prefix_ids(), ids, tokenizer.suffix_ids()) : ids;
 }
 
 TokenIds tokenize(const JsonlSample& sample, const std::shared_ptr<const Tokenizer>& tokenizer, std::int64_t length) {
@@ -99,9 +102,7 @@ std::size_t SampleSet::add_windows(std::string_view text, std::size_t limit, boo
   require_utf8(text);
   const auto next_part = [&]() -> std::optional<std::string> {
     if (text.empty()) return std::nullopt;
-    const std::string_view part = text.substr(0, whole_characters(text, TextEncoder::default_piece_bytes));
-    text.remove_prefix(part.size());
-    return std::string(part);
+    return std::string(take_characters(text, TextEncoder::default_piece_bytes));
   };
   return all_or_nothing([&] { return add_windows_of(next_part, limit, drop_last); });
 }
@@ -117,7 +118,8 @@ std::size_t SampleSet::add_file(const std::string& path, std::size_t limit, bool
   const std::string beginning = file_beginning(file);
   reject_compressed(beginning, path);
   const std::size_t first = beginning.find_first_not_of(" \t\r\n", byte_order_mark_size(beginning));
-  if (first != std::string::npos && beginning[first] == '{') return add_jsonl(path, {"", limit, false});
+  if (first != std::string::npos && beginning[first] == '{')
+    return all_or_nothing([&] { return add_jsonl_lines(file, {"", limit, false}); });
 
   TextReader reader(file);
   return all_or_nothing([&] {
@@ -158,7 +160,7 @@ std::size_t SampleSet::add_windows_of(const std::function<std::optional<std::str
   const auto enough = [&](std::size_t added) { return limit != 0 && added == limit; };
 
   TextEncoder encoder(tokenizer);
-  TokenIds ids, window;  // those of the text that are in no window yet; one window with its special tokens
+  TokenIds ids;  // of the text, those that are in no window yet
   std::size_t added = 0;
   bool ended = false;
   while (!ended && !enough(added)) {
@@ -170,14 +172,10 @@ std::size_t SampleSet::add_windows_of(const std::function<std::optional<std::str
     std::size_t begin = 0;
     const std::size_t least = ended && !drop_last ? 1 : step;
     while (ids.size() - begin >= least && !enough(added)) {
-      const std::size_t end = std::min(begin + step, ids.size());
-      window = prefix;
-      window.insert(window.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin),
-                    ids.begin() + static_cast<std::ptrdiff_t>(end));
-      window.insert(window.end(), suffix.begin(), suffix.end());
-      add_tokens(window);
+      const std::size_t count = std::min(step, ids.size() - begin);
+      add_tokens(framed(prefix, gsl::span<const std::int64_t>(ids).subspan(begin, count), suffix));
       ++added;
-      begin = end;
+      begin += count;
     }
     ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(begin));
   }

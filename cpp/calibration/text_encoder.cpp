@@ -57,9 +57,7 @@ std::vector<std::int64_t> TextEncoder::add(std::string_view text) {
   std::vector<std::int64_t> ids;
   while (!text.empty()) {
     const std::size_t room = wanted_bytes_ - std::min(wanted_bytes_, pending_.size());
-    const std::size_t taken = whole_characters(text, std::max(room, longest_character));
-    pending_.append(text.substr(0, taken));
-    text.remove_prefix(taken);
+    pending_.append(take_characters(text, std::max(room, longest_character)));
     if (pending_.size() + longest_character <= wanted_bytes_) continue;
     const std::vector<std::int64_t> sure = encode_pending();
     ids.insert(ids.end(), sure.begin(), sure.end());
@@ -115,9 +113,7 @@ std::vector<std::int64_t> first_ids(const Tokenizer& tokenizer, std::string_view
   std::vector<std::int64_t> ids;
   const auto append = [&](const std::vector<std::int64_t>& more) { ids.insert(ids.end(), more.begin(), more.end()); };
   while (!text.empty() && ids.size() < count) {
-    const std::size_t taken = whole_characters(text, TextEncoder::default_piece_bytes);
-    append(encoder.add(text.substr(0, taken)));
-    text.remove_prefix(taken);
+    append(encoder.add(take_characters(text, TextEncoder::default_piece_bytes)));
   }
   if (ids.size() < count) append(encoder.finish());
   ids.resize(std::min(ids.size(), count));

@@ -56,6 +56,12 @@ std::size_t whole_characters(std::string_view text, std::size_t most) noexcept {
   return is_continuation(text[end]) ? most : end;
 }
 
+std::string_view take_characters(std::string_view& text, std::size_t most) noexcept {
+  const std::string_view taken = text.substr(0, whole_characters(text, most));
+  text.remove_prefix(taken.size());
+  return taken;
+}
+
 TextPosition require_text(std::string_view text, const std::string& path, TextPosition at) {
   const auto invalid = invalid_utf8(text);
   const std::size_t nul = text.find('\0');

@@ -24,6 +24,9 @@ void reject_compressed(std::string_view beginning, const std::string& path);
 /// where there are none.
 std::size_t whole_characters(std::string_view text, std::size_t most) noexcept;
 
+/// Takes that off the front of `text`.
+std::string_view take_characters(std::string_view& text, std::size_t most) noexcept;
+
 /// Counted in lines and bytes, from 1.
 struct TextPosition {
   std::int64_t line = 1, column = 1;

@@ -51,17 +51,14 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_p
   return plan;
 }
 
-/// Runs one kernel over all tasks, `heads` of each sample, each thread with a workspace of its own.
-void run_tasks(const Plan& plan, const kernels::Attention& a, std::int64_t heads, const kernels::AttentionPass& pass) {
+/// Runs one kernel over all tasks, so many of each sample, each thread with a workspace of its own.
+void run_tasks(const Plan& plan, const kernels::Attention& a, std::int64_t tasks, const kernels::AttentionPass& pass) {
   const auto bytes = static_cast<std::int64_t>(pass.workspace_bytes(a));
-  guided_for(plan.batch * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  guided_for(plan.batch * tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor workspace = at::empty({bytes}, at::kByte);
     for (std::int64_t task = begin; task < end; ++task) pass.run(a, task, workspace.mutable_data_ptr());
   });
 }
-
-/// Of a sample.
-std::int64_t tasks(const kernels::Attention& a) { return a.by_head ? a.heads : a.kv_heads; }
 
 const kernels::Bf16* elements(const at::Tensor& x) { return static_cast<const kernels::Bf16*>(x.const_data_ptr()); }
 kernels::Bf16* mutable_elements(const at::Tensor& x) { return static_cast<kernels::Bf16*>(x.mutable_data_ptr()); }
@@ -74,7 +71,7 @@ struct AttentionFunction : Function<AttentionFunction> {
     a.qkv = elements(qkv);
     a.out = mutable_elements(out);
     a.lse = lse.mutable_data_ptr<float>();
-    run_tasks(*plan, a, tasks(a), *kernels::select_kernels().attention->forward);
+    run_tasks(*plan, a, kernels::tasks_of_sample(a), *kernels::select_kernels().attention->forward);
     ctx->save_for_backward({qkv, out, lse});
     ctx->saved_data["plan"] = c10::IValue::make_capsule(plan);
     ctx->set_materialize_grads(false);
@@ -99,7 +96,7 @@ struct AttentionFunction : Function<AttentionFunction> {
       head_sums = plan->pool->take({plan->batch * a.heads, attention.head_floats(a)}, at::kFloat);
       a.head_sums = head_sums.mutable_data_ptr<float>();
     }
-    run_tasks(*plan, a, tasks(a), *attention.backward);
+    run_tasks(*plan, a, kernels::tasks_of_sample(a), *attention.backward);
     if (a.by_head) run_tasks(*plan, a, a.kv_heads, *attention.add_heads);
     return {grad_qkv, Variable()};
   }

@@ -58,12 +58,6 @@ std::int64_t inputs_width(const model::DecoderSpec& spec) {
   return widest;
 }
 
-bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
-
-std::int64_t step_samples(const recipe::Recipe& recipe, const RunShape& shape) {
-  return std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps);
-}
-
 /// Plain operations keep what the fused ones compute again, which is more of what those of a device keep.
 std::int64_t kept_activations(const recipe::Recipe& recipe, at::Device device) {
   if (recipe.enable_torch_compile) return 1;

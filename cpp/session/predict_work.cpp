@@ -103,7 +103,7 @@ AttentionBytes attention_bytes(const model::AttentionSpec& spec, std::int64_t le
   a.head_dim = spec.head_dim;
   a.by_head = model::kernels::attends_by_head(samples, spec.heads, spec.kv_heads);
   const auto layout = static_cast<std::int64_t>(kernels.backward->workspace_bytes(a));
-  const std::int64_t tasks = samples * (a.by_head ? a.heads : a.kv_heads), threads = at::get_num_threads();
+  const std::int64_t tasks = samples * model::kernels::tasks_of_sample(a), threads = at::get_num_threads();
   return {std::min(threads, tasks) * layout, a.by_head ? tasks * kernels.head_floats(a) * 4 : 0};
 }
 
@@ -111,8 +111,8 @@ AttentionBytes attention_bytes(const model::AttentionSpec& spec, std::int64_t le
 std::int64_t attention_bytes(const model::AttentionSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
                              std::int64_t samples) {
   const AttentionBytes full = attention_bytes(spec, shape.length, samples);
-  if (recipe.iters == 0) return full.layouts;
-  const std::int64_t rest = std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps) % samples;
+  if (!tunes(recipe, shape)) return full.layouts;
+  const std::int64_t rest = step_samples(recipe, shape) % samples;
   return full.layouts + full.sums + (rest > 0 ? attention_bytes(spec, shape.length, rest).sums : 0);
 }
 

@@ -2,12 +2,20 @@
 // has for itself. Part of the prediction of memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "recipe/recipe.hpp"
 #include "session/predict.hpp"
 
 namespace autoround::session {
+
+inline bool tunes(const recipe::Recipe& recipe, const RunShape& shape) { return recipe.iters > 0 && shape.samples > 0; }
+
+/// Whose gradients make one step.
+inline std::int64_t step_samples(const recipe::Recipe& recipe, const RunShape& shape) {
+  return std::min(shape.samples, recipe.batch_size * recipe.gradient_accumulate_steps);
+}
 
 /// Bytes of a micro-batch, in the block that needs most.
 struct ScoreBytes {

@@ -186,14 +186,8 @@ struct HeadsSpace {
   float *grad_key, *grad_value, *rows;  // of one block
 };
 
-inline Task group_task(const Attention& a, std::int64_t task) {
-  Attention by_group = a;
-  by_group.by_head = false;
-  return {by_group, task};
-}
-
 inline void add_heads(const Attention& a, std::int64_t task, void* workspace) {
-  const Task t = group_task(a, task);
+  const Task t(a, task, /*by_head=*/false);
   const HeadsSpace space(t, workspace);
   const std::int64_t count = kBlock * t.width;
   for (std::int64_t b = 0; b < t.blocks; ++b) {
@@ -213,7 +207,7 @@ constexpr AttentionPass kBackward{
     [](const Attention& a) { return BackwardSpace(a, Task(a, 0), 0, nullptr).carver.used(); }, backward<Multiply>};
 
 constexpr AttentionPass kAddHeads{
-    [](const Attention& a) { return HeadsSpace(group_task(a, 0), nullptr).carver.used(); }, add_heads};
+    [](const Attention& a) { return HeadsSpace(Task(a, 0, false), nullptr).carver.used(); }, add_heads};
 
 inline std::int64_t head_floats(const Attention& a) { return 2 * sum_floats(Task(a, 0)); }
 

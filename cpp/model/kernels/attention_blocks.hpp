@@ -35,8 +35,9 @@ class Carver {
 
 /// Where the rows of one task lie, and the sizes that everything is padded to.
 struct Task {
-  Task(const Attention& a, std::int64_t task)
-      : heads(a.by_head ? 1 : a.heads / a.kv_heads),
+  Task(const Attention& a, std::int64_t task) : Task(a, task, a.by_head) {}
+  Task(const Attention& a, std::int64_t task, bool by_head)
+      : heads(by_head ? 1 : a.heads / a.kv_heads),
         sample(task * heads / a.heads),
         head(task * heads % a.heads),
         kv_head(head * a.kv_heads / a.heads),

@@ -85,6 +85,8 @@ struct Attention {
   float* head_sums = nullptr;
 };
 
+static inline std::int64_t tasks_of_sample(const Attention& a) { return a.by_head ? a.heads : a.kv_heads; }
+
 struct AttentionPass {
   std::size_t (*workspace_bytes)(const Attention&);                   // for one thread
   void (*run)(const Attention&, std::int64_t task, void* workspace);  // workspace: 64-byte aligned

@@ -25,11 +25,7 @@ Encoded in_pieces(const Tokenizer& tokenizer, std::string_view text, std::size_t
   TextEncoder encoder(tokenizer, piece);
   Encoded encoded;
   const auto append = [&](const Ids& more) { encoded.ids.insert(encoded.ids.end(), more.begin(), more.end()); };
-  while (!text.empty()) {
-    const std::size_t size = whole_characters(text, part);
-    append(encoder.add(text.substr(0, size)));
-    text.remove_prefix(size);
-  }
+  while (!text.empty()) append(encoder.add(take_characters(text, part)));
   encoded.before_end = encoded.ids.size();
   append(encoder.finish());
   return encoded;
