@@ -15,14 +15,22 @@ namespace {
 /// where results go.
 struct Plan : torch::CustomClassHolder {
   kernels::Attention constants;
+  const kernels::AttentionKernels* kernels = nullptr;
   std::int64_t batch = 0;
-  at::Tensor cos, sin, q_norm, k_norm;
+  at::Tensor cos, sin, sinks, q_norm, k_norm;
   c10::intrusive_ptr<BufferPool> pool;
 };
+
+const kernels::AttentionKernels* kernels_of(at::ScalarType type) {
+  const kernels::Kernels& table = kernels::select_kernels();
+  if (type == at::kBFloat16) return table.attention_bf16;
+  return type == at::kFloat ? table.attention_fp32 : nullptr;
+}
 
 c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_ptr<BufferPool> pool) {
   const AttentionSpec& spec = *input.spec;
   auto plan = c10::make_intrusive<Plan>();
+  plan->kernels = kernels_of(input.qkv.scalar_type());
   plan->batch = input.batch;
   plan->pool = std::move(pool);
   kernels::Attention& a = plan->constants;
@@ -45,8 +53,12 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_p
   if (input.q_norm.defined()) {
     plan->q_norm = input.q_norm.contiguous();
     plan->k_norm = input.k_norm.contiguous();
-    a.q_norm = static_cast<const kernels::Bf16*>(plan->q_norm.const_data_ptr());
-    a.k_norm = static_cast<const kernels::Bf16*>(plan->k_norm.const_data_ptr());
+    a.q_norm = plan->q_norm.const_data_ptr();
+    a.k_norm = plan->k_norm.const_data_ptr();
+  }
+  if (spec.sinks) {
+    plan->sinks = input.sinks.to(at::kFloat).contiguous();
+    a.sinks = plan->sinks.const_data_ptr<float>();
   }
   return plan;
 }
@@ -60,18 +72,15 @@ void run_tasks(const Plan& plan, const kernels::Attention& a, std::int64_t tasks
   });
 }
 
-const kernels::Bf16* elements(const at::Tensor& x) { return static_cast<const kernels::Bf16*>(x.const_data_ptr()); }
-kernels::Bf16* mutable_elements(const at::Tensor& x) { return static_cast<kernels::Bf16*>(x.mutable_data_ptr()); }
-
 struct AttentionFunction : Function<AttentionFunction> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& qkv, const c10::intrusive_ptr<Plan>& plan) {
     kernels::Attention a = plan->constants;
     const at::Tensor out = plan->pool->take({qkv.size(0), a.heads * a.head_dim}, qkv.scalar_type());
     const at::Tensor lse = plan->pool->take({plan->batch * a.heads, a.sequence}, at::kFloat);
-    a.qkv = elements(qkv);
-    a.out = mutable_elements(out);
+    a.qkv = qkv.const_data_ptr();
+    a.out = out.mutable_data_ptr();
     a.lse = lse.mutable_data_ptr<float>();
-    run_tasks(*plan, a, kernels::tasks_of_sample(a), *kernels::select_kernels().attention->forward);
+    run_tasks(*plan, a, kernels::tasks_of_sample(a), *plan->kernels->forward);
     ctx->save_for_backward({qkv, out, lse});
     ctx->saved_data["plan"] = c10::IValue::make_capsule(plan);
     ctx->set_materialize_grads(false);
@@ -85,36 +94,36 @@ struct AttentionFunction : Function<AttentionFunction> {
     const auto plan = c10::static_intrusive_pointer_cast<Plan>(ctx->saved_data["plan"].toCapsule());
     const at::Tensor grad_out = grads[0].contiguous(), grad_qkv = plan->pool->take_like(qkv);
     kernels::Attention a = plan->constants;
-    a.qkv = elements(qkv);
-    a.out = mutable_elements(out);
+    a.qkv = qkv.const_data_ptr();
+    a.out = out.mutable_data_ptr();
     a.lse = lse.mutable_data_ptr<float>();
-    a.grad_out = elements(grad_out);
-    a.grad_qkv = mutable_elements(grad_qkv);
-    const kernels::AttentionKernels& attention = *kernels::select_kernels().attention;
+    a.grad_out = grad_out.const_data_ptr();
+    a.grad_qkv = grad_qkv.mutable_data_ptr();
     at::Tensor head_sums;
     if (a.by_head) {
-      head_sums = plan->pool->take({plan->batch * a.heads, attention.head_floats(a)}, at::kFloat);
+      head_sums = plan->pool->take({plan->batch * a.heads, plan->kernels->head_floats(a)}, at::kFloat);
       a.head_sums = head_sums.mutable_data_ptr<float>();
     }
-    run_tasks(*plan, a, kernels::tasks_of_sample(a), *attention.backward);
-    if (a.by_head) run_tasks(*plan, a, a.kv_heads, *attention.add_heads);
+    run_tasks(*plan, a, kernels::tasks_of_sample(a), *plan->kernels->backward);
+    if (a.by_head) run_tasks(*plan, a, a.kv_heads, *plan->kernels->add_heads);
     return {grad_qkv, Variable()};
   }
 };
 
 bool covered(const AttentionInput& input) {
-  const auto bf16 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kBFloat16; };
-  const auto fp32 = [](const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; };
-  return FusedOps::fuses_attention(*input.spec, input.qkv.scalar_type()) && bf16(input.qkv) && input.qkv.size(0) > 0 &&
-         (input.rope == nullptr || (fp32(input.rope->cos) && fp32(input.rope->sin))) &&
-         (!input.q_norm.defined() || (bf16(input.q_norm) && bf16(input.k_norm)));
+  const auto of_cpu = [](const at::Tensor& x, at::ScalarType type) {
+    return x.device().is_cpu() && x.scalar_type() == type;
+  };
+  const at::ScalarType type = input.qkv.scalar_type();
+  return FusedOps::fuses_attention(*input.spec, type) && of_cpu(input.qkv, type) && input.qkv.size(0) > 0 &&
+         (input.rope == nullptr || (of_cpu(input.rope->cos, at::kFloat) && of_cpu(input.rope->sin, at::kFloat))) &&
+         (!input.q_norm.defined() || (of_cpu(input.q_norm, type) && of_cpu(input.k_norm, type)));
 }
 
 }  // namespace
 
 bool FusedOps::fuses_attention(const AttentionSpec& spec, at::ScalarType type) {
-  return kernels::select_kernels().attention != nullptr && type == at::kBFloat16 && !spec.sinks &&
-         spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim;
+  return kernels_of(type) != nullptr && spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim;
 }
 
 at::Tensor FusedOps::attention(const AttentionInput& input) {

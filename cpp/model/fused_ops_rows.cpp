@@ -25,7 +25,7 @@ bool fits(const at::Tensor& weight, const at::Tensor& x) {
 
 const kernels::RowKernels& row_kernels(const at::Tensor& x) {
   const kernels::Kernels& table = kernels::select_kernels();
-  return x.scalar_type() == at::kBFloat16 ? *table.bf16 : *table.fp32;
+  return x.scalar_type() == at::kBFloat16 ? *table.rows_bf16 : *table.rows_fp32;
 }
 
 template <typename Arguments>

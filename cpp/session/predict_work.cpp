@@ -94,10 +94,12 @@ struct AttentionBytes {
   std::int64_t layouts = 0, sums = 0;
 };
 
-AttentionBytes attention_bytes(const model::AttentionSpec& spec, std::int64_t length, std::int64_t samples) {
-  const model::kernels::AttentionKernels& kernels = *model::kernels::select_kernels().attention;
+AttentionBytes attention_bytes(const model::AttentionSpec& spec, const RunShape& shape, std::int64_t samples) {
+  const model::kernels::Kernels& table = model::kernels::select_kernels();
+  const model::kernels::AttentionKernels& kernels =
+      type_of(shape) == at::kBFloat16 ? *table.attention_bf16 : *table.attention_fp32;
   model::kernels::Attention a;
-  a.sequence = length;
+  a.sequence = shape.length;
   a.heads = spec.heads;
   a.kv_heads = spec.kv_heads;
   a.head_dim = spec.head_dim;
@@ -110,10 +112,10 @@ AttentionBytes attention_bytes(const model::AttentionSpec& spec, std::int64_t le
 /// Of passes of so many samples, and of the last of a step, which may have fewer.
 std::int64_t attention_bytes(const model::AttentionSpec& spec, const recipe::Recipe& recipe, const RunShape& shape,
                              std::int64_t samples) {
-  const AttentionBytes full = attention_bytes(spec, shape.length, samples);
+  const AttentionBytes full = attention_bytes(spec, shape, samples);
   if (!tunes(recipe, shape)) return full.layouts;
   const std::int64_t rest = step_samples(recipe, shape) % samples;
-  return full.layouts + full.sums + (rest > 0 ? attention_bytes(spec, shape.length, rest).sums : 0);
+  return full.layouts + full.sums + (rest > 0 ? attention_bytes(spec, shape, rest).sums : 0);
 }
 
 /// Three keep what they pack: the model's pass, the block's passes and the loop.

@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 
+#include "model/compute_type.hpp"
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
 
@@ -41,7 +42,7 @@ void report(const char* name, const at::Tensor& x, const std::function<at::Tenso
 }
 
 at::Tensor random(at::IntArrayRef sizes) {
-  return at::randn(sizes, at::TensorOptions(at::kBFloat16)).requires_grad_(true);
+  return at::randn(sizes, at::TensorOptions(model::preferred_compute_type())).requires_grad_(true);
 }
 
 }  // namespace
@@ -61,7 +62,7 @@ int main(int argc, char** argv) {
   const model::RopeTable rope{angles.cos(), angles.sin()};
   const at::Tensor qkv = random({rows, (spec.heads + 2 * spec.kv_heads) * spec.head_dim}), x = random({rows, hidden}),
                    delta = random({rows, hidden}), gate_up = random({rows, 2 * intermediate}),
-                   weight = at::ones({hidden}, at::kBFloat16);
+                   weight = at::ones({hidden}, model::preferred_compute_type());
   model::AttentionInput input;
   input.qkv = qkv;
   input.batch = samples;

@@ -1,5 +1,4 @@
-// The backward of blocked attention: the weights are computed again from the saved log-sum-exp. Only for the
-// AVX512-BF16 and AMX translation units.
+// The backward of blocked attention: the weights are computed again from the saved log-sum-exp.
 #pragma once
 
 #include "model/kernels/attention_blocks.hpp"
@@ -9,207 +8,220 @@ namespace {
 
 /// Gradients of the keys and of the values of a task, [block][width][64] each.
 inline std::int64_t sum_floats(const Task& t) { return t.blocks * kBlock * t.width; }
-
-struct BackwardSpace {
-  BackwardSpace(const Attention& a, const Task& t, std::int64_t task, void* base) : carver(base) {
-    key_columns = carver.take<Unit>(t.blocks * t.width / 2 * kBlock);
-    value_columns = carver.take<Unit>(t.blocks * t.width / 2 * kBlock);
-    key_pairs = carver.take<Unit>(t.blocks * kBlock / 2 * t.width);
-    grad_key = a.by_head ? a.head_sums + task * 2 * sum_floats(t) : carver.take<float>(2 * sum_floats(t));
-    grad_value = grad_key == nullptr ? nullptr : grad_key + sum_floats(t);
-    query = carver.take<Bf16>(kBlock * t.width);
-    grad = carver.take<Bf16>(kBlock * t.width);
-    query_columns = carver.take<Unit>(t.width * kBlock / 2);
-    grad_columns = carver.take<Unit>(t.width * kBlock / 2);
-    grad_query = carver.take<float>(kBlock * t.width);
-    delta = carver.take<float>(kBlock);
-    lse = carver.take<float>(kBlock);
-    scores = carver.take<float>(kStripRows * kBlock);
-    products = carver.take<float>(kStripRows * kBlock);
-    weights = carver.take<Unit>(kBlock / 2 * kBlock);
-    slopes = carver.take<Unit>(kBlock / 2 * kBlock);
-    slope_rows = carver.take<Bf16>(kBlock * kBlock);
-  }
-  Carver carver;
-  Unit *key_columns, *value_columns, *key_pairs;  // whole sequence: [block][width / 2][64] twice, [block][32][width]
-  float *grad_key, *grad_value;                   // whole sequence: [block][width][64], one after the other
-  Bf16 *query, *grad;                             // one block of queries and of the output's gradient, rows
-  Unit *query_columns, *grad_columns;             // the same, [width][32]: pairs of rows side by side
-  float* grad_query;
-  float *delta, *lse;        // per query: grad . out, log-sum-exp
-  float *scores, *products;  // one strip: q.k and grad.v
-  Unit *weights, *slopes;    // P and dS as pairs of queries, [32][64]
-  Bf16* slope_rows;          // dS as rows
-};
-
-/// Rows [count][width] of bf16, count a multiple of 32, as [width][32] units of two rows.
-inline void columns_of(const Bf16* rows, std::int64_t count, std::int64_t width, Unit* out) {
-  const auto load = [&](std::int64_t pair, std::int64_t c) {
-    const Bf16* even = rows + 2 * pair * width + c;
-    return interleave(load_words(even), load_words(even + width));
-  };
-  transpose_loaded(load, count / 2, width, out, kBlock / 2);
-}
-
-/// P = exp2(scores - lse) and dS = P (products - delta), times the slope of the soft limit, of one strip, in bf16 and
-/// laid out for what they multiply.
-template <bool whole>
-inline void strip_slopes(const Attention& a, const Strip& strip, const BackwardSpace& space, std::int64_t row) {
-  const __m512 scale = _mm512_set1_ps(a.scale * kLog2E);
-  const __m512 one = _mm512_set1_ps(1.0f), bend = _mm512_set1_ps(score_bend(a));
-  const std::int64_t vectors = whole ? kBlock / kLanes : strip.columns / kLanes;
-  for (std::int64_t r = 0; r < kStripRows; r += 2) {
-    const float* lse = space.lse + row + r;
-    const float* delta = space.delta + row + r;
-    for (std::int64_t v = 0; v < vectors; ++v) {
-      const std::int64_t column = v * kLanes;
-      __m256i p[2], ds[2];
-      for (std::int64_t i = 0; i < 2; ++i) {
-        const __mmask16 seen = whole ? kAll : visible(a, strip.query + r + i, strip.key + column);
-        const __m512 score = _mm512_loadu_ps(space.scores + (r + i) * kBlock + column);
-        const __m512 product = _mm512_loadu_ps(space.products + (r + i) * kBlock + column);
-        const __m512 weight = _mm512_maskz_mov_ps(seen, exp2(_mm512_fmsub_ps(scale, score, _mm512_set1_ps(lse[i]))));
-        p[i] = float_to_bf16(weight);
-        const __m512 bent = _mm512_mul_ps(score, bend), slope = _mm512_fnmadd_ps(bent, bent, one);
-        const __m512 pull = _mm512_sub_ps(product, _mm512_set1_ps(delta[i]));
-        ds[i] = float_to_bf16(_mm512_maskz_mul_ps(seen, _mm512_mul_ps(weight, slope), pull));
-        store_words(space.slope_rows + (row + r + i) * kBlock + column, ds[i]);
-      }
-      const std::int64_t unit = (row + r) / 2 * kBlock + column;
-      _mm512_storeu_si512(space.weights + unit, interleave(p[0], p[1]));
-      _mm512_storeu_si512(space.slopes + unit, interleave(ds[0], ds[1]));
-    }
-  }
-}
-
-/// One block of queries against one block of keys: adds to the gradients of all three.
-template <class Multiply>
-void backward_pair(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t rows, std::int64_t block,
-                   std::int64_t kb) {
-  const std::int64_t width = t.width / 2;  // in units
-  const Unit* keys = space.key_columns + kb * width * kBlock;
-  const Unit* values = space.value_columns + kb * width * kBlock;
-  const Unit* key_pairs = space.key_pairs + kb * kBlock / 2 * t.width;
-  for (std::int64_t r = 0; r < rows; r += kStripRows) {
-    const Strip strip = strip_at(a, block, r, kb);
-    Multiply::template multiply<false>(units(space.query) + r * width, width, keys, kBlock, width, strip.columns,
-                                       space.scores, kBlock);
-    bend_scores(a, strip, space.scores);
-    Multiply::template multiply<false>(units(space.grad) + r * width, width, values, kBlock, width, strip.columns,
-                                       space.products, kBlock);
-    strip.whole ? strip_slopes<true>(a, strip, space, r) : strip_slopes<false>(a, strip, space, r);
-    Multiply::template multiply<true>(units(space.slope_rows) + r * kBlock / 2, kBlock / 2, key_pairs, t.width,
-                                      strip.columns / 2, t.width, space.grad_query + r * t.width, t.width);
-  }
-  // Keys see only the queries from their own position on.
-  const std::int64_t columns = kb == block ? kColumns : kBlock;
-  for (std::int64_t key = 0; key < kBlock; key += columns) {
-    const std::int64_t first = kb == block ? key / 2 : 0;
-    for (std::int64_t c = 0; first < rows / 2 && c < t.width; c += kStripRows) {
-      const std::int64_t left = c * kBlock / 2 + first, right = first * kBlock + key;
-      const std::int64_t sum = (kb * t.width + c) * kBlock + key;
-      Multiply::template multiply<true>(space.grad_columns + left, kBlock / 2, space.weights + right, kBlock,
-                                        rows / 2 - first, columns, space.grad_value + sum, kBlock);
-      Multiply::template multiply<true>(space.query_columns + left, kBlock / 2, space.slopes + right, kBlock,
-                                        rows / 2 - first, columns, space.grad_key + sum, kBlock);
-    }
-  }
-}
-
-template <class Multiply>
-void backward_block(const Attention& a, const Task& t, BackwardSpace& space, std::int64_t head, std::int64_t block) {
-  const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kColumns);
-  const Bf16* source = a.qkv + t.query(a, block, head);
-  const Bf16* grad_out = a.grad_out + t.output(a, block, head);
-  const Bf16* out = a.out + t.output(a, block, head);
-  prepare_rows(source, t.turned(a, a.q_norm), block * kBlock, rows, padded, t.width, space.query);
-  prepare_rows(grad_out, t.plain(a, t.out_step), block * kBlock, rows, padded, t.width, space.grad);
-  columns_of(space.query, padded, t.width, space.query_columns);
-  columns_of(space.grad, padded, t.width, space.grad_columns);
-  for (std::int64_t r = 0; r < padded; ++r) {
-    prefetch_row(out + (r + kRowsAhead) * t.out_step, a.head_dim);
-    __m512 dot = _mm512_setzero_ps();
-    for (std::int64_t c = 0; r < rows && c < a.head_dim; c += kLanes) {
-      dot = _mm512_fmadd_ps(load_bf16(grad_out + r * t.out_step + c), load_bf16(out + r * t.out_step + c), dot);
-    }
-    space.delta[r] = _mm512_reduce_add_ps(dot);
-    space.lse[r] = r < rows ? a.lse[(t.sample * a.heads + head) * a.sequence + block * kBlock + r] : 0.0f;
-  }
-  fill_zero(space.grad_query, kBlock * t.width);
-  for (std::int64_t kb = first_key_block(a, block); kb <= block; ++kb) {
-    backward_pair<Multiply>(a, t, space, padded, block, kb);
-  }
-  restore_rows(space.grad_query, a.scale, source, t.turned(a, a.q_norm), block * kBlock, rows, t.width,
-               a.grad_qkv + t.query(a, block, head));
-}
+inline std::int64_t head_floats(const Attention& a) { return 2 * sum_floats(Task(a, 0)); }
 
 /// Brings sums of one block of keys back to the projection. `rows` is memory for them by rows, [64][width].
+template <class A>
 inline void restore_keys(const Attention& a, const Task& t, std::int64_t block, const float* grad_key,
                          const float* grad_value, float* rows) {
-  const std::int64_t key = t.key(a, block), value = t.value(a, block), count = t.rows(a, block);
-  transpose(grad_key, t.width, kBlock, rows, t.width);
-  restore_rows(rows, a.scale, a.qkv + key, t.turned(a, a.k_norm), block * kBlock, count, t.width, a.grad_qkv + key);
-  transpose(grad_value, t.width, kBlock, rows, t.width);
-  restore_rows(rows, 1.0f, a.qkv + value, t.plain(a, t.row_step), block * kBlock, count, t.width, a.grad_qkv + value);
+  using V = typename A::V;
+  const auto* qkv = elements<A>(a.qkv);
+  auto* grad_qkv = elements<A>(a.grad_qkv);
+  const std::int64_t key = t.key(a, block), value = t.value(a, block), first = block * kBlock, count = t.rows(a, block);
+  transpose<V>(grad_key, t.width, kBlock, rows, t.width);
+  restore_rows<A>(rows, a.scale, qkv + key, t.turned(a, a.k_norm), first, count, t.width, grad_qkv + key);
+  transpose<V>(grad_value, t.width, kBlock, rows, t.width);
+  restore_rows<A>(rows, 1.0f, qkv + value, t.plain(a, t.row_step), first, count, t.width, grad_qkv + value);
 }
 
 template <class Multiply>
-void backward(const Attention& a, std::int64_t task, void* workspace) {
-  [[maybe_unused]] const typename Multiply::Use use;
-  const Task t(a, task);
-  BackwardSpace space(a, t, task, workspace);
-  for (std::int64_t b = 0; b < t.blocks; ++b) {
-    const std::int64_t columns = b * (t.width / 2) * kBlock;
-    prepare_rows(a.qkv + t.key(a, b), t.turned(a, a.k_norm), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
-    transpose(units(space.query), kBlock, t.width / 2, space.key_columns + columns, kBlock);
-    pair_rows(space.query, kBlock, t.width, space.key_pairs + b * (kBlock / 2) * t.width);
-    prepare_rows(a.qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
-    transpose(units(space.query), kBlock, t.width / 2, space.value_columns + columns, kBlock);
-  }
-  fill_zero(space.grad_key, 2 * sum_floats(t));
-  for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
-    for (std::int64_t b = 0; b < t.blocks; ++b) backward_block<Multiply>(a, t, space, h, b);
-  }
-  for (std::int64_t b = 0; !a.by_head && b < t.blocks; ++b) {
-    const std::int64_t first = b * kBlock * t.width;
-    restore_keys(a, t, b, space.grad_key + first, space.grad_value + first, space.grad_query);
-  }
-}
+class Backward {
+ public:
+  static std::size_t workspace_bytes(const Attention& a) { return Space(a, Task(a, 0), 0, nullptr).carver.used(); }
 
-struct HeadsSpace {
-  HeadsSpace(const Task& t, void* base) : carver(base) {
-    grad_key = carver.take<float>(kBlock * t.width);
-    grad_value = carver.take<float>(kBlock * t.width);
-    rows = carver.take<float>(kBlock * t.width);
+  static void run(const Attention& a, std::int64_t task, void* workspace) {
+    [[maybe_unused]] const typename Multiply::Use use;
+    const Task t(a, task);
+    Space space(a, t, task, workspace);
+    const auto* qkv = elements<A>(a.qkv);
+    for (std::int64_t b = 0; b < t.blocks; ++b) {
+      const std::int64_t columns = b * t.width / per_unit * kBlock;
+      prepare_rows<A>(qkv + t.key(a, b), t.turned(a, a.k_norm), b * kBlock, t.rows(a, b), kBlock, t.width, space.query);
+      turn_rows<A>(space.query, t.width, space.key_columns + columns);
+      pair_rows<A>(space.query, kBlock, t.width, space.key_pairs + b * kBlock / per_unit * t.width);
+      prepare_rows<A>(qkv + t.value(a, b), t.plain(a, t.row_step), b * kBlock, t.rows(a, b), kBlock, t.width,
+                      space.query);
+      turn_rows<A>(space.query, t.width, space.value_columns + columns);
+    }
+    fill_zero<V>(space.grad_key, 2 * sum_floats(t));
+    for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
+      for (std::int64_t b = 0; b < t.blocks; ++b) attend(a, t, space, h, b);
+    }
+    for (std::int64_t b = 0; !a.by_head && b < t.blocks; ++b) {
+      const std::int64_t first = b * kBlock * t.width;
+      restore_keys<A>(a, t, b, space.grad_key + first, space.grad_value + first, space.grad_query);
+    }
   }
-  Carver carver;
-  float *grad_key, *grad_value, *rows;  // of one block
+
+ private:
+  using A = typename Multiply::Arithmetic;
+  using V = typename A::V;
+  using Element = typename A::Element;
+  using Unit = typename A::Unit;
+  static constexpr std::int64_t per_unit = A::per_unit;
+
+  struct Space {
+    Space(const Attention& a, const Task& t, std::int64_t task, void* base) : carver(base) {
+      key_columns = carver.take<Unit>(t.blocks * t.width / per_unit * kBlock);
+      value_columns = carver.take<Unit>(t.blocks * t.width / per_unit * kBlock);
+      key_pairs = carver.take<Unit>(t.blocks * kBlock / per_unit * t.width);
+      grad_key = a.by_head ? a.head_sums + task * 2 * sum_floats(t) : carver.take<float>(2 * sum_floats(t));
+      grad_value = grad_key == nullptr ? nullptr : grad_key + sum_floats(t);
+      query = carver.take<Element>(kBlock * t.width);
+      grad = carver.take<Element>(kBlock * t.width);
+      query_columns = carver.take<Unit>(t.width * kBlock / per_unit);
+      grad_columns = carver.take<Unit>(t.width * kBlock / per_unit);
+      grad_query = carver.take<float>(kBlock * t.width);
+      delta = carver.take<float>(kBlock);
+      minus_lse = carver.take<float>(kBlock);
+      scores = carver.take<float>(kStripRows * kBlock);
+      products = carver.take<float>(kStripRows * kBlock);
+      weights = carver.take<Unit>(kBlock / per_unit * kBlock);
+      slopes = carver.take<Unit>(kBlock / per_unit * kBlock);
+      slope_rows = carver.take<Element>(kBlock * kBlock);
+    }
+    Carver carver;
+    Unit *key_columns, *value_columns;   // whole sequence: [block][width / per_unit][64]
+    Unit* key_pairs;                     // whole sequence: [block][64 / per_unit][width]
+    float *grad_key, *grad_value;        // whole sequence: [block][width][64], one after the other
+    Element *query, *grad;               // one block of queries and of the output's gradient, rows
+    Unit *query_columns, *grad_columns;  // the same, [width][64 / per_unit]
+    float* grad_query;
+    float *delta, *minus_lse;  // per query: grad . out, log-sum-exp
+    float *scores, *products;  // one strip: q.k and grad.v
+    Unit *weights, *slopes;    // P and dS, [64 / per_unit][64]
+    Element* slope_rows;       // dS as rows
+  };
+
+  /// P = exp2(scores - lse) and dS = P (products - delta), times the slope of the soft limit, of one strip, rounded and
+  /// laid out for what they multiply.
+  template <bool whole>
+  static void strip_slopes(const Attention& a, const Strip& strip, const Space& space, std::int64_t row) {
+    const auto scale = V::all(a.scale * kLog2E), bend = V::all(score_bend(a));
+    const auto one = V::all(1.0f), none = V::all(0.0f);
+    const std::int64_t columns = whole ? kBlock : strip.columns;
+    for (std::int64_t r = 0; r < kStripRows; r += per_unit) {
+      const float* minus_lse = space.minus_lse + row + r;
+      const float* delta = space.delta + row + r;
+      for (std::int64_t column = 0; column < columns; column += V::lanes) {
+        typename V::Float p[per_unit], ds[per_unit];
+        for (std::int64_t i = 0; i < per_unit; ++i) {
+          const auto score = V::load(space.scores + (r + i) * kBlock + column);
+          const auto product = V::load(space.products + (r + i) * kBlock + column);
+          p[i] = exp2<V>(V::fma(scale, score, V::all(minus_lse[i])));
+          if (!whole) p[i] = V::select(visible<V>(a, strip.query + r + i, strip.key + column), p[i], none);
+          const auto bent = score * bend, slope = V::fma(-bent, bent, one);
+          ds[i] = (p[i] * slope) * (product - V::all(delta[i]));
+          if (!whole) ds[i] = V::select(visible<V>(a, strip.query + r + i, strip.key + column), ds[i], none);
+          V::store(space.slope_rows + (row + r + i) * kBlock + column, ds[i]);
+        }
+        const std::int64_t unit = (row + r) / per_unit * kBlock + column;
+        A::store_units(space.weights + unit, p);
+        A::store_units(space.slopes + unit, ds);
+      }
+    }
+  }
+
+  /// One block of queries against one block of keys: adds to the gradients of all three.
+  static void attend_pair(const Attention& a, const Task& t, Space& space, std::int64_t rows, std::int64_t block,
+                          std::int64_t kb) {
+    const std::int64_t width = t.width / per_unit, side = kBlock / per_unit;  // in units
+    const Unit* keys = space.key_columns + kb * width * kBlock;
+    const Unit* values = space.value_columns + kb * width * kBlock;
+    const Unit* key_pairs = space.key_pairs + kb * side * t.width;
+    for (std::int64_t r = 0; r < rows; r += kStripRows) {
+      const Strip strip = strip_at(a, block, r, kb);
+      Multiply::template multiply<false>(units<A>(space.query) + r * width, width, keys, kBlock, width, strip.columns,
+                                         space.scores, kBlock);
+      bend_scores<V>(a, strip, space.scores);
+      Multiply::template multiply<false>(units<A>(space.grad) + r * width, width, values, kBlock, width, strip.columns,
+                                         space.products, kBlock);
+      strip.whole ? strip_slopes<true>(a, strip, space, r) : strip_slopes<false>(a, strip, space, r);
+      Multiply::template multiply<true>(units<A>(space.slope_rows) + r * side, side, key_pairs, t.width,
+                                        strip.columns / per_unit, t.width, space.grad_query + r * t.width, t.width);
+    }
+    // Keys see only the queries from their own position on.
+    const std::int64_t columns = kb == block ? kColumns : kBlock, queries = rows / per_unit;
+    for (std::int64_t key = 0; key < kBlock; key += columns) {
+      const std::int64_t first = kb == block ? key / per_unit : 0;
+      for (std::int64_t c = 0; first < queries && c < t.width; c += kStripRows) {
+        const std::int64_t left = c * side + first, right = first * kBlock + key;
+        const std::int64_t sum = (kb * t.width + c) * kBlock + key;
+        Multiply::template multiply<true>(space.grad_columns + left, side, space.weights + right, kBlock,
+                                          queries - first, columns, space.grad_value + sum, kBlock);
+        Multiply::template multiply<true>(space.query_columns + left, side, space.slopes + right, kBlock,
+                                          queries - first, columns, space.grad_key + sum, kBlock);
+      }
+    }
+  }
+
+  /// One block of queries of one head against all keys that it sees.
+  static void attend(const Attention& a, const Task& t, Space& space, std::int64_t head, std::int64_t block) {
+    const std::int64_t rows = t.rows(a, block), padded = round_up(rows, kColumns), first = block * kBlock;
+    const Element* source = elements<A>(a.qkv) + t.query(a, block, head);
+    const Element* grad_out = elements<A>(a.grad_out) + t.output(a, block, head);
+    const Element* out = elements<A>(a.out) + t.output(a, block, head);
+    prepare_rows<A>(source, t.turned(a, a.q_norm), first, rows, padded, t.width, space.query);
+    prepare_rows<A>(grad_out, t.plain(a, t.out_step), first, rows, padded, t.width, space.grad);
+    columns_of<A>(space.query, padded, t.width, space.query_columns);
+    columns_of<A>(space.grad, padded, t.width, space.grad_columns);
+    for (std::int64_t r = 0; r < padded; ++r) {
+      prefetch_row(out + (r + kRowsAhead) * t.out_step, a.head_dim);
+      auto dot = V::all(0.0f);
+      for (std::int64_t c = 0; r < rows && c < a.head_dim; c += V::lanes) {
+        dot = V::fma(V::load(grad_out + r * t.out_step + c), V::load(out + r * t.out_step + c), dot);
+      }
+      space.delta[r] = V::sum(dot);
+      space.minus_lse[r] = r < rows ? -a.lse[(t.sample * a.heads + head) * a.sequence + first + r] : 0.0f;
+    }
+    fill_zero<V>(space.grad_query, kBlock * t.width);
+    for (std::int64_t kb = first_key_block(a, block); kb <= block; ++kb) attend_pair(a, t, space, padded, block, kb);
+    restore_rows<A>(space.grad_query, a.scale, source, t.turned(a, a.q_norm), first, rows, t.width,
+                    elements<A>(a.grad_qkv) + t.query(a, block, head));
+  }
 };
 
-inline void add_heads(const Attention& a, std::int64_t task, void* workspace) {
-  const Task t(a, task, /*by_head=*/false);
-  const HeadsSpace space(t, workspace);
-  const std::int64_t count = kBlock * t.width;
-  for (std::int64_t b = 0; b < t.blocks; ++b) {
-    fill_zero(space.grad_key, count);
-    fill_zero(space.grad_value, count);
-    for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
-      const float* sums = a.head_sums + (t.sample * a.heads + h) * 2 * sum_floats(t) + b * count;
-      add_to(space.grad_key, sums, count);
-      add_to(space.grad_value, sums + sum_floats(t), count);
+/// Where tasks are heads: adds up what they made of the gradients of keys and values.
+template <class A>
+class AddHeads {
+ public:
+  static std::size_t workspace_bytes(const Attention& a) { return Space(Task(a, 0, false), nullptr).carver.used(); }
+
+  static void run(const Attention& a, std::int64_t task, void* workspace) {
+    const Task t(a, task, /*by_head=*/false);
+    const Space space(t, workspace);
+    const std::int64_t count = kBlock * t.width;
+    for (std::int64_t b = 0; b < t.blocks; ++b) {
+      fill_zero<V>(space.grad_key, count);
+      fill_zero<V>(space.grad_value, count);
+      for (std::int64_t h = t.head; h < t.head + t.heads; ++h) {
+        const float* sums = a.head_sums + (t.sample * a.heads + h) * 2 * sum_floats(t) + b * count;
+        add_to<V>(space.grad_key, sums, count);
+        add_to<V>(space.grad_value, sums + sum_floats(t), count);
+      }
+      restore_keys<A>(a, t, b, space.grad_key, space.grad_value, space.rows);
     }
-    restore_keys(a, t, b, space.grad_key, space.grad_value, space.rows);
   }
-}
+
+ private:
+  using V = typename A::V;
+
+  struct Space {
+    Space(const Task& t, void* base) : carver(base) {
+      grad_key = carver.take<float>(kBlock * t.width);
+      grad_value = carver.take<float>(kBlock * t.width);
+      rows = carver.take<float>(kBlock * t.width);
+    }
+    Carver carver;
+    float *grad_key, *grad_value, *rows;  // of one block
+  };
+};
 
 template <class Multiply>
-constexpr AttentionPass kBackward{
-    [](const Attention& a) { return BackwardSpace(a, Task(a, 0), 0, nullptr).carver.used(); }, backward<Multiply>};
+constexpr AttentionPass kBackward{Backward<Multiply>::workspace_bytes, Backward<Multiply>::run};
 
-constexpr AttentionPass kAddHeads{
-    [](const Attention& a) { return HeadsSpace(Task(a, 0, false), nullptr).carver.used(); }, add_heads};
-
-inline std::int64_t head_floats(const Attention& a) { return 2 * sum_floats(Task(a, 0)); }
+template <class A>
+constexpr AttentionPass kAddHeads{AddHeads<A>::workspace_bytes, AddHeads<A>::run};
 
 }  // namespace
 }  // namespace autoround::model::kernels

@@ -18,7 +18,7 @@ void panel_from_rows(const Bf16Matrix& x, Bf16* panel) {
   const std::int64_t real_pairs = x.columns / 2, pairs = round_up(real_pairs, Layout::pair_multiple);
   for (std::int64_t row = 0; row < kPanelColumns; row += kLanes) {
     for (std::int64_t pair = 0; pair < pairs; pair += kLanes) {
-      const __mmask16 units = lanes(real_pairs - pair);
+      const __mmask16 units = Avx512::first(real_pairs - pair);
       __m512i square[16];
       for (std::int64_t i = 0; i < kLanes; ++i) {
         const bool real = row + i < x.rows;
@@ -26,7 +26,7 @@ void panel_from_rows(const Bf16Matrix& x, Bf16* panel) {
         square[i] =
             _mm512_maskz_loadu_epi32(real ? units : __mmask16{0}, x.data + (real ? (row + i) * x.step : 0) + 2 * pair);
       }
-      transpose_16x16(square);
+      Avx512::transpose(square);
       const std::int64_t count = least(kLanes, pairs - pair);
       for (std::int64_t i = 0; i < count; ++i) {
         _mm512_storeu_si512(out + Layout::at(pair + i, row, pairs), square[i]);

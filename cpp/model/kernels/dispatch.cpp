@@ -12,14 +12,16 @@
 namespace autoround::model::kernels {
 namespace {
 
-constexpr Kernels kPortable{"portable", &portable_rows_bf16, &portable_rows_fp32, nullptr, nullptr};
+constexpr Kernels kPortable{"portable", &portable_rows_bf16, &portable_rows_fp32,
+                            nullptr,    &portable_attention, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2{"avx2", &avx2_rows_bf16, &avx2_rows_fp32, nullptr, nullptr};
-constexpr Kernels kAvx512{"avx512", &avx512_rows_bf16, &avx512_rows_fp32, nullptr, nullptr};
-constexpr Kernels kAvx512Bf16{"avx512_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &avx512_bf16_attention,
-                              &avx512_bf16_products};
-constexpr Kernels kAmx{"amx_bf16", &avx512_bf16_rows, &avx512_rows_fp32, &amx_bf16_attention, &amx_bf16_products};
+constexpr Kernels kAvx2{"avx2", &avx2_rows_bf16, &avx2_rows_fp32, nullptr, &avx2_attention, nullptr};
+constexpr Kernels kAvx512{"avx512", &avx512_rows_bf16, &avx512_rows_fp32, nullptr, &avx512_attention, nullptr};
+constexpr Kernels kAvx512Bf16{"avx512_bf16",          &avx512_bf16_rows, &avx512_rows_fp32,
+                              &avx512_bf16_attention, &avx512_attention, &avx512_bf16_products};
+constexpr Kernels kAmx{"amx_bf16",          &avx512_bf16_rows, &avx512_rows_fp32,
+                       &amx_bf16_attention, &avx512_attention, &amx_bf16_products};
 
 /// The tile registers are usable once the process has asked for them (Linux, Documentation/arch/x86/xstate.rst), as
 /// LibTorch's oneDNN does too. Refused where a thread's signal stack is too small for them.

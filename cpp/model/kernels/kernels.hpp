@@ -62,8 +62,9 @@ struct RowKernels {
 constexpr std::int64_t kMaxHeadDim = 512;
 
 /// Causal attention over a batch of sequences. Rows of qkv are tokens: query heads, then key heads, then value heads.
-/// Per-head RMSNorm (when q_norm is given) and rotation (when rotary_dim > 0) are applied inside and undone in the
-/// gradient. What is saved between forward and backward is qkv, out and lse.
+/// Elements are Bf16 or float; sums, softmax and what is done to heads are fp32. Per-head RMSNorm (when q_norm is
+/// given) and rotation (when rotary_dim > 0) are applied inside and undone in the gradient. What is saved between
+/// forward and backward is qkv, out and lse.
 struct Attention {
   std::int64_t sequence = 0, heads = 0, kv_heads = 0;
   std::int64_t head_dim = 0;    // multiple of 16, at most kMaxHeadDim
@@ -72,12 +73,13 @@ struct Attention {
   float scale = 1, norm_eps = 0;
   float softcap = 0;                                // scores become softcap * tanh(score / softcap); 0: they stay
   const float *cos = nullptr, *sin = nullptr;       // [sequence, rotary_dim / 2]
-  const Bf16 *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or both null
-  const Bf16* qkv = nullptr;                        // [batch * sequence, (heads + 2 * kv_heads) * head_dim]
-  Bf16* out = nullptr;                              // [batch * sequence, heads * head_dim]; read by the backward
+  const float* sinks = nullptr;                     // [heads]: one more score of each query, of no key; or null
+  const void *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or both null
+  const void* qkv = nullptr;                        // [batch * sequence, (heads + 2 * kv_heads) * head_dim]
+  void* out = nullptr;                              // [batch * sequence, heads * head_dim]; read by the backward
   float* lse = nullptr;                             // [batch * heads, sequence], log2 of the sum of exp; likewise
-  const Bf16* grad_out = nullptr;                   // as out
-  Bf16* grad_qkv = nullptr;                         // as qkv, wholly written
+  const void* grad_out = nullptr;                   // as out
+  void* grad_qkv = nullptr;                         // as qkv, wholly written
   // A task is a (sample, kv head) with its group of query heads: task = sample * kv_heads + kv_head. Or, by head, a
   // (sample, query head), which lays out keys and values that others lay out too: for where groups are few.
   bool by_head = false;
@@ -161,9 +163,9 @@ struct ProductKernels {
 
 struct Kernels {
   const char* name;  // "amx_bf16", "avx512_bf16", "avx512", "avx2" or "portable"
-  const RowKernels *bf16, *fp32;
-  const AttentionKernels* attention;  // for Bf16; null where the CPU has no bf16 products
-  const ProductKernels* products;     // likewise
+  const RowKernels *rows_bf16, *rows_fp32;
+  const AttentionKernels *attention_bf16, *attention_fp32;  // for bf16 null where the CPU has no bf16 products
+  const ProductKernels* products;                           // likewise
 };
 
 /// What matters here of the instructions that this CPU and its operating system offer.

@@ -42,8 +42,8 @@ void tiles_from_columns(const Bf16Matrix& x, Bf16* tiles) {
         low[i] = _mm512_unpacklo_epi16(top, bottom);
         high[i] = _mm512_unpackhi_epi16(top, bottom);
       }
-      transpose_16x16(low);
-      transpose_16x16(high);
+      Avx512::transpose(low);
+      Avx512::transpose(high);
       // Of each eight columns the first four are in `low`.
       Unit* tile = out + column / kSide * tile_step + pair / kSide * (kSide * kSide);
       for (std::int64_t i = 0; i < kSide; ++i) {

@@ -1,50 +1,11 @@
-// The row functions, written once over a vector policy V: 4, 8 or 16 floats with operators, loads and stores. Each
-// instruction set's translation unit includes its policy and this file; everything has internal linkage. Sums run in
-// one fixed order per row, so results depend neither on the thread count nor on how rows are split.
+// The row functions, written once over a vector policy V (vectors.hpp). Sums run in one fixed order per row, so results
+// depend neither on the thread count nor on how rows are split.
 #pragma once
 
-#include "model/kernels/kernels.hpp"
+#include "model/kernels/vectors.hpp"
 
 namespace autoround::model::kernels {
 namespace {
-
-template <typename V, typename T>
-inline typename V::Float load(const T* p, std::int64_t count) {
-  if (count == V::lanes) return V::load(p);
-  T padded[V::lanes] = {};
-  for (std::int64_t i = 0; i < count; ++i) padded[i] = p[i];
-  return V::load(padded);
-}
-
-template <typename V, typename T>
-inline void store(T* p, typename V::Float x, std::int64_t count) {
-  if (count == V::lanes) return V::store(p, x);
-  T padded[V::lanes];
-  V::store(padded, x);
-  for (std::int64_t i = 0; i < count; ++i) p[i] = padded[i];
-}
-
-template <typename V>
-inline typename V::Float rounded(typename V::Float x, const Bf16*) {
-  return V::round_to_bf16(x);
-}
-template <typename V>
-inline typename V::Float rounded(typename V::Float x, const float*) {
-  return x;
-}
-/// What is left of x once it was stored as T.
-template <typename V, typename T>
-inline typename V::Float rounded(typename V::Float x) {
-  return rounded<V>(x, static_cast<const T*>(nullptr));
-}
-
-/// body(i, count) over [0, width) in vectors; only the last may be partial.
-template <typename V, typename Body>
-inline void each_vector(std::int64_t width, Body body) {
-  std::int64_t i = 0;
-  for (; i + V::lanes <= width; i += V::lanes) body(i, V::lanes);
-  if (i < width) body(i, width - i);
-}
 
 /// Elements from what is computed to what is fetched meanwhile, where rows are `step` apart: the same place some rows
 /// below, or further on in a long row. Rows are several streams of short pieces, which no processor foresees well.

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "model/kernels/amx_tiles.hpp"
-#include "model/kernels/bf16_units.hpp"
+#include "model/kernels/bf16_arithmetic.hpp"
 
 namespace autoround::model::kernels {
 namespace {
@@ -11,19 +11,20 @@ namespace {
 /// How attention multiplies. See attention_blocks.hpp.
 class TileMultiply {
  public:
+  using Arithmetic = Bf16Arithmetic;
   using Use = TileRegisters;
 
-  /// c[16, columns] (+)= a[16, pairs] b[pairs, columns], the rows a_step, b_step and c_step apart. Columns are a
-  /// multiple of 32, pairs of 16.
+  /// c[16, columns] (+)= a[16, units] b[units, columns], the rows a_step, b_step and c_step apart. Columns are a
+  /// multiple of 32, units of 16.
   template <bool accumulate>
-  static void multiply(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t pairs,
+  static void multiply(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t units,
                        std::int64_t columns, float* c, std::int64_t c_step) {
     memory_is_written();
     std::int64_t n = 0;
     for (; n + 4 * kSide <= columns; n += 4 * kSide) {
-      multiply_tiles<accumulate, 4>(a, a_step, b + n, b_step, pairs, c + n, c_step);
+      multiply_tiles<accumulate, 4>(a, a_step, b + n, b_step, units, c + n, c_step);
     }
-    if (n < columns) multiply_tiles<accumulate, 2>(a, a_step, b + n, b_step, pairs, c + n, c_step);
+    if (n < columns) multiply_tiles<accumulate, 2>(a, a_step, b + n, b_step, units, c + n, c_step);
   }
 
  private:
@@ -31,7 +32,7 @@ class TileMultiply {
 
   /// Four tiles of C are as many as hide the latency.
   template <bool accumulate, int kTiles>
-  static void multiply_tiles(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t pairs,
+  static void multiply_tiles(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t units,
                              float* c, std::int64_t c_step) {
     const std::int64_t a_bytes = a_step * 4, b_bytes = b_step * 4, c_bytes = c_step * 4;
     if constexpr (accumulate) {
@@ -49,7 +50,7 @@ class TileMultiply {
         _tile_zero(3);
       }
     }
-    for (std::int64_t k = 0; k < pairs; k += kSide) {
+    for (std::int64_t k = 0; k < units; k += kSide) {
       const Unit* right = b + k * b_step;
       _tile_loadd(4, a + k, a_bytes);
       _tile_loadd(5, right, b_bytes);

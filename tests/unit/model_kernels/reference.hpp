@@ -60,7 +60,12 @@ inline at::Tensor attention(const AttentionInput& input) {
   if (spec.window > 0) hidden = hidden.logical_or(distance >= spec.window);
   at::Tensor scores = at::matmul(q, k.transpose(-2, -1)) * spec.scale;
   if (spec.softcap > 0.0) scores = (scores / spec.softcap).tanh() * spec.softcap;
-  const at::Tensor weights = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity()).softmax(-1);
+  scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  if (spec.sinks) {  // one more score of each query, of no key
+    const at::Tensor each = input.sinks.to(at::kDouble).view({1, spec.heads, 1, 1});
+    scores = at::cat({scores, each.expand({input.batch, spec.heads, sequence, 1})}, -1);
+  }
+  const at::Tensor weights = scores.softmax(-1).narrow(-1, 0, sequence);
   return at::matmul(weights, v).transpose(1, 2).reshape({input.batch * sequence, spec.heads * spec.head_dim});
 }
 

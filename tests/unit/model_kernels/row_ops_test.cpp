@@ -54,6 +54,9 @@ TEST_CASE("kernels: the table is the fastest that CPU and limit allow", "[dispat
   CHECK(kernels::kernels_for(bf16, "", "").products != nullptr);
   CHECK(kernels::kernels_for(amx, "", "").products != kernels::kernels_for(bf16, "", "").products);
   CHECK(kernels::kernels_for(avx512, "", "").products == nullptr);
+  for (const kernels::CpuFeatures& features : {kernels::CpuFeatures(), avx2, avx512, bf16, amx}) {
+    CHECK(kernels::kernels_for(features, "", "").attention_fp32 != nullptr);
+  }
 #endif
 }
 

@@ -118,8 +118,9 @@ TEST_CASE("predict: a device needs less with its streams on the host and with sm
 
 TEST_CASE("predict: attention that no kernel fuses holds the scores of a block of queries", "[session]") {
   model::DecoderSpec spec = one_layer();
+  spec.layers[0].attention.head_dim = 24;  // no kernel takes such heads
   const session::RunShape wide = shape_of(4);
-  const auto plain = score_bytes(spec, wide);  // no kernel takes fp32
+  const auto plain = score_bytes(spec, wide);
   CHECK(plain.trained > 3 * scores * 4);
   CHECK(plain.trained < 6 * scores * 4);
   CHECK(plain.passed > 2 * scores * 4);
@@ -147,11 +148,12 @@ TEST_CASE("predict: attention that no kernel fuses holds the scores of a block o
 
 TEST_CASE("predict: attention that a kernel fuses holds no scores", "[session]") {
   model::DecoderSpec spec = one_layer();
-  const session::RunShape narrow = shape_of(2);
-  const bool fuses = model::LinearProducts::packs_bf16();  // there are kernels of both or of neither
+  const session::RunShape narrow = shape_of(2), wide = shape_of(4);
+  const bool fuses = model::LinearProducts::packs_bf16();  // there are bf16 kernels of both or of neither
   CHECK((score_bytes(spec, narrow).trained == 0) == fuses);
+  CHECK(score_bytes(spec, wide).trained == 0);
   spec.layers[0].attention.sinks = true;
-  CHECK(score_bytes(spec, narrow).trained > 3 * scores * 4);
+  CHECK(score_bytes(spec, wide).trained == 0);
   spec = one_layer();
   spec.layers[0].attention.head_dim = 24;
   CHECK(score_bytes(spec, narrow).trained > 3 * scores * 4);
@@ -188,14 +190,17 @@ TEST_CASE("predict: what attention keeps on a device depends on what LibTorch fu
 }
 
 TEST_CASE("predict: threads have memory of their own", "[session]") {
-  const model::DecoderSpec spec = one_layer();
+  model::DecoderSpec spec = one_layer();
   recipe::Recipe recipe;
   const auto memory = [&](int threads, const session::RunShape& shape) {
     const model::ThreadCount count(threads);
     return static_cast<std::int64_t>(session::predict_memory(spec, recipe, shape, {8, false}));
   };
-  const std::int64_t wide = memory(32, shape_of(4)) - memory(2, shape_of(4));  // LibTorch multiplies
+  const std::int64_t attended = memory(32, shape_of(4)) - memory(2, shape_of(4));  // keys and values of a head each
+  spec.layers[0].attention.head_dim = 24;                                          // LibTorch attends
+  const std::int64_t wide = memory(32, shape_of(4)) - memory(2, shape_of(4));      // and multiplies
   CHECK(wide > 0);
+  CHECK(attended > wide + 30 * 512 * 64 * 5 * 4);  // and the gradients of both
   CHECK(wide < 30 << 20);
   if (!model::LinearProducts::packs_bf16()) return;
   // Panels as deep as gate and up are wide, where a block is tuned, and as deep as what comes from them, in two passes.

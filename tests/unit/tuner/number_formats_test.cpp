@@ -45,9 +45,16 @@ TEST_CASE("number formats: tuning beats round-to-nearest", "[tuner]") {
                                                                     {"NVFP4", 0.97}}));
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   INFO(preset << " in " << at::toString(dtype));
-  const BlockResult result = tune(TinyBlock(dtype), preset);
-  CHECK(result.loss < share * result.rtn_loss);
-  CHECK(result.best_iteration >= 0);
+  // Of one seed what is won differs by some hundredths with the last bits of the arithmetic.
+  double left = 0.0;
+  constexpr int seeds = 4;
+  TuneOptions options = quick();
+  for (int i = 0; i < seeds; ++i, ++options.seed) {
+    const BlockResult result = tune(TinyBlock(dtype), preset, options);
+    left += result.loss / result.rtn_loss / seeds;
+    CHECK(result.best_iteration >= 0);
+  }
+  CHECK(left < share);
 }
 
 TEST_CASE("number formats: the same weights give the same output again", "[tuner]") {

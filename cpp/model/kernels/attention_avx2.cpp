@@ -1,0 +1,12 @@
+// Blocked attention in fp32 for AVX2.
+#include "model/kernels/attention_kernels.hpp"
+#include "model/kernels/avx2.hpp"
+#include "model/kernels/fp32_arithmetic.hpp"
+#include "model/kernels/tables.hpp"
+#include "model/kernels/vector_multiply.hpp"
+
+namespace autoround::model::kernels {
+
+const AttentionKernels avx2_attention = attention_kernels<VectorMultiply<Fp32Arithmetic<Avx2>>>();
+
+}  // namespace autoround::model::kernels
