@@ -1,37 +1,17 @@
 // FusedOps but for attention: RMSNorm and gated activation are one autograd Function each, over the row kernels.
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
-
 #include "model/autograd_names.hpp"
-#include "model/guided_for.hpp"
 #include "model/kept_pool.hpp"
-#include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
+#include "model/row_loops.hpp"
 
 namespace autoround::model {
 namespace {
 
-constexpr std::int64_t kElementsPerTask = 16384;  // below this a thread costs more than it brings
-
-bool covered(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat);
-}
-
 /// Whether the kernels take such a weight for such an x.
 bool fits(const at::Tensor& weight, const at::Tensor& x) {
   return weight.scalar_type() == x.scalar_type() || weight.scalar_type() == at::kFloat;
-}
-
-const kernels::RowKernels& row_kernels(const at::Tensor& x) {
-  const kernels::Kernels& table = kernels::select_kernels();
-  return x.scalar_type() == at::kBFloat16 ? *table.rows_bf16 : *table.rows_fp32;
-}
-
-template <typename Arguments>
-void run_rows(kernels::RowFunction<Arguments> kernel, const Arguments& arguments, std::int64_t rows) {
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(1, arguments.width));
-  guided_for(rows, grain, [&](std::int64_t begin, std::int64_t end) { kernel(arguments, begin, end); });
 }
 
 std::int64_t rows_of(const at::Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel() / x.size(-1); }
@@ -169,13 +149,13 @@ at::Tensor FusedOps::linear(const Projection& projection, const at::Tensor& x) {
 }
 
 at::Tensor FusedOps::rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (!covered(x) || !fits(weight, x)) return AtenOps::rms_norm(x, weight, eps);
+  if (!has_row_kernels(x) || !fits(weight, x)) return AtenOps::rms_norm(x, weight, eps);
   return RmsNormFunction::apply(x.contiguous(), weight.contiguous(), eps, pool());
 }
 
 std::pair<at::Tensor, at::Tensor> FusedOps::add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
                                                          const at::Tensor& weight, double eps) {
-  if (!covered(x) || !fits(weight, x) || delta.scalar_type() != x.scalar_type()) {
+  if (!has_row_kernels(x) || !fits(weight, x) || delta.scalar_type() != x.scalar_type()) {
     return AtenOps::add_rms_norm(x, delta, weight, eps);
   }
   variable_list results =
@@ -184,7 +164,7 @@ std::pair<at::Tensor, at::Tensor> FusedOps::add_rms_norm(const at::Tensor& x, co
 }
 
 at::Tensor FusedOps::gated_activation(const at::Tensor& gate_up, Activation activation) {
-  if (!covered(gate_up) || gated_kernels(gate_up, activation) == nullptr) {
+  if (!has_row_kernels(gate_up) || gated_kernels(gate_up, activation) == nullptr) {
     return AtenOps::gated_activation(gate_up, activation);
   }
   return GatedFunction::apply(gate_up.contiguous(), activation, pool());

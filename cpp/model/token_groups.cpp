@@ -7,6 +7,7 @@
 
 #include "model/autograd_names.hpp"
 #include "model/kept_pool.hpp"
+#include "model/token_copies.hpp"
 
 namespace autoround::model {
 namespace {
@@ -15,23 +16,6 @@ namespace {
 at::Tensor rows_at(const at::Tensor& x, const at::Tensor& places, BufferPool& pool) {
   at::Tensor rows = pool.take({places.size(0), x.size(1)}, x.options());
   return at::index_select_out(rows, x, 0, places);
-}
-
-/// sum over k of rows[position[k]] * weights[:, k], added up in fp32. -> [T, H]
-at::Tensor gather_sum(const at::Tensor& rows, const at::Tensor& position, const at::Tensor& weights, BufferPool& pool) {
-  const auto wide = rows.options().dtype(at::kFloat);
-  at::Tensor sum = pool.take({position.size(1), rows.size(1)}, wide).zero_();
-  for (std::int64_t k = 0; k < position.size(0); ++k) {
-    const at::Tensor copies = rows_at(rows, position[k], pool);
-    if (!weights.defined()) {
-      sum.add_(copies);
-      continue;
-    }
-    at::Tensor weighed = pool.take(copies.sizes(), wide);
-    sum.add_(at::mul_out(weighed, copies, weights.select(1, k).unsqueeze(1)));
-  }
-  if (rows.scalar_type() == at::kFloat) return sum;
-  return pool.take(sum.sizes(), rows.options()).copy_(sum);
 }
 
 /// x[token], with the gradients of a token's copies added up.
@@ -44,7 +28,33 @@ struct Spread : Function<Spread> {
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const at::Tensor position = ctx->get_saved_variables()[0];
-    return {gather_sum(gradients[0], position, at::Tensor(), *kept_pool(ctx)), Variable(), Variable(), Variable()};
+    return {sum_copies(gradients[0], position, at::Tensor(), *kept_pool(ctx)), Variable(), Variable(), Variable()};
+  }
+};
+
+/// The same in groups of so many rows: tensors of their own over one memory.
+struct Split : Function<Split> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& token,
+                               const at::Tensor& position, const std::vector<std::int64_t>& sizes, const Pool& pool) {
+    ctx->save_for_backward({position});
+    keep_pool(ctx, pool);
+    const at::Tensor rows = rows_at(x, token, *pool);
+    variable_list groups;
+    std::int64_t first = 0;
+    for (const std::int64_t size : sizes) {
+      groups.push_back(
+          at::empty({0}, rows.options()).set_(rows.storage(), first * rows.size(1), {size, rows.size(1)}));
+      first += size;
+    }
+    return groups;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const at::Tensor position = ctx->get_saved_variables()[0];
+    const Pool pool = kept_pool(ctx);
+    const at::Tensor& any = gradients.front();
+    at::Tensor rows = pool->take({position.numel(), any.size(1)}, any.options());
+    at::cat_out(rows, gradients);
+    return {sum_copies(rows, position, at::Tensor(), *pool), Variable(), Variable(), Variable(), Variable()};
   }
 };
 
@@ -61,23 +71,14 @@ struct Combine : Function<Combine> {
     ctx->saved_data["sizes"] = sizes;
     ctx->save_for_backward({rows, weights, token, position});
     keep_pool(ctx, pool);
-    return gather_sum(rows, position, weights, *pool);
+    return sum_copies(rows, position, weights, *pool);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &rows = saved[0], &weights = saved[1], &token = saved[2], &position = saved[3];
-    const at::Tensor& gradient = gradients[0];
-    const Pool pool = kept_pool(ctx);
-    at::Tensor weight_of_row = at::empty({rows.size(0), 1}, weights.options());
-    weight_of_row.index_put_({position.reshape(-1)}, weights.t().reshape({-1, 1}));
-    at::Tensor of_weights = at::empty_like(weights);
-    for (std::int64_t k = 0; k < position.size(0); ++k) {
-      const at::Tensor product = rows_at(rows, position[k], *pool).mul_(gradient);
-      of_weights.select(1, k).copy_(product.sum(1, false, at::kFloat));
-    }
-    at::Tensor of_rows = rows_at(gradient, token, *pool).mul_(weight_of_row);
-    variable_list result = of_rows.split_with_sizes(ctx->saved_data["sizes"].toIntVector());
-    result.insert(result.end(), {of_weights, Variable(), Variable(), Variable()});
+    const CopiesGradients found = sum_copies_gradients(rows, token, position, weights, gradients[0], *kept_pool(ctx));
+    variable_list result = found.rows.split_with_sizes(ctx->saved_data["sizes"].toIntVector());
+    result.insert(result.end(), {found.weights, Variable(), Variable(), Variable()});
     return result;
   }
 };
@@ -108,7 +109,7 @@ std::vector<std::pair<std::int64_t, at::Tensor>> TokenGroups::split(const at::Te
     sizes.push_back(rows_.counts[i]);
   }
   std::vector<std::pair<std::int64_t, at::Tensor>> groups;
-  const std::vector<at::Tensor> rows = spread(x).split_with_sizes(sizes);
+  const variable_list rows = Split::apply(x, token_, position_, sizes, pool_);
   for (std::size_t i = 0; i < rows.size(); ++i) groups.emplace_back(experts[i], rows[i]);
   return groups;
 }

@@ -16,11 +16,12 @@ struct Copies {
   std::int64_t routed_hidden, routed_intermediate;  // of a copy of a token that goes to an expert
 };
 /// qkv and its gradient, attention output, residuals, norms and their gradients, gate|up with its gradient, the gated
-/// product twice and once more packed for the gradient of the weights. Of experts more: how many tokens go to
-/// each changes from pass to pass, and what one leaves free seldom fits the next. Measured.
-constexpr Copies on_cpu{2, 2, 8, 7, 10, 11};
-/// Without gradients: the residual, its norm and the result, gate|up and the gated product.
-constexpr Copies of_a_pass{1, 1, 4, 3, 6, 3};
+/// product twice and once more packed for the gradient of the weights. Of a copy what an expert took and gave, both put
+/// together and their gradients, gate|up, the gated product and their gradients.
+constexpr Copies on_cpu{2, 2, 8, 7, 5, 5};
+/// Without gradients: the residual, its norm and the result, gate|up and the gated product. Of a copy what an expert
+/// gave and what it took, whose place all together take.
+constexpr Copies of_a_pass{1, 1, 4, 3, 2, 1};
 /// The heads of qkv, attention output, input, sum and output, gate|up and the gated product, whose gradients take their
 /// place. Norms are computed again, unless they were rounded.
 constexpr Copies on_device{1, 1, 3, 3, 4, 7};

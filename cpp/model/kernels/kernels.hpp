@@ -43,6 +43,26 @@ struct GatedBackward {
   std::int64_t width = 0;
 };
 
+/// Tokens of which each has `copies` rows, weighed and added up: y[t] = sum over k of weights[t][k] rows[position[k][t]].
+/// Sums are fp32; a product is rounded to T before where weights are of that type.
+struct SumCopies {
+  const void* rows = nullptr;              // [tokens * copies, width]
+  const std::int64_t* position = nullptr;  // [copies, tokens]
+  const float* weights = nullptr;          // [tokens, copies], or null: ones
+  bool narrow_weights = false;             // of type T, if wider ones hold them
+  void* y = nullptr;                       // [tokens, width]
+  std::int64_t tokens = 0, copies = 0, width = 0;
+};
+/// Its gradients, of each row and each weight.
+struct SumCopiesBackward {
+  const void *rows = nullptr, *grad_y = nullptr;
+  const std::int64_t* position = nullptr;
+  const float* weights = nullptr;
+  void* grad_rows = nullptr;
+  float* grad_weights = nullptr;
+  std::int64_t tokens = 0, copies = 0, width = 0;
+};
+
 /// A function over rows [begin, end).
 template <typename Arguments>
 using RowFunction = void (*)(const Arguments&, std::int64_t begin, std::int64_t end);
@@ -57,6 +77,8 @@ struct RowKernels {
   RowFunction<RmsNormForward> rms_norm_forward;
   RowFunction<RmsNormBackward> rms_norm_backward;
   GatedKernels silu, gelu_tanh, relu;
+  RowFunction<SumCopies> sum_copies;  // over tokens, and so is its backward
+  RowFunction<SumCopiesBackward> sum_copies_backward;
 };
 
 constexpr std::int64_t kMaxHeadDim = 512;
