@@ -27,10 +27,10 @@ class Attention {
   at::Tensor forward(const at::Tensor& normed, std::int64_t batch, const RopeTable* rope, Ops& ops) const;
 
  private:
-  at::Tensor prepare_heads(const at::Tensor& qkv, Ops& ops) const;
+  at::Tensor prepare_heads(const at::Tensor& qkv, bool norms, Ops& ops) const;
 
   AttentionSpec spec_;
-  bool norm_in_kernel_ = false;
+  bool norms_heads_ = false;  // the norm of q and k is one that Ops::attention can do
   Projection qkv_, out_;
   std::unique_ptr<LatentAttention> latent_;  // instead of qkv_
   Norm q_norm_, k_norm_;

@@ -5,20 +5,9 @@
 #include <tuple>
 #include <utility>
 
-#include "model/compute_threads.hpp"
-#include "model/team_watch.hpp"
+#include "model/elementwise.hpp"
 
 namespace autoround::model {
-namespace {
-
-/// `branch` is nobody else's, and no operation needs its result again: the sum takes its place. LibTorch's loop uses as
-/// many threads as ours do: one that was woken for it would look for more work on the core of another for a while.
-at::Tensor sum_with(at::Tensor branch, const at::Tensor& x) {
-  const ThreadCount threads(TeamWatch::of_this_thread().alone() ? 1 : 0);
-  return branch.add_(x);
-}
-
-}  // namespace
 
 std::unique_ptr<DecoderLayer> DecoderLayer::load(const DecoderSpec& spec, std::size_t index,
                                                  const WeightSource& weights, at::ScalarType dtype) {

@@ -24,6 +24,9 @@ class DeviceOps : public AtenOps {
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+  bool norms_heads(const AttentionSpec&, at::ScalarType heads, at::ScalarType weight) const override {
+    return weight == heads;
+  }
   /// Norms of what is kept anyway, or can itself be computed again, are.
   Recompute recompute_of(const at::Tensor&) override;
   void set_recompute(const at::Tensor&, Recompute) override;

@@ -3,8 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <limits>
+#include <optional>
 #include <utility>
 
+#include "model/autograd_names.hpp"
+#include "model/elementwise.hpp"
+#include "model/kept_pool.hpp"
 #include "model/mapped_memory.hpp"
 #include "model/token_groups.hpp"
 
@@ -30,6 +34,35 @@ at::Tensor choose(const RouterSpec& spec, at::Tensor scores, const at::Tensor& c
     scores = scores.masked_fill(outside_best_groups(spec, scores), -std::numeric_limits<double>::infinity());
   return std::get<1>(scores.topk(spec.top_k, -1));
 }
+
+/// x Wᵀ + b in the type of the weight, which gets no gradient.
+struct RouterLogits : Function<RouterLogits> {
+  static Variable forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                          const std::optional<at::Tensor>& bias, const Pool& pool) {
+    ctx->save_for_backward({weight});
+    ctx->saved_data["type"] = static_cast<std::int64_t>(x.scalar_type());
+    keep_pool(ctx, pool);
+    ctx->set_materialize_grads(false);
+    return at::linear(in_type(x, weight.scalar_type(), *pool), weight, bias);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    if (!gradients[0].defined()) return {Variable(), Variable(), Variable(), Variable()};
+    const at::Tensor weight = ctx->get_saved_variables()[0];
+    const Pool pool = kept_pool(ctx);
+    at::Tensor of_x = pool->take({gradients[0].size(0), weight.size(1)}, weight.options());
+    at::mm_out(of_x, gradients[0], weight);
+    const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
+    return {in_type(of_x, type, *pool), Variable(), Variable(), Variable()};
+  }
+
+ private:
+  static at::Tensor in_type(const at::Tensor& x, at::ScalarType type, BufferPool& pool) {
+    if (x.scalar_type() == type) return x;
+    at::Tensor y = pool.take(x.sizes(), x.options().dtype(type));
+    copy_into(y, x);
+    return y;
+  }
+};
 
 }  // namespace
 
@@ -105,7 +138,7 @@ std::vector<Projection*> Experts::projections() {
 }
 
 at::Tensor Experts::logits(const at::Tensor& x) const {
-  return at::linear(x.to(router_.scalar_type()), router_, router_bias_);
+  return RouterLogits::apply(x, router_, router_bias_.defined() ? std::optional(router_bias_) : std::nullopt, pool_);
 }
 
 at::Tensor Experts::run(const Network& network, const at::Tensor& x, Ops& ops) const {
@@ -131,7 +164,7 @@ at::Tensor Experts::forward(const at::Tensor& x, Ops& ops) const {
   const at::Tensor routed = run_routed(x, routing, ops);
   if (!shared_) return routed;
   const at::Tensor shared = run(*shared_, x, ops);
-  return routed + (shared_gate_.defined() ? at::sigmoid(at::linear(x, shared_gate_)) * shared : shared);
+  return sum_with(routed, shared_gate_.defined() ? at::sigmoid(at::linear(x, shared_gate_)) * shared : shared);
 }
 
 }  // namespace autoround::model

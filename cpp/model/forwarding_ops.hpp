@@ -31,6 +31,10 @@ class ForwardingOps : public Ops {
   at::Tensor activation(const at::Tensor& x, Activation activation) override {
     return inner_.activation(x, activation);
   }
+  c10::intrusive_ptr<BufferPool> memory() const override { return inner_.memory(); }
+  bool norms_heads(const AttentionSpec& spec, at::ScalarType heads, at::ScalarType weight) const override {
+    return inner_.norms_heads(spec, heads, weight);
+  }
   void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
     inner_.routed(layer, experts, count);
   }

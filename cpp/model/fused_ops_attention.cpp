@@ -55,6 +55,7 @@ c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_p
     plan->k_norm = input.k_norm.contiguous();
     a.q_norm = plan->q_norm.const_data_ptr();
     a.k_norm = plan->k_norm.const_data_ptr();
+    a.wide_norm = plan->q_norm.scalar_type() == at::kFloat;
   }
   if (spec.sinks) {
     plan->sinks = input.sinks.to(at::kFloat).contiguous();
@@ -115,9 +116,11 @@ bool covered(const AttentionInput& input) {
     return x.device().is_cpu() && x.scalar_type() == type;
   };
   const at::ScalarType type = input.qkv.scalar_type();
+  const at::ScalarType norm_type =
+      input.q_norm.defined() && input.q_norm.scalar_type() == at::kFloat ? at::kFloat : type;
   return FusedOps::fuses_attention(*input.spec, type) && of_cpu(input.qkv, type) && input.qkv.size(0) > 0 &&
          (input.rope == nullptr || (of_cpu(input.rope->cos, at::kFloat) && of_cpu(input.rope->sin, at::kFloat))) &&
-         (!input.q_norm.defined() || (of_cpu(input.q_norm, type) && of_cpu(input.k_norm, type)));
+         (!input.q_norm.defined() || (of_cpu(input.q_norm, norm_type) && of_cpu(input.k_norm, norm_type)));
 }
 
 }  // namespace

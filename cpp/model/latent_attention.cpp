@@ -2,20 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "model/arrange.hpp"
+
 namespace autoround::model {
-namespace {
-
-/// Neighbours that are rotated together become elements half of the width apart. x: [T, heads, width]
-at::Tensor apart(const at::Tensor& x) {
-  return x.reshape({x.size(0), x.size(1), x.size(2) / 2, 2}).transpose(-2, -1).reshape(x.sizes());
-}
-
-at::Tensor filled(const at::Tensor& x, std::int64_t width) {
-  return x.size(-1) == width ? x : at::constant_pad_nd(x, {0, width - x.size(-1)});
-}
-
-}  // namespace
-
 std::unique_ptr<LatentAttention> LatentAttention::load(const AttentionSpec& spec, const std::string& attention,
                                                        std::int64_t hidden, const WeightSource& weights,
                                                        at::ScalarType dtype) {
@@ -51,28 +40,39 @@ std::vector<Projection*> LatentAttention::projections() { return {&latents_, &qu
 at::Tensor LatentAttention::qkv(const at::Tensor& x, Ops& ops) const {
   const LatentSpec& latent = *spec_.latent;
   const std::int64_t tokens = x.size(0), heads = spec_.heads, width = spec_.head_dim;
-  const at::Tensor latents = ops.linear(latents_, x);
-  const auto normed = [&](std::int64_t first, std::int64_t size, const at::Tensor& weight) {
-    return ops.rms_norm(latents.narrow(1, first, size), weight, latent.norm_eps);
-  };
-  const at::Tensor q = ops.linear(queries_, latent.q_rank > 0 ? normed(0, latent.q_rank, q_norm_) : x)
-                           .view({tokens, heads, latent.nope_dim + latent.rope_dim});
-  const at::Tensor kv = ops.linear(pairs_, normed(latent.q_rank, latent.kv_rank, kv_norm_))
-                            .view({tokens, heads, latent.nope_dim + latent.value_dim});
-  const at::Tensor shared = latents.narrow(1, latent.q_rank + latent.kv_rank, latent.rope_dim).unsqueeze(1);
+  const std::vector<at::Tensor> latents =
+      ops.linear(latents_, x).split_with_sizes({latent.q_rank, latent.kv_rank, latent.rope_dim}, 1);
+  const at::Tensor q = ops.linear(queries_, latent.q_rank > 0 ? ops.rms_norm(latents[0], q_norm_, latent.norm_eps) : x);
+  const at::Tensor kv = ops.linear(pairs_, ops.rms_norm(latents[1], kv_norm_, latent.norm_eps));
 
-  const auto head = [&](const at::Tensor& rotated, const at::Tensor& others) {
-    return filled(at::cat({latent.interleaved ? apart(rotated) : rotated, others}, -1), width);
+  // Neighbours that are rotated together become elements half of the width apart. [T, heads, 2, width / 2]
+  const auto pairs_of = [=](const at::Tensor& part) { return part.unflatten(2, {2, latent.rope_dim / 2}); };
+  const auto rotated_of = [=](const at::Tensor& part) {
+    return latent.interleaved ? part.unflatten(2, {latent.rope_dim / 2, 2}).transpose(2, 3) : pairs_of(part);
   };
-  const at::Tensor queries = head(q.narrow(2, latent.nope_dim, latent.rope_dim), q.narrow(2, 0, latent.nope_dim));
-  const at::Tensor keys = head(shared.expand({tokens, heads, latent.rope_dim}), kv.narrow(2, 0, latent.nope_dim));
-  const at::Tensor values = filled(kv.narrow(2, latent.nope_dim, latent.value_dim), width);
-  return at::cat({queries, keys, values}, 1).view({tokens, 3 * heads * width});
+  const auto heads_of = [=](const std::vector<at::Tensor>& inputs, const at::Tensor& output) {
+    const at::Tensor queries = inputs[0].view({tokens, heads, -1}), others = inputs[1].view({tokens, heads, -1}),
+                     rotated = inputs[2].unsqueeze(1).expand({tokens, heads, latent.rope_dim});
+    const at::Tensor places = output.view({tokens, 3, heads, width});
+    const at::Tensor query = places.select(1, 0), key = places.select(1, 1), value = places.select(1, 2);
+    const auto first = [&](const at::Tensor& head) { return pairs_of(head.narrow(2, 0, latent.rope_dim)); };
+    const auto rest = [&](const at::Tensor& head) { return head.narrow(2, latent.rope_dim, latent.nope_dim); };
+    return Places{{rotated_of(queries.narrow(2, latent.nope_dim, latent.rope_dim)), first(query)},
+                  {queries.narrow(2, 0, latent.nope_dim), rest(query)},
+                  {rotated_of(rotated), first(key)},
+                  {others.narrow(2, 0, latent.nope_dim), rest(key)},
+                  {others.narrow(2, latent.nope_dim, latent.value_dim), value.narrow(2, 0, latent.value_dim)}};
+  };
+  return arrange({q, kv, latents[2]}, {tokens, 3 * heads * width}, heads_of, ops.memory());
 }
 
-at::Tensor LatentAttention::values(const at::Tensor& outputs) const {
-  const std::int64_t tokens = outputs.size(0), width = spec_.latent->value_dim;
-  return outputs.view({tokens, spec_.heads, spec_.head_dim}).narrow(2, 0, width).reshape({tokens, spec_.heads * width});
+at::Tensor LatentAttention::values(const at::Tensor& outputs, Ops& ops) const {
+  const std::int64_t tokens = outputs.size(0), heads = spec_.heads, width = spec_.latent->value_dim;
+  if (width == spec_.head_dim) return outputs;
+  const auto unfilled = [=](const std::vector<at::Tensor>& inputs, const at::Tensor& output) {
+    return Places{{inputs[0].view({tokens, heads, -1}).narrow(2, 0, width), output.view({tokens, heads, width})}};
+  };
+  return arrange({outputs}, {tokens, heads * width}, unfilled, ops.memory());
 }
 
 }  // namespace autoround::model

@@ -28,7 +28,7 @@ class LatentAttention {
   /// zeros fill heads up to the one width that queries, keys and values have.
   at::Tensor qkv(const at::Tensor& x, Ops& ops) const;
   /// The outputs [T, heads * head_dim] without the filling. -> [T, heads * value_dim]
-  at::Tensor values(const at::Tensor& outputs) const;
+  at::Tensor values(const at::Tensor& outputs, Ops& ops) const;
 
  private:
   AttentionSpec spec_;

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "model/elementwise.hpp"
+
 namespace autoround::model {
 
 Norm Norm::load(const DecoderSpec& spec, const std::string& module, at::IntArrayRef shape, const WeightSource& weights,
@@ -29,7 +31,7 @@ at::Tensor Norm::operator()(const at::Tensor& x, Ops& ops) const {
 
 std::pair<at::Tensor, at::Tensor> Norm::of_sum(const at::Tensor& x, const at::Tensor& delta, Ops& ops) const {
   if (exists_ && kind_ == NormKind::rms) return ops.add_rms_norm(x, delta, weight_, eps_);
-  const at::Tensor sum = x + delta;
+  const at::Tensor sum = sum_with(delta, x);
   return {sum, (*this)(sum, ops)};
 }
 

@@ -23,7 +23,7 @@ class Norm {
   explicit operator bool() const noexcept { return exists_; }
   /// Over the last dimension.
   at::Tensor operator()(const at::Tensor& x, Ops& ops) const;
-  /// {x + delta, the norm of it}
+  /// {x + delta, the norm of it}. The sum may take the place of delta, which is nobody else's.
   std::pair<at::Tensor, at::Tensor> of_sum(const at::Tensor& x, const at::Tensor& delta, Ops& ops) const;
 
   const at::Tensor& weight() const noexcept { return weight_; }

@@ -63,6 +63,12 @@ class Ops {
   /// act(gate) * up of [T, 2*I] = gate | up. -> [T, I]
   virtual at::Tensor gated_activation(const at::Tensor& gate_up, Activation activation) = 0;
   virtual at::Tensor activation(const at::Tensor& x, Activation activation) = 0;
+  /// Where what this pass computes may be put; null: into memory of LibTorch's.
+  virtual c10::intrusive_ptr<BufferPool> memory() const { return {}; }
+  /// Whether attention() should be given q_norm and k_norm of such a type, rather than heads that are normed already.
+  virtual bool norms_heads(const AttentionSpec& /*spec*/, at::ScalarType /*heads*/, at::ScalarType /*weight*/) const {
+    return true;
+  }
   /// Told the experts that each token goes to, int64 [T, top_k], each below `count`, before they compute. `layer` is
   /// one and the same for the experts of one layer.
   virtual void routed(const void* /*layer*/, const at::Tensor& /*experts*/, std::int64_t /*count*/) {}
@@ -103,7 +109,13 @@ class FusedOps : public AtenOps {
   at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double) override;
   std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                  double) override;
+  at::Tensor layer_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double) override;
+  at::Tensor activation(const at::Tensor&, Activation) override;
   at::Tensor gated_activation(const at::Tensor&, Activation) override;
+  c10::intrusive_ptr<BufferPool> memory() const override { return pool(); }
+  bool norms_heads(const AttentionSpec& spec, at::ScalarType heads, at::ScalarType /*weight*/) const override {
+    return fuses_attention(spec, heads);
+  }
   void end_pass() override { pass_ = c10::make_intrusive<BufferPool>(); }
 
  private:

@@ -42,8 +42,7 @@ struct Split : Function<Split> {
     variable_list groups;
     std::int64_t first = 0;
     for (const std::int64_t size : sizes) {
-      groups.push_back(
-          at::empty({0}, rows.options()).set_(rows.storage(), first * rows.size(1), {size, rows.size(1)}));
+      groups.push_back(at::empty({0}, rows.options()).set_(rows.storage(), first * rows.size(1), {size, rows.size(1)}));
       first += size;
     }
     return groups;

@@ -16,7 +16,7 @@ namespace autoround::model {
 
 class TokenGroups {
  public:
-  /// @param experts int64 [T, K], each in [0, count)
+  /// @param experts int64 [T, K], each in [0, count); T > 0
   /// @param pool where rows that go to experts and come back are
   TokenGroups(const at::Tensor& experts, std::int64_t count, c10::intrusive_ptr<BufferPool> pool);
 

@@ -13,20 +13,23 @@ namespace {
 /// How often each part of a layer is alive at once.
 struct Copies {
   std::int64_t qkv, heads, hidden, intermediate;
+  std::int64_t ungated;                             // intermediate, where up has no gate beside it
   std::int64_t routed_hidden, routed_intermediate;  // of a copy of a token that goes to an expert
 };
 /// qkv and its gradient, attention output, residuals, norms and their gradients, gate|up with its gradient, the gated
-/// product twice and once more packed for the gradient of the weights. Of a copy what an expert took and gave, both put
-/// together and their gradients, gate|up, the gated product and their gradients.
-constexpr Copies on_cpu{2, 2, 8, 7, 5, 5};
+/// product twice and once more packed for the gradient of the weights; without gate, up and what is made of it, each
+/// with its gradient. Of a copy what an expert took and gave, all that they gave side by side, two gradients of such
+/// rows, gate|up with half of its gradient and the gated product twice.
+constexpr Copies on_cpu{2, 2, 8, 7, 4, 5, 5};
 /// Without gradients: the residual, its norm and the result, gate|up and the gated product. Of a copy what an expert
 /// gave and what it took, whose place all together take.
-constexpr Copies of_a_pass{1, 1, 4, 3, 2, 1};
+constexpr Copies of_a_pass{1, 1, 4, 3, 2, 2, 1};
 /// The heads of qkv, attention output, input, sum and output, gate|up and the gated product, whose gradients take their
 /// place. Norms are computed again, unless they were rounded.
-constexpr Copies on_device{1, 1, 3, 3, 4, 7};
+constexpr Copies on_device{1, 1, 3, 3, 2, 4, 7};
 
-/// Of experts, a token's: its copies, what each expert computes as one network does, and the sum with its fp32 twin.
+/// Of experts, a token's: its copies, what each expert computes as one network does, and the sum with what the router
+/// sees in fp32.
 std::int64_t experts_width(const model::ExpertsSpec& experts, std::int64_t hidden, const Copies& copies) {
   const std::int64_t copy = copies.routed_hidden * hidden + copies.routed_intermediate * experts.intermediate;
   return experts.router.top_k * copy + 3 * hidden + 7 * experts.shared_intermediate + 4 * experts.router.experts;
@@ -39,8 +42,9 @@ std::int64_t activation_width(const model::DecoderSpec& spec, const Copies& copi
     const auto& attention = layer.attention;
     const std::int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
     const std::int64_t heads = attention.heads * attention.head_dim;
-    const std::int64_t feed = layer.experts ? experts_width(*layer.experts, spec.hidden_size, copies)
-                                            : copies.intermediate * layer.mlp.intermediate;
+    const std::int64_t feed = layer.experts
+                                  ? experts_width(*layer.experts, spec.hidden_size, copies)
+                                  : (layer.mlp.gated ? copies.intermediate : copies.ungated) * layer.mlp.intermediate;
     widest = std::max(widest, copies.qkv * qkv + copies.heads * heads + copies.hidden * spec.hidden_size + feed);
   }
   return widest;

@@ -11,7 +11,8 @@
 //                  is [m][k / per_unit] units, as elements are stored, and B is [k / per_unit][n]
 //   units_of_rows  of per_unit rows of elements, the units of V::lanes columns
 //   store_units    the same of rows that are in registers
-//   add_products   sum + x y, of units
+//   add_products   sum + x y, of Operands: units in a register, loaded side by side or one in all lanes
+//   copy           elements that fill a register of V
 #pragma once
 
 #include "model/kernels/attention_heads.hpp"
@@ -89,7 +90,7 @@ struct Task {
   /// Rows that are used as they are: values, and the gradient of the output. And those that are normed and rotated.
   Head plain(const Attention& a, std::int64_t step) const { return {a.head_dim, step}; }
   Head turned(const Attention& a, const void* norm) const {
-    return {a.head_dim, row_step, norm, a.rotary_dim / 2, a.cos, a.sin, a.norm_eps};
+    return {a.head_dim, row_step, norm, a.wide_norm, a.rotary_dim / 2, a.cos, a.sin, a.norm_eps};
   }
 };
 

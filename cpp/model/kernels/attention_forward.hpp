@@ -102,7 +102,8 @@ class Forward {
     fill_zero<V>(space.sum, kBlock * t.width);
     for (std::int64_t r = 0; r < kBlock; ++r) {
       // A sink is a key whose value is zero.
-      space.maximum[r] = a.sinks == nullptr ? kLowest : a.sinks[head] * kLog2E;
+      const float sink = a.sinks == nullptr ? kLowest : a.sinks[head] * kLog2E;
+      space.maximum[r] = sink < kLowest ? kLowest : sink;
       space.total[r] = a.sinks == nullptr ? 0.0f : 1.0f;
     }
     const Unit* queries = units<A>(space.rows);

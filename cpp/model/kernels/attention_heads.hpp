@@ -11,7 +11,8 @@ namespace {
 struct Head {
   std::int64_t dim;              // multiple of 16
   std::int64_t row_step;         // elements between tokens
-  const void* norm = nullptr;    // weight [dim], elements; null: none
+  const void* norm = nullptr;    // weight [dim]; null: none
+  bool wide_norm = false;        // float, whatever elements are
   std::int64_t rotary_half = 0;  // 0: no rotation
   const float *cos = nullptr, *sin = nullptr;
   float eps = 0;
@@ -49,14 +50,20 @@ inline void rotate(float* row, const Head& head, std::int64_t position, bool bac
 }
 
 template <class A>
+inline typename A::V::Float norm_weights(const Head& head, std::int64_t i) {
+  if (head.wide_norm) return A::V::load(static_cast<const float*>(head.norm) + i);
+  return A::V::load(static_cast<const typename A::Element*>(head.norm) + i);
+}
+
+template <class A>
 inline void norm_row(float* row, const Head& head) {
   using V = typename A::V;
   using Element = typename A::Element;
-  const auto* weight = static_cast<const Element*>(head.norm);
   const auto scale = V::all(inverse_rms<V>(row, head.dim, head.eps));
   for (std::int64_t i = 0; i < head.dim; i += V::lanes) {
-    const auto normed = rounded<V, Element>(V::load(row + i) * scale);
-    V::store(row + i, rounded<V, Element>(normed * V::load(weight + i)));
+    const auto normed = V::load(row + i) * scale;
+    const auto kept = head.wide_norm ? normed : rounded<V, Element>(normed);
+    V::store(row + i, rounded<V, Element>(kept * norm_weights<A>(head, i)));
   }
 }
 
@@ -64,13 +71,12 @@ inline void norm_row(float* row, const Head& head) {
 template <class A>
 inline void norm_row_gradient(float* grad, const typename A::Element* x, const Head& head) {
   using V = typename A::V;
-  const auto* weight = static_cast<const typename A::Element*>(head.norm);
   alignas(64) float row[kMaxHeadDim];
   load_row<A>(x, head.dim, row);
   const float rstd = inverse_rms<V>(row, head.dim, head.eps);
   auto dot = V::all(0.0f);
   for (std::int64_t i = 0; i < head.dim; i += V::lanes) {
-    const auto weighted = V::load(grad + i) * V::load(weight + i);
+    const auto weighted = V::load(grad + i) * norm_weights<A>(head, i);
     V::store(grad + i, weighted);
     dot = V::fma(weighted, V::load(row + i), dot);
   }

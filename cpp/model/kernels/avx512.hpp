@@ -1,4 +1,4 @@
-// Vectors of 16 floats for the row functions: AVX-512 F, BW, VL and DQ. Only for the AVX-512 translation units.
+// Vectors of 16 floats: AVX-512 F, BW, VL and DQ. Only for the AVX-512 translation units.
 #pragma once
 
 #include <immintrin.h>

@@ -31,6 +31,35 @@ struct RmsNormBackward {
   bool wide_weight = false;
 };
 
+/// Rows of LayerNorm: y = (x - mean) / deviation * weight + bias, rounded once. The weight of row r is row r %
+/// weight_rows of [weight_rows, width]; weight and bias may be null.
+struct LayerNormForward {
+  const void *x = nullptr, *weight = nullptr, *bias = nullptr;
+  void* y = nullptr;
+  std::int64_t width = 0, weight_rows = 1;
+  float eps = 0;
+  bool wide_weight = false;  // and bias: float whatever T is
+};
+struct LayerNormBackward {
+  const void *x = nullptr, *weight = nullptr, *grad_y = nullptr;
+  void* grad_x = nullptr;
+  std::int64_t width = 0, weight_rows = 1;
+  float eps = 0;
+  bool wide_weight = false;
+};
+
+/// Rows of act(x).
+struct ActivationForward {
+  const void* x = nullptr;
+  void* y = nullptr;
+  std::int64_t width = 0;
+};
+struct ActivationBackward {
+  const void *x = nullptr, *grad_y = nullptr;
+  void* grad_x = nullptr;
+  std::int64_t width = 0;
+};
+
 /// Rows of act(gate) * up; gate_up is [rows, 2 * width].
 struct GatedForward {
   const void* gate_up = nullptr;
@@ -43,13 +72,13 @@ struct GatedBackward {
   std::int64_t width = 0;
 };
 
-/// Tokens of which each has `copies` rows, weighed and added up: y[t] = sum over k of weights[t][k] rows[position[k][t]].
-/// Sums are fp32; a product is rounded to T before where weights are of that type.
+/// Tokens of which each has `copies` rows, weighed and added up: y[t] = sum over k of weights[t][k]
+/// rows[position[k][t]]. Sums are fp32; a product is rounded to T before where weights are of that type.
 struct SumCopies {
   const void* rows = nullptr;              // [tokens * copies, width]
   const std::int64_t* position = nullptr;  // [copies, tokens]
   const float* weights = nullptr;          // [tokens, copies], or null: ones
-  bool narrow_weights = false;             // of type T, if wider ones hold them
+  bool narrow_weights = false;             // their values are of type T: products are rounded to it
   void* y = nullptr;                       // [tokens, width]
   std::int64_t tokens = 0, copies = 0, width = 0;
 };
@@ -67,16 +96,20 @@ struct SumCopiesBackward {
 template <typename Arguments>
 using RowFunction = void (*)(const Arguments&, std::int64_t begin, std::int64_t end);
 
-struct GatedKernels {
-  RowFunction<GatedForward> forward;
-  RowFunction<GatedBackward> backward;
+struct ActivationKernels {
+  RowFunction<ActivationForward> forward;
+  RowFunction<ActivationBackward> backward;
+  RowFunction<GatedForward> gated_forward;
+  RowFunction<GatedBackward> gated_backward;
 };
 
 /// The row functions for one element type.
 struct RowKernels {
   RowFunction<RmsNormForward> rms_norm_forward;
   RowFunction<RmsNormBackward> rms_norm_backward;
-  GatedKernels silu, gelu_tanh, relu;
+  RowFunction<LayerNormForward> layer_norm_forward;
+  RowFunction<LayerNormBackward> layer_norm_backward;
+  ActivationKernels silu, gelu, gelu_tanh, relu;
   RowFunction<SumCopies> sum_copies;  // over tokens, and so is its backward
   RowFunction<SumCopiesBackward> sum_copies_backward;
 };
@@ -97,6 +130,7 @@ struct Attention {
   const float *cos = nullptr, *sin = nullptr;       // [sequence, rotary_dim / 2]
   const float* sinks = nullptr;                     // [heads]: one more score of each query, of no key; or null
   const void *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or both null
+  bool wide_norm = false;                           // their type is float, and they meet the norm unrounded
   const void* qkv = nullptr;                        // [batch * sequence, (heads + 2 * kv_heads) * head_dim]
   void* out = nullptr;                              // [batch * sequence, heads * head_dim]; read by the backward
   float* lse = nullptr;                             // [batch * heads, sequence], log2 of the sum of exp; likewise

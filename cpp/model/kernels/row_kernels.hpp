@@ -69,10 +69,45 @@ struct GeluTanh {  // 0.5 x (1 + tanh(u)) = x s(2 u), u = sqrt(2 / pi) (x + 0.04
 };
 
 template <typename V>
+struct Gelu {  // x P(x), where P is the normal distribution: Abramowitz and Stegun 7.1.26, to 1e-7
+  static ValueAndSlope<V> at(typename V::Float x) {
+    const auto square = x * x, one = V::all(1.0f), size = V::limit(V::max(x, -x), 0.0f, 1e4f);
+    const auto t = V::reciprocal(V::fma(V::all(0.3275911f * 0.707106781f), size, one));
+    auto p = V::all(0.5f * 1.061405429f);
+    p = V::fma(p, t, V::all(0.5f * -1.453152027f));
+    p = V::fma(p, t, V::all(0.5f * 1.421413741f));
+    p = V::fma(p, t, V::all(0.5f * -0.284496736f));
+    p = V::fma(p, t, V::all(0.5f * 0.254829592f));
+    const auto bell = exp<V>(V::all(-0.5f) * square), tail = p * t * bell;  // tail: P(-|x|)
+    const auto upper = V::above_zero(x), share = V::fma(one - (upper + upper), tail, upper);
+    return {x * share, V::fma(x * V::all(0.398942280f), bell, share)};
+  }
+};
+
+template <typename V>
 struct Relu {
   static ValueAndSlope<V> at(typename V::Float x) {
     const auto slope = V::above_zero(x);
     return {V::relu(x), slope};
+  }
+};
+
+template <typename V, typename T, template <typename> class Act>
+struct Activated {
+  static void forward(const ActivationForward& a, std::int64_t begin, std::int64_t end) {
+    const T* x = static_cast<const T*>(a.x) + begin * a.width;
+    T* y = static_cast<T*>(a.y) + begin * a.width;
+    each_vector<V>((end - begin) * a.width,
+                   [&](std::int64_t i, std::int64_t n) { store<V>(y + i, Act<V>::at(load<V>(x + i, n)).value, n); });
+  }
+
+  static void backward(const ActivationBackward& a, std::int64_t begin, std::int64_t end) {
+    const T *x = static_cast<const T*>(a.x) + begin * a.width,
+            *grad_y = static_cast<const T*>(a.grad_y) + begin * a.width;
+    T* grad_x = static_cast<T*>(a.grad_x) + begin * a.width;
+    each_vector<V>((end - begin) * a.width, [&](std::int64_t i, std::int64_t n) {
+      store<V>(grad_x + i, load<V>(grad_y + i, n) * Act<V>::at(load<V>(x + i, n)).slope, n);
+    });
   }
 };
 
@@ -197,6 +232,81 @@ struct RmsNorm {
 };
 
 template <typename V, typename T>
+struct LayerNorm {
+  static void forward(const LayerNormForward& a, std::int64_t begin, std::int64_t end) {
+    a.wide_weight ? forward_rows<float>(a, begin, end) : forward_rows<T>(a, begin, end);
+  }
+  static void backward(const LayerNormBackward& a, std::int64_t begin, std::int64_t end) {
+    a.wide_weight ? backward_rows<float>(a, begin, end) : backward_rows<T>(a, begin, end);
+  }
+
+ private:
+  struct Moments {
+    float mean, rstd;
+  };
+  static Moments moments(const T* x, std::int64_t width, float eps) {
+    auto sum = V::all(0.0f), squares = V::all(0.0f);
+    each_vector<V>(width, [&](std::int64_t i, std::int64_t n) { sum = sum + load<V>(x + i, n); });
+    const float mean = V::sum(sum) / static_cast<float>(width);
+    each_vector<V>(width, [&](std::int64_t i, std::int64_t n) {
+      const auto off = first_lanes<V>(load<V>(x + i, n) - V::all(mean), n);
+      squares = V::fma(off, off, squares);
+    });
+    return {mean, 1.0f / __builtin_sqrtf(V::sum(squares) / static_cast<float>(width) + eps)};
+  }
+
+  template <typename W, class Arguments>
+  static const W* weights_of(const Arguments& a, const void* weights, std::int64_t row) {
+    return weights == nullptr ? nullptr : static_cast<const W*>(weights) + row % a.weight_rows * a.width;
+  }
+
+  template <typename W>
+  static void forward_rows(const LayerNormForward& a, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T* x = static_cast<const T*>(a.x) + row * a.width;
+      const W *weight = weights_of<W>(a, a.weight, row), *bias = weights_of<W>(a, a.bias, row);
+      T* y = static_cast<T*>(a.y) + row * a.width;
+      const Moments m = moments(x, a.width, a.eps);
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        auto value = (load<V>(x + i, n) - V::all(m.mean)) * V::all(m.rstd);
+        if (weight != nullptr) value = value * load<V>(weight + i, n);
+        if (bias != nullptr) value = value + load<V>(bias + i, n);
+        store<V>(y + i, value, n);
+      });
+    }
+  }
+
+  /// With h = (x - mean) rstd and g = w grad_y: dx = rstd (g - mean(g) - h mean(g h)).
+  template <typename W>
+  static void backward_rows(const LayerNormBackward& a, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T* x = static_cast<const T*>(a.x) + row * a.width;
+      const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
+      const W* weight = weights_of<W>(a, a.weight, row);
+      T* grad_x = static_cast<T*>(a.grad_x) + row * a.width;
+      const Moments m = moments(x, a.width, a.eps);
+      const auto mean = V::all(m.mean), rstd = V::all(m.rstd);
+      const auto passed = [&](std::int64_t i, std::int64_t n) {
+        const auto grad = load<V>(grad_y + i, n);
+        return weight != nullptr ? grad * load<V>(weight + i, n) : grad;
+      };
+      auto sum = V::all(0.0f), dot = V::all(0.0f);
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        const auto grad = passed(i, n);
+        sum = sum + grad;
+        dot = V::fma(grad, (load<V>(x + i, n) - mean) * rstd, dot);
+      });
+      const auto shift = V::all(-V::sum(sum) / static_cast<float>(a.width));
+      const auto pull = V::all(-V::sum(dot) / static_cast<float>(a.width));
+      each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
+        const auto own = passed(i, n) + V::fma(pull, (load<V>(x + i, n) - mean) * rstd, shift);
+        store<V>(grad_x + i, own * rstd, n);
+      });
+    }
+  }
+};
+
+template <typename V, typename T>
 struct Copies {
   static void sum(const SumCopies& a, std::int64_t begin, std::int64_t end) {
     const T* rows = static_cast<const T*>(a.rows);
@@ -235,14 +345,23 @@ struct Copies {
 };
 
 template <typename V, typename T, template <typename> class Act>
-constexpr GatedKernels gated_kernels() {
-  return {Gated<V, T, Act>::forward, Gated<V, T, Act>::backward};
+constexpr ActivationKernels activation_kernels() {
+  return {Activated<V, T, Act>::forward, Activated<V, T, Act>::backward, Gated<V, T, Act>::forward,
+          Gated<V, T, Act>::backward};
 }
 
 template <typename V, typename T>
 constexpr RowKernels row_kernels() {
-  return {RmsNorm<V, T>::forward, RmsNorm<V, T>::backward, gated_kernels<V, T, Silu>(), gated_kernels<V, T, GeluTanh>(),
-          gated_kernels<V, T, Relu>(), Copies<V, T>::sum, Copies<V, T>::backward};
+  return {RmsNorm<V, T>::forward,
+          RmsNorm<V, T>::backward,
+          LayerNorm<V, T>::forward,
+          LayerNorm<V, T>::backward,
+          activation_kernels<V, T, Silu>(),
+          activation_kernels<V, T, Gelu>(),
+          activation_kernels<V, T, GeluTanh>(),
+          activation_kernels<V, T, Relu>(),
+          Copies<V, T>::sum,
+          Copies<V, T>::backward};
 }
 
 }  // namespace

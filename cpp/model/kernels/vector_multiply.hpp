@@ -21,7 +21,7 @@ class VectorMultiply {
   template <bool accumulate>
   static void multiply(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t units,
                        std::int64_t columns, float* c, std::int64_t c_step) {
-    for (std::int64_t n = 0; n < columns; n += kColumns) {
+    for (std::int64_t n = 0; n < columns; n += kTileColumns) {
       for (std::int64_t row = 0; row < 16; row += kRows) {
         multiply_tile<accumulate>(a + row * a_step, a_step, b + n, b_step, units, c + row * c_step + n, c_step);
       }
@@ -31,7 +31,7 @@ class VectorMultiply {
  private:
   // As many sums as hide the latency, or as there are registers for: 32 with AVX-512, 16 without.
   static constexpr std::int64_t kRows = V::lanes == 16 ? 8 : 4;
-  static constexpr std::int64_t kColumns = 2 * V::lanes;
+  static constexpr std::int64_t kTileColumns = 2 * V::lanes;
 
   template <bool accumulate>
   static void multiply_tile(const Unit* a, std::int64_t a_step, const Unit* b, std::int64_t b_step, std::int64_t units,

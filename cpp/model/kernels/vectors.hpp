@@ -1,8 +1,11 @@
 // Kernels are written once over a policy V, which is a register of 4, 8 or 16 floats of one instruction set:
 //
-//   Float      with operators, loads and stores (bf16 too), fma, sum, limit, and for heads of attention
+//   Float      with operators, loads and stores (bf16 too), fma, max, limit, reciprocal, relu, above_zero, nearest and
+//              round_to_bf16; sum and highest are of its lanes
 //   Mask       lanes, as between(first, end) says them, that select(mask, x, other) takes of x
-//   exponent   x, limited to what times_power_of_two(p, nearest(x)) takes; NaN stays NaN
+//   exponent   x, limited to what times_power_of_two(p, nearest(x)) takes, which with AVX-512 is any that is finite;
+//   NaN
+//              stays NaN
 //   Words      the same register as `lanes` words of 32 bits; transpose(square) of `lanes` of them
 //
 // Each instruction set's translation unit includes its policy and the kernels; everything has internal linkage. What is
@@ -41,6 +44,12 @@ inline void store(T* p, typename V::Float x, std::int64_t count) {
   T padded[V::lanes];
   V::store(padded, x);
   for (std::int64_t i = 0; i < count; ++i) p[i] = padded[i];
+}
+
+/// Zero beyond the first `count` lanes.
+template <typename V>
+inline typename V::Float first_lanes(typename V::Float x, std::int64_t count) {
+  return count == V::lanes ? x : V::select(V::between(0, count), x, V::all(0.0f));
 }
 
 template <typename V>

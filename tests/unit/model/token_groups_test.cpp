@@ -47,6 +47,20 @@ TEST_CASE("token groups: sums of bf16 rows are rounded once", "[model]") {
   CHECK(groups.combine(rows, weights).item<float>() == 258.0f);
 }
 
+TEST_CASE("token groups: products with weights of the rows' own type are rounded to it", "[model]") {
+  at::manual_seed(7);
+  const at::Tensor experts = at::tensor({0, 1, 2}, at::kLong).expand({5, 3}).contiguous();
+  const TokenGroups groups(experts, 3, c10::make_intrusive<BufferPool>());
+  const at::Tensor weights = at::randn({5, 3}).to(at::kBFloat16);
+  std::vector<at::Tensor> rows;
+  at::Tensor sum = at::zeros({5, 40});
+  for (std::int64_t k = 0; k < 3; ++k) {
+    rows.push_back(at::randn({5, 40}).to(at::kBFloat16));
+    sum = sum + (rows.back() * weights.select(1, k).unsqueeze(1)).to(at::kFloat);
+  }
+  CHECK(at::equal(groups.combine(rows, weights), sum.to(at::kBFloat16)));
+}
+
 TEST_CASE("token groups: gradients are those of plain operations", "[model]") {
   at::manual_seed(5);
   const std::int64_t tokens = 7, copies = 3, count = 6, width = 4;

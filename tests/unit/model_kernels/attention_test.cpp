@@ -16,6 +16,7 @@ struct Case {
   bool qk_norm;
   double softcap = 0.0;
   bool sinks = false;
+  bool wide_norm = false;
 };
 
 /// Inputs of a case and their gradient, and the same as double.
@@ -33,6 +34,10 @@ struct Problem {
     grad = reference::random({rows, c.heads * c.head_dim}, type, 2);
     q_norm = 1.0 + 0.2 * reference::random({c.head_dim}, type, 3);
     k_norm = 1.0 + 0.2 * reference::random({c.head_dim}, type, 4);
+    if (c.wide_norm) {
+      q_norm = 1.0 + 0.2 * reference::random({c.head_dim}, at::kFloat, 3);
+      k_norm = 1.0 + 0.2 * reference::random({c.head_dim}, at::kFloat, 4);
+    }
     if (c.sinks) sinks = 2.0 * reference::random({c.heads}, type, 5);
     has_rope = c.rotary_dim > 0;
     // One position more than there are tokens: tables are made for the longest sequence.
@@ -46,8 +51,9 @@ struct Problem {
     input.spec = &spec;
     input.rope = table;
     if (has_norm) {
-      input.q_norm = q_norm.to(rows.scalar_type());
-      input.k_norm = k_norm.to(rows.scalar_type());
+      const bool reference = rows.scalar_type() == at::kDouble;
+      input.q_norm = reference ? q_norm.to(at::kDouble) : q_norm;
+      input.k_norm = reference ? k_norm.to(at::kDouble) : k_norm;
     }
     input.sinks = sinks;
     return input;
@@ -109,6 +115,7 @@ TEST_CASE("fused attention: output and gradient are the mathematical ones", "[at
       {"window longer than the sequence", 100, 1, 2, 1, 64, 64, 4096, false},
       {"head dimension 128 with norms (Qwen3)", 130, 2, 4, 2, 128, 128, 0, true},
       {"norms without rope", 65, 1, 2, 1, 64, 0, 0, true},
+      {"norms in fp32 (Gemma 3)", 90, 3, 4, 2, 128, 128, 70, true, 0.0, false, true},
       {"head dimension 16", 90, 1, 2, 1, 16, 16, 0, false},
       {"head dimension 96", 90, 1, 2, 2, 96, 96, 0, false},
       {"head dimension 256", 90, 1, 2, 1, 256, 64, 0, false},
@@ -214,6 +221,15 @@ TEST_CASE("fused attention: a NaN reaches what depends on it and no other sample
   }
   // Plain ops multiply what a query does not see by zero; the kernel leaves out the blocks after its own.
   if (kernels_of(type) != nullptr) CHECK_FALSE(has_nan(out.narrow(0, 70, 64)));
+}
+
+TEST_CASE("fused attention: a sink of minus infinity is none", "[attention]") {
+  const auto type = GENERATE(at::kBFloat16, at::kFloat);
+  Problem problem({"", 70, 2, 4, 2, 64, 64, 0, false}, type);
+  const at::Tensor wanted = problem.fused();
+  problem.spec.sinks = true;
+  problem.sinks = at::full({4}, -std::numeric_limits<double>::infinity(), type);
+  CHECK(same_bytes(problem.fused().detach(), wanted.detach()));
 }
 
 TEST_CASE("fused attention: inputs without gradient", "[attention]") {

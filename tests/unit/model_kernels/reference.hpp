@@ -69,22 +69,25 @@ inline at::Tensor attention(const AttentionInput& input) {
   return at::matmul(weights, v).transpose(1, 2).reshape({input.batch * sequence, spec.heads * spec.head_dim});
 }
 
-inline at::Tensor gated(const at::Tensor& gate_up, Activation activation) {
-  const std::int64_t width = gate_up.size(-1) / 2;
-  const at::Tensor gate = gate_up.narrow(-1, 0, width), up = gate_up.narrow(-1, width, width);
+inline at::Tensor activation(const at::Tensor& x, Activation activation) {
   switch (activation) {
     case Activation::silu:
-      return at::silu(gate) * up;
+      return at::silu(x);
     case Activation::gelu:
-      return at::gelu(gate) * up;
+      return at::gelu(x);
     case Activation::gelu_tanh:
-      return at::gelu(gate, "tanh") * up;
+      return at::gelu(x, "tanh");
     case Activation::relu:
-      return at::relu(gate) * up;
+      return at::relu(x);
     case Activation::clamped_swiglu:
       break;  // no kernel computes it
   }
   return {};
+}
+
+inline at::Tensor gated(const at::Tensor& gate_up, Activation kind) {
+  const std::int64_t width = gate_up.size(-1) / 2;
+  return activation(gate_up.narrow(-1, 0, width), kind) * gate_up.narrow(-1, width, width);
 }
 
 /// A leaf of `type` with the values of x.

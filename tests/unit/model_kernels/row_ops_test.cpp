@@ -7,6 +7,7 @@
 
 #include "model/kernels/kernels.hpp"
 #include "model/ops.hpp"
+#include "model/token_copies.hpp"
 #include "reference.hpp"
 #include "support/catch.hpp"
 
@@ -133,6 +134,97 @@ TEST_CASE("fused gated activation: output and gradient are the mathematical ones
   CHECK(reference::relative_error(grad_of(y, x, grad), grad_of(wanted, wide, grad)) < tolerance(type));
 }
 
+TEST_CASE("fused activation: output and gradient are the mathematical ones", "[rows]") {
+  const auto type = any_type();
+  const auto activation = GENERATE(Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu);
+  const std::int64_t width = any_width();
+  CAPTURE(type, static_cast<int>(activation), width);
+  const at::Tensor x = (3.0 * reference::random({50, width}, at::kFloat, 1)).to(type).requires_grad_(true);
+  const at::Tensor wide = reference::leaf(x, at::kDouble), grad = reference::random({50, width}, type, 3);
+  FusedOps ops;
+  const at::Tensor y = ops.activation(x, activation), wanted = reference::activation(wide, activation);
+  CHECK(y.scalar_type() == type);
+  CHECK(reference::relative_error(y, wanted) < tolerance(type));
+  CHECK(reference::relative_error(grad_of(y, x, grad), grad_of(wanted, wide, grad)) < tolerance(type));
+}
+
+TEST_CASE("fused GELU: the normal distribution is good to some 1e-7, in its tails too", "[rows]") {
+  const at::Tensor x = at::linspace(-9.0, 9.0, 20001, at::kFloat).unsqueeze(1).requires_grad_(true);
+  FusedOps ops;
+  const at::Tensor y = ops.activation(x, Activation::gelu), wide = reference::leaf(x, at::kDouble);
+  const at::Tensor wanted = at::gelu(wide), ones = at::ones_like(x);
+  CHECK((y.to(at::kDouble) - wanted).abs().max().item<double>() < 6e-7);
+  CHECK((grad_of(y, x, ones).to(at::kDouble) - grad_of(wanted, wide, ones)).abs().max().item<double>() < 1e-6);
+}
+
+TEST_CASE("fused activations: infinity and NaN are kept, and no rows are none", "[rows]") {
+  const auto type = any_type();
+  const auto activation = GENERATE(Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu);
+  CAPTURE(type, static_cast<int>(activation));
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  FusedOps ops;
+  const at::Tensor y = ops.activation(at::tensor({infinity, nan, 1e4f}).to(type).view({1, 3}), activation)[0];
+  CHECK(y[0].item<float>() == infinity);
+  CHECK(y[1].isnan().item<bool>());
+  CHECK(y[2].item<float>() == at::tensor(1e4f).to(type).item<float>());
+  CHECK(ops.activation(at::empty({0, 4}, type), activation).sizes() == at::IntArrayRef({0, 4}));
+}
+
+TEST_CASE("sums of copies: output and gradients are the mathematical ones", "[rows]") {
+  const auto type = any_type();
+  const std::int64_t width = any_width(), tokens = 9, copies = 3;
+  const auto kind = GENERATE(as<std::string>(), "no weights", "fp32 weights", "weights of the rows' type");
+  CAPTURE(type, width, kind);
+  const at::Tensor rows = reference::random({tokens * copies, width}, type, 1);
+  const at::Tensor position = reference::random({tokens * copies}, at::kFloat, 2).argsort().view({copies, tokens});
+  at::Tensor weights;
+  if (kind != "no weights")
+    weights = reference::random({tokens, copies}, kind == "fp32 weights" ? at::kFloat : type, 3);
+  const at::Tensor grad = reference::random({tokens, width}, type, 4);
+  const auto pool = c10::make_intrusive<BufferPool>();
+
+  const at::Tensor wide = reference::leaf(rows, at::kDouble),
+                   wide_weights =
+                       reference::leaf(weights.defined() ? weights : at::ones({tokens, copies}), at::kDouble);
+  const at::Tensor picked = wide.index_select(0, position.t().reshape(-1)).view({tokens, copies, width});
+  const at::Tensor wanted = (picked * wide_weights.unsqueeze(2)).sum(1);
+  const at::Tensor y = sum_copies(rows, position, weights, *pool);
+  CHECK(y.scalar_type() == type);
+  CHECK(reference::relative_error(y, wanted) < tolerance(type));
+  if (!weights.defined()) return;
+
+  at::Tensor token = at::empty({tokens * copies}, at::kLong);
+  token.index_put_({position.reshape(-1)}, at::arange(tokens).repeat({copies}));
+  const CopiesGradients got = sum_copies_gradients(rows, token, position, weights, grad, *pool);
+  const auto expected = torch::autograd::grad({wanted}, {wide, wide_weights}, {grad.to(at::kDouble)});
+  CHECK(got.rows.scalar_type() == type);
+  CHECK(got.weights.scalar_type() == weights.scalar_type());
+  CHECK(reference::relative_error(got.rows, expected[0]) < tolerance(type));
+  CHECK(reference::relative_error(got.weights, expected[1]) < tolerance(type));
+}
+
+TEST_CASE("fused layer_norm: output and gradient are the mathematical ones", "[rows]") {
+  const auto type = any_type();
+  const std::int64_t width = any_width();
+  const auto kind = GENERATE(as<std::string>(), "plain", "weight", "weight and bias", "weights of heads");
+  CAPTURE(type, width, kind);
+  const at::Tensor x = (2.0 + reference::random({20, 3, width}, at::kFloat, 1)).to(type).requires_grad_(true);
+  const at::Tensor wide = reference::leaf(x, at::kDouble), grad = reference::random({20, 3, width}, type, 3);
+  at::Tensor weight, bias;
+  if (kind == "weights of heads") weight = (1.0 + 0.3 * reference::random({3, width}, at::kFloat, 2)).to(type);
+  if (kind.starts_with("weight") && !weight.defined())
+    weight = (1.0 + 0.3 * reference::random({width}, at::kFloat, 2)).to(weight_type(type));
+  if (kind == "weight and bias") bias = reference::random({width}, weight.scalar_type(), 4);
+  FusedOps ops;
+  const at::Tensor y = ops.layer_norm(x, weight, bias, kEps);
+  at::Tensor wanted = at::layer_norm(wide, {width}, {}, {}, kEps);
+  if (weight.defined()) wanted = wanted * weight.to(at::kDouble);
+  if (bias.defined()) wanted = wanted + bias.to(at::kDouble);
+  CHECK(y.scalar_type() == type);
+  CHECK(reference::relative_error(y, wanted) < tolerance(type));
+  if (width > 1) CHECK(reference::relative_error(grad_of(y, x, grad), grad_of(wanted, wide, grad)) < tolerance(type));
+}
+
 TEST_CASE("fused SiLU: the exponential is good to a few units in the last place", "[rows]") {
   const at::Tensor gate = at::linspace(-80.0, 80.0, 20001, at::kFloat);
   const at::Tensor gate_up = at::stack({gate, at::ones_like(gate)}, 1).contiguous();  // one column each
@@ -183,6 +275,8 @@ TEST_CASE("fused row ops: no rows, strided rows, weights of another type", "[row
   const at::Tensor wide_weight = at::ones({32}, at::kFloat);
   CHECK(at::equal(fused.rms_norm(strided, wide_weight, kEps), plain.rms_norm(strided, wide_weight, kEps)));
   CHECK_FALSE(fused.rms_norm(strided, weight, kEps).requires_grad());
+  CHECK(
+      at::equal(fused.layer_norm(strided, weight, {}, kEps), fused.layer_norm(strided.contiguous(), weight, {}, kEps)));
 }
 
 }  // namespace autoround::model
