@@ -74,6 +74,19 @@ inline void each_vector(std::int64_t width, Body body) {
   if (i < width) body(i, width - i);
 }
 
+/// Elements from what is computed to what is fetched meanwhile, where rows are `step` apart: the same place some rows
+/// below, or further on in a long row. Rows are several streams of short pieces, which no processor foresees well.
+inline std::int64_t reach(std::int64_t step) {
+  constexpr std::int64_t least = 1024, most = 8192;
+  return step > most ? least : (least + step - 1) / step * step;
+}
+
+/// Brings what lies `distance` elements after p + i nearer, once a line.
+template <typename T>
+inline void fetch(const T* p, std::int64_t i, std::int64_t distance) {
+  if (i % static_cast<std::int64_t>(64 / sizeof(T)) == 0) __builtin_prefetch(p + i + distance);
+}
+
 /// (2^f - 1) / f for f within half of 0.
 template <typename V>
 inline typename V::Float exp2_rise(typename V::Float f) {
