@@ -21,16 +21,10 @@ struct Plan : torch::CustomClassHolder {
   c10::intrusive_ptr<BufferPool> pool;
 };
 
-const kernels::AttentionKernels* kernels_of(at::ScalarType type) {
-  const kernels::Kernels& table = kernels::select_kernels();
-  if (type == at::kBFloat16) return table.attention_bf16;
-  return type == at::kFloat ? table.attention_fp32 : nullptr;
-}
-
 c10::intrusive_ptr<Plan> make_plan(const AttentionInput& input, c10::intrusive_ptr<BufferPool> pool) {
   const AttentionSpec& spec = *input.spec;
   auto plan = c10::make_intrusive<Plan>();
-  plan->kernels = kernels_of(input.qkv.scalar_type());
+  plan->kernels = FusedOps::attention_kernels(input.qkv.scalar_type());
   plan->batch = input.batch;
   plan->pool = std::move(pool);
   kernels::Attention& a = plan->constants;
@@ -125,8 +119,14 @@ bool covered(const AttentionInput& input) {
 
 }  // namespace
 
+const kernels::AttentionKernels* FusedOps::attention_kernels(at::ScalarType type) {
+  const kernels::Kernels& table = kernels::select_kernels();
+  if (type == at::kBFloat16) return table.attention_bf16;
+  return type == at::kFloat ? table.attention_fp32 : nullptr;
+}
+
 bool FusedOps::fuses_attention(const AttentionSpec& spec, at::ScalarType type) {
-  return kernels_of(type) != nullptr && spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim;
+  return attention_kernels(type) != nullptr && spec.head_dim % 16 == 0 && spec.head_dim <= kernels::kMaxHeadDim;
 }
 
 at::Tensor FusedOps::attention(const AttentionInput& input) {

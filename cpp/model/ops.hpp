@@ -18,6 +18,10 @@
 
 namespace autoround::model {
 
+namespace kernels {
+struct AttentionKernels;
+}
+
 /// Rotation tables for positions 0..S-1: fp32 [S, rotary_dim / 2], attention factor multiplied in.
 struct RopeTable {
   at::Tensor cos, sin;
@@ -101,6 +105,8 @@ class AtenOps : public Ops {
 /// object and all graphs are gone; elsewhere in one that ends with the pass. Not thread-safe.
 class FusedOps : public AtenOps {
  public:
+  /// Those of this CPU for heads of such a type; null: there are none.
+  static const kernels::AttentionKernels* attention_kernels(at::ScalarType type);
   /// Whether a kernel of this CPU attends such heads in such a type; AtenOps attends others.
   static bool fuses_attention(const AttentionSpec& spec, at::ScalarType type);
 

@@ -95,9 +95,7 @@ struct AttentionBytes {
 };
 
 AttentionBytes attention_bytes(const model::AttentionSpec& spec, const RunShape& shape, std::int64_t samples) {
-  const model::kernels::Kernels& table = model::kernels::select_kernels();
-  const model::kernels::AttentionKernels& kernels =
-      type_of(shape) == at::kBFloat16 ? *table.attention_bf16 : *table.attention_fp32;
+  const model::kernels::AttentionKernels& kernels = *model::FusedOps::attention_kernels(type_of(shape));
   model::kernels::Attention a;
   a.sequence = shape.length;
   a.heads = spec.heads;

@@ -75,11 +75,6 @@ struct Problem {
 
 bool same_bytes(const at::Tensor& a, const at::Tensor& b) { return at::equal(a.view(at::kByte), b.view(at::kByte)); }
 
-const kernels::AttentionKernels* kernels_of(at::ScalarType type) {
-  const kernels::Kernels& table = kernels::select_kernels();
-  return type == at::kFloat ? table.attention_fp32 : table.attention_bf16;
-}
-
 bool has_nan(const at::Tensor& x) { return x.isnan().any().item<bool>(); }
 
 class Threads {
@@ -166,7 +161,7 @@ TEST_CASE("fused attention: long sequences need no memory per pair of tokens and
   CHECK(reference::relative_error(out, wanted) < 0.006 * part);
   const at::Tensor wanted_grad = torch::autograd::grad({wanted}, {wide}, {problem.grad.to(at::kDouble)})[0];
   CHECK(reference::relative_error(problem.gradient(out), wanted_grad) < 0.01 * part);
-  if (const kernels::AttentionKernels* kernel = kernels_of(type)) {
+  if (const kernels::AttentionKernels* kernel = FusedOps::attention_kernels(type)) {
     kernels::Attention shape;
     shape.heads = shape.kv_heads = 1;
     shape.head_dim = 64;
@@ -220,7 +215,7 @@ TEST_CASE("fused attention: a NaN reaches what depends on it and no other sample
     CHECK_FALSE(has_nan(grad.narrow(0, sample * 70, 70)));
   }
   // Plain ops multiply what a query does not see by zero; the kernel leaves out the blocks after its own.
-  if (kernels_of(type) != nullptr) CHECK_FALSE(has_nan(out.narrow(0, 70, 64)));
+  if (FusedOps::attention_kernels(type) != nullptr) CHECK_FALSE(has_nan(out.narrow(0, 70, 64)));
 }
 
 TEST_CASE("fused attention: a sink of minus infinity is none", "[attention]") {
