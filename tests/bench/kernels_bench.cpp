@@ -1,5 +1,6 @@
 // Milliseconds per call of each fused op, forward and backward, at the shape of a SmolLM2-135M layer (8 x 256 tokens),
-// with ATen's own attention and the plain ops beside. Prints the least of many runs; run it on an idle machine.
+// in the type that this CPU computes with, ATen's own attention and the plain ops beside. Prints the least of many runs;
+// run it on an idle machine.
 //   kernels_bench [tokens per sample = 256] [samples = 8] [threads = 2]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
