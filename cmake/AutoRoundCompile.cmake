@@ -74,6 +74,11 @@ function(autoround_hot_sources)
     COMPILE_OPTIONS "-fopenmp;$<$<CONFIG:Release>:-O3>" SKIP_PRECOMPILE_HEADERS ON)
 endfunction()
 
+# Files that share loops among threads whose bodies are elsewhere: with OpenMP and for size. For the folder that calls this.
+function(autoround_sharing_sources)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "-fopenmp" SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
 # autoround_component(<folder> SOURCES a.cpp ... [TORCH] [LINK lib...])
 # One folder of cpp/ is one static library, autoround_<folder>, that names the folders it uses in LINK.
 # Registries are plain tables, never static initialisers, so nothing is lost when the archive is linked.

@@ -18,27 +18,15 @@ at::Tensor rows_at(const at::Tensor& x, const at::Tensor& places, BufferPool& po
   return at::index_select_out(rows, x, 0, places);
 }
 
-/// x[token], with the gradients of a token's copies added up.
-struct Spread : Function<Spread> {
-  static Variable forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& token,
-                          const at::Tensor& position, const Pool& pool) {
-    ctx->save_for_backward({position});
-    keep_pool(ctx, pool);
-    return rows_at(x, token, *pool);
-  }
-  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    const at::Tensor position = ctx->get_saved_variables()[0];
-    return {sum_copies(gradients[0], position, at::Tensor(), *kept_pool(ctx)), Variable(), Variable(), Variable()};
-  }
-};
-
-/// The same in groups of so many rows: tensors of their own over one memory.
+/// x[token] in groups of so many rows, tensors of their own over one memory, with the gradients of a token's copies
+/// added up.
 struct Split : Function<Split> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& token,
                                const at::Tensor& position, const std::vector<std::int64_t>& sizes, const Pool& pool) {
     ctx->save_for_backward({position});
     keep_pool(ctx, pool);
     const at::Tensor rows = rows_at(x, token, *pool);
+    if (sizes.size() == 1) return {rows};
     variable_list groups;
     std::int64_t first = 0;
     for (const std::int64_t size : sizes) {
@@ -50,9 +38,11 @@ struct Split : Function<Split> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const at::Tensor position = ctx->get_saved_variables()[0];
     const Pool pool = kept_pool(ctx);
-    const at::Tensor& any = gradients.front();
-    at::Tensor rows = pool->take({position.numel(), any.size(1)}, any.options());
-    at::cat_out(rows, gradients);
+    at::Tensor rows = gradients.front();
+    if (gradients.size() > 1) {
+      rows = pool->take({position.numel(), rows.size(1)}, rows.options());
+      at::cat_out(rows, gradients);
+    }
     return {sum_copies(rows, position, at::Tensor(), *pool), Variable(), Variable(), Variable(), Variable()};
   }
 };
@@ -98,7 +88,9 @@ TokenGroups::TokenGroups(const at::Tensor& experts, std::int64_t count, Pool poo
   rows_.counts.assign(first, first + count);
 }
 
-at::Tensor TokenGroups::spread(const at::Tensor& x) const { return Spread::apply(x, token_, position_, pool_); }
+at::Tensor TokenGroups::spread(const at::Tensor& x) const {
+  return Split::apply(x, token_, position_, std::vector<std::int64_t>{token_.size(0)}, pool_)[0];
+}
 
 std::vector<std::pair<std::int64_t, at::Tensor>> TokenGroups::split(const at::Tensor& x) const {
   std::vector<std::int64_t> experts, sizes;

@@ -21,19 +21,7 @@ struct Avx2 {
   }
 
   static Float load(const float* p) { return _mm256_loadu_ps(p); }
-  static Float load(const Bf16* p) {
-    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
-  }
   static void store(float* p, Float x) { _mm256_storeu_ps(p, x); }
-  static void store(Bf16* p, Float x) {
-    const __m256i words = _mm256_srli_epi32(bf16_bits(x), 16);
-    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
-  }
-  static Float round_to_bf16(Float x) {
-    return _mm256_castsi256_ps(_mm256_and_si256(bf16_bits(x), _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
-  }
 
   static Float reciprocal(Float x) { return _mm256_div_ps(all(1.0f), x); }
 
@@ -85,14 +73,6 @@ struct Avx2 {
 
  private:
   static __m256i all_lanes(std::int64_t count) { return _mm256_set1_epi32(static_cast<int>(count)); }
-  /// Rounded to nearest even, the bf16 in the upper halves.
-  static __m256i bf16_bits(Float x) {
-    const __m256i bits = _mm256_castps_si256(x);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-    return _mm256_blendv_epi8(up, quiet, _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
-  }
 };
 
 }  // namespace

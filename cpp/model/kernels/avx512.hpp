@@ -22,13 +22,6 @@ struct Avx512 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
   }
   static void store(float* p, Float x) { _mm512_storeu_ps(p, x); }
-  static void store(Bf16* p, Float x) {
-    const __m256i halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(x), 16));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves);
-  }
-  static Float round_to_bf16(Float x) {
-    return _mm512_castsi512_ps(_mm512_and_si512(bf16_bits(x), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
-  }
 
   /// 1 / x for normal x with a normal result: the estimate of 14 bits and one step of Newton's.
   static Float reciprocal(Float x) {
@@ -83,15 +76,6 @@ struct Avx512 {
       a[8 + j] = _mm512_shuffle_i32x4(b[j], b[8 + j], 0xdd);
       a[12 + j] = _mm512_shuffle_i32x4(b[4 + j], b[12 + j], 0xdd);
     }
-  }
-
- private:
-  /// Rounded to nearest even, the bf16 in the upper halves.
-  static __m512i bf16_bits(Float x) {
-    const __m512i bits = _mm512_castps_si512(x);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    return _mm512_mask_or_epi32(up, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
   }
 };
 

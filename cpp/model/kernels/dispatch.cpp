@@ -16,8 +16,8 @@ constexpr Kernels kPortable{"portable", &portable_rows_bf16, &portable_rows_fp32
                             nullptr,    &portable_attention, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2{"avx2", &avx2_rows_bf16, &avx2_rows_fp32, nullptr, &avx2_attention, nullptr};
-constexpr Kernels kAvx512{"avx512", &avx512_rows_bf16, &avx512_rows_fp32, nullptr, &avx512_attention, nullptr};
+constexpr Kernels kAvx2{"avx2", &portable_rows_bf16, &avx2_rows_fp32, nullptr, &avx2_attention, nullptr};
+constexpr Kernels kAvx512{"avx512", &portable_rows_bf16, &avx512_rows_fp32, nullptr, &avx512_attention, nullptr};
 constexpr Kernels kAvx512Bf16{"avx512_bf16",          &avx512_bf16_rows, &avx512_rows_fp32,
                               &avx512_bf16_attention, &avx512_attention, &avx512_bf16_products};
 constexpr Kernels kAmx{"amx_bf16",          &avx512_bf16_rows, &avx512_rows_fp32,
