@@ -173,64 +173,38 @@ struct LayerNormFunction : Function<LayerNormFunction> {
 };
 
 struct ActivationFunction : Function<ActivationFunction> {
-  static Variable forward(AutogradContext* ctx, const at::Tensor& x, Activation activation, const Pool& pool) {
-    at::Tensor y = pool->take_like(x);
+  static Variable forward(AutogradContext* ctx, const at::Tensor& x, Activation activation, bool gated,
+                          const Pool& pool) {
+    auto sizes = x.sizes().vec();
+    if (gated) sizes.back() /= 2;
+    at::Tensor y = pool->take(sizes, x.options());
+    const kernels::ActivationKernels& kernels = *activation_kernels(x, activation);
     kernels::ActivationForward a;
     a.x = x.const_data_ptr();
     a.y = y.mutable_data_ptr();
-    a.width = x.size(-1);
-    run_rows(activation_kernels(x, activation)->forward, a, rows_of(x));
+    a.width = sizes.back();
+    run_rows(gated ? kernels.gated_forward : kernels.forward, a, rows_of(y));
     ctx->save_for_backward({x});
     ctx->saved_data["activation"] = static_cast<std::int64_t>(activation);
+    ctx->saved_data["gated"] = gated;
     keep_pool(ctx, pool);
     ctx->set_materialize_grads(false);
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    if (!grads[0].defined()) return {Variable(), Variable(), Variable()};
+    if (!grads[0].defined()) return {Variable(), Variable(), Variable(), Variable()};
     const at::Tensor x = ctx->get_saved_variables()[0], grad_y = grads[0].contiguous();
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
+    const kernels::ActivationKernels& kernels = *activation_kernels(x, activation);
     at::Tensor grad_x = kept_pool(ctx)->take_like(x);
     kernels::ActivationBackward a;
     a.x = x.const_data_ptr();
     a.grad_y = grad_y.const_data_ptr();
     a.grad_x = grad_x.mutable_data_ptr();
-    a.width = x.size(-1);
-    run_rows(activation_kernels(x, activation)->backward, a, rows_of(x));
-    return {grad_x, Variable(), Variable()};
-  }
-};
-
-struct GatedFunction : Function<GatedFunction> {
-  static Variable forward(AutogradContext* ctx, const at::Tensor& gate_up, Activation activation, const Pool& pool) {
-    auto sizes = gate_up.sizes().vec();
-    sizes.back() /= 2;
-    at::Tensor y = pool->take(sizes, gate_up.scalar_type());
-    kernels::GatedForward a;
-    a.gate_up = gate_up.const_data_ptr();
-    a.y = y.mutable_data_ptr();
-    a.width = sizes.back();
-    run_rows(activation_kernels(gate_up, activation)->gated_forward, a, rows_of(y));
-    ctx->save_for_backward({gate_up});
-    ctx->saved_data["activation"] = static_cast<std::int64_t>(activation);
-    keep_pool(ctx, pool);
-    ctx->set_materialize_grads(false);
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    if (!grads[0].defined()) return {Variable(), Variable(), Variable()};
-    const at::Tensor gate_up = ctx->get_saved_variables()[0], grad_y = grads[0].contiguous();
-    const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
-    at::Tensor grad = kept_pool(ctx)->take_like(gate_up);
-    kernels::GatedBackward a;
-    a.gate_up = gate_up.const_data_ptr();
-    a.grad_y = grad_y.const_data_ptr();
-    a.grad_gate_up = grad.mutable_data_ptr();
     a.width = grad_y.size(-1);
-    run_rows(activation_kernels(gate_up, activation)->gated_backward, a, rows_of(grad_y));
-    return {grad, Variable(), Variable()};
+    run_rows(ctx->saved_data["gated"].toBool() ? kernels.gated_backward : kernels.backward, a, rows_of(grad_y));
+    return {grad_x, Variable(), Variable(), Variable()};
   }
 };
 
@@ -273,14 +247,14 @@ at::Tensor FusedOps::layer_norm(const at::Tensor& x, const at::Tensor& weight, c
 
 at::Tensor FusedOps::activation(const at::Tensor& x, Activation activation) {
   if (!has_row_kernels(x) || activation_kernels(x, activation) == nullptr) return AtenOps::activation(x, activation);
-  return ActivationFunction::apply(x.contiguous(), activation, pool());
+  return ActivationFunction::apply(x.contiguous(), activation, /*gated=*/false, pool());
 }
 
 at::Tensor FusedOps::gated_activation(const at::Tensor& gate_up, Activation activation) {
   if (!has_row_kernels(gate_up) || activation_kernels(gate_up, activation) == nullptr) {
     return AtenOps::gated_activation(gate_up, activation);
   }
-  return GatedFunction::apply(gate_up.contiguous(), activation, pool());
+  return ActivationFunction::apply(gate_up.contiguous(), activation, /*gated=*/true, pool());
 }
 
 }  // namespace autoround::model

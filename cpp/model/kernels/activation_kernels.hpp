@@ -99,10 +99,10 @@ struct Activated {
 
 template <typename V, typename T, template <typename> class Act>
 struct Gated {
-  static void forward(const GatedForward& a, std::int64_t begin, std::int64_t end) {
+  static void forward(const ActivationForward& a, std::int64_t begin, std::int64_t end) {
     const std::int64_t near = reach(a.width), far = reach(2 * a.width);
     for (std::int64_t row = begin; row < end; ++row) {
-      const T *gate = static_cast<const T*>(a.gate_up) + row * 2 * a.width, *up = gate + a.width;
+      const T *gate = static_cast<const T*>(a.x) + row * 2 * a.width, *up = gate + a.width;
       T* y = static_cast<T*>(a.y) + row * a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
         fetch(gate, i, far);
@@ -114,12 +114,12 @@ struct Gated {
     }
   }
 
-  static void backward(const GatedBackward& a, std::int64_t begin, std::int64_t end) {
+  static void backward(const ActivationBackward& a, std::int64_t begin, std::int64_t end) {
     const std::int64_t near = reach(a.width), far = reach(2 * a.width);
     for (std::int64_t row = begin; row < end; ++row) {
-      const T *gate = static_cast<const T*>(a.gate_up) + row * 2 * a.width, *up = gate + a.width;
+      const T *gate = static_cast<const T*>(a.x) + row * 2 * a.width, *up = gate + a.width;
       const T* grad_y = static_cast<const T*>(a.grad_y) + row * a.width;
-      T *grad_gate = static_cast<T*>(a.grad_gate_up) + row * 2 * a.width, *grad_up = grad_gate + a.width;
+      T *grad_gate = static_cast<T*>(a.grad_x) + row * 2 * a.width, *grad_up = grad_gate + a.width;
       each_vector<V>(a.width, [&](std::int64_t i, std::int64_t n) {
         fetch(gate, i, far);
         fetch(up, i, far);
@@ -137,7 +137,7 @@ struct Gated {
 
 template <typename V, typename T, template <typename> class Act>
 constexpr ActivationKernels activation_kernels() {
-  return {Activated<V, T, Act>::forward, Activated<V, T, Act>::backward, Gated<V, T, Act>::forward,
+  return {Activated<V, T, Act>::forward, Gated<V, T, Act>::forward, Activated<V, T, Act>::backward,
           Gated<V, T, Act>::backward};
 }
 

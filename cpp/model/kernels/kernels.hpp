@@ -48,7 +48,7 @@ struct LayerNormBackward {
   bool wide_weight = false;
 };
 
-/// Rows of act(x).
+/// Rows of act(x) [rows, width]; gated, of act(gate) * up, where x is gate | up, [rows, 2 * width].
 struct ActivationForward {
   const void* x = nullptr;
   void* y = nullptr;
@@ -56,19 +56,7 @@ struct ActivationForward {
 };
 struct ActivationBackward {
   const void *x = nullptr, *grad_y = nullptr;
-  void* grad_x = nullptr;
-  std::int64_t width = 0;
-};
-
-/// Rows of act(gate) * up; gate_up is [rows, 2 * width].
-struct GatedForward {
-  const void* gate_up = nullptr;
-  void* y = nullptr;
-  std::int64_t width = 0;
-};
-struct GatedBackward {
-  const void *gate_up = nullptr, *grad_y = nullptr;
-  void* grad_gate_up = nullptr;
+  void* grad_x = nullptr;  // as x
   std::int64_t width = 0;
 };
 
@@ -97,10 +85,8 @@ template <typename Arguments>
 using RowFunction = void (*)(const Arguments&, std::int64_t begin, std::int64_t end);
 
 struct ActivationKernels {
-  RowFunction<ActivationForward> forward;
-  RowFunction<ActivationBackward> backward;
-  RowFunction<GatedForward> gated_forward;
-  RowFunction<GatedBackward> gated_backward;
+  RowFunction<ActivationForward> forward, gated_forward;
+  RowFunction<ActivationBackward> backward, gated_backward;
 };
 
 /// The row functions for one element type.

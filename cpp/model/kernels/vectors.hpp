@@ -1,6 +1,7 @@
 // Kernels are written once over a policy V, which is a register of 4, 8 or 16 floats of one instruction set:
 //
-//   Float      with operators, loads and stores (bf16 too), fma, max, limit, reciprocal, relu, above_zero, nearest and
+//   Float      with operators, loads and stores (of bf16 too where rows are of it), fma, max, limit, reciprocal, relu,
+//   above_zero, nearest and
 //              round_to_bf16; sum and highest are of its lanes
 //   Mask       lanes, as between(first, end) says them, that select(mask, x, other) takes of x
 //   exponent   x, limited to what times_power_of_two(p, nearest(x)) takes, which with AVX-512 is any that is finite;
