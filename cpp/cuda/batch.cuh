@@ -17,8 +17,6 @@ struct Batch {
   __device__ const Item& own() const { return items[kCapacity == 1 ? 0 : blockIdx.y]; }
 };
 
-/// Kernels take so many bytes of parameters from compute capability 7.0 on.
-constexpr std::size_t kMostParameters = 32764;
 template <class Item>
 constexpr int kMostInBatch = kMostParameters / sizeof(Item);
 

@@ -4,7 +4,12 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
+
 namespace autoround::cuda {
+
+/// Kernels take so many bytes of parameters from compute capability 7.0 on.
+constexpr std::size_t kMostParameters = 32764;
 
 /// Queues a kernel with one-dimensional blocks.
 template <class... Parameters, class... Arguments>

@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) decide_kernel(device::Decide a) {
   double sum = 0.0;
   for (std::int64_t i = threadIdx.x; i < a.count; i += kThreads) sum += a.errors[i];
   shares[threadIdx.x] = sum;
-  for (int half = kThreads / 2; half > 0; half /= 2) {
+  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.x < half) shares[threadIdx.x] += shares[threadIdx.x + half];
   }

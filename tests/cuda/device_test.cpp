@@ -25,9 +25,11 @@ const c10::Device kCpu(c10::DeviceType::CPU);
 c10::Device gpu(c10::DeviceIndex index) { return c10::Device(c10::DeviceType::CUDA, index); }
 
 Error error_of_plugin(const std::string& file) {
+  const char* named = std::getenv(kPluginVariable);
+  const std::string before = named ? named : "";  // none and an empty one are the same
   ::setenv(kPluginVariable, file.c_str(), 1);
   const Error error = error_of([] { load_plugin(); });
-  ::unsetenv(kPluginVariable);
+  ::setenv(kPluginVariable, before.c_str(), 1);
   return error;
 }
 

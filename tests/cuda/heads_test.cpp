@@ -1,29 +1,11 @@
-// Heads taken out of q | k | v by a device's kernels, and their gradients put back, against double precision. What runs
-// them, a GPU or this machine in its place, is a parameter.
-#pragma once
-
-#include <ATen/ATen.h>
+// Heads taken out of q | k | v by the kernels of a GPU, and their gradients put back, against double precision.
 #include <torch/csrc/autograd/autograd.h>
 
-#include <vector>
-
-#include "device/kernels.hpp"
-#include "support/catch.hpp"
-#include "unit/model_kernels/reference.hpp"
+#include "gpu.hpp"
+#include "ops_cases.hpp"
 
 namespace autoround::model {
-
-using Tensors = std::vector<at::Tensor>;
-
-inline constexpr double kEps = 1e-5;
-
-inline double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : 1e-2; }
-
-inline at::ScalarType any_type() { return GENERATE(at::kBFloat16, at::kFloat); }
-
-inline at::Tensor random_weight(std::int64_t width, at::ScalarType type, std::uint64_t seed) {
-  return (1.0 + 0.3 * reference::random({width}, at::kFloat, seed)).to(type);
-}
+namespace {
 
 struct HeadsCase {
   std::int64_t length, batch, heads, kv_heads, dim, rotary;
@@ -32,17 +14,22 @@ struct HeadsCase {
 
 /// A gradient [B, S, heads, D] as attention hands it over: the heads apart, each with `offset` elements before its own
 /// and the others of eight behind.
-inline at::Tensor strided_gradient(const HeadsCase& c, std::int64_t heads, at::ScalarType type, std::int64_t offset,
-                                   std::uint64_t seed, c10::Device device) {
-  const at::Tensor memory = reference::random({c.batch, heads, c.length, c.dim + 8}, type, seed).to(device);
+at::Tensor strided_gradient(const HeadsCase& c, std::int64_t heads, at::ScalarType type, std::int64_t offset,
+                            std::uint64_t seed) {
+  const at::Tensor memory = reference::random({c.batch, heads, c.length, c.dim + 8}, type, seed).to(gpu);
   return memory.narrow(3, offset, c.dim).transpose(1, 2);
 }
 
-inline device::HeadsBackward::Gradient strides_of(const at::Tensor& grad) {
+device::HeadsBackward::Gradient strides_of(const at::Tensor& grad) {
   return {grad.const_data_ptr(), grad.stride(0), grad.stride(1), grad.stride(2)};
 }
 
-inline void check_heads(const device::Kernels& kernels, c10::Device device) {
+}  // namespace
+
+TEST_CASE("CUDA heads: taken out of qkv, normalized and rotated, and gradients of any strides put back", "[heads]") {
+  if (no_gpu()) return;
+  const device::Scope scope(gpu);
+  const device::Kernels& kernels = device::kernels(gpu);
   const auto type = any_type();
   const HeadsCase c = GENERATE(values<HeadsCase>({{5, 2, 4, 2, 64, 64, true},
                                                   {7, 1, 9, 3, 64, 64, false},
@@ -56,13 +43,13 @@ inline void check_heads(const device::Kernels& kernels, c10::Device device) {
   const std::int64_t offset = GENERATE(0, 1, 2);
   CAPTURE(type, c.dim, c.rotary, c.norm, offset);
   const std::int64_t tokens = c.batch * c.length, all = c.heads + 2 * c.kv_heads;
-  const at::Tensor qkv = reference::random({tokens, all * c.dim}, type, 1), there = qkv.to(device);
+  const at::Tensor qkv = reference::random({tokens, all * c.dim}, type, 1), there = qkv.to(gpu);
   const at::Tensor q_norm = random_weight(c.dim, type, 2), k_norm = random_weight(c.dim, type, 3);
-  const at::Tensor q_weight = q_norm.to(device), k_weight = k_norm.to(device);
+  const at::Tensor q_weight = q_norm.to(gpu), k_weight = k_norm.to(gpu);
   RopeTable rope;
   if (c.rotary > 0) rope = reference::rope_table(c.length + 1, c.rotary);
   RopeTable table;
-  if (c.rotary > 0) table = {rope.cos.to(device), rope.sin.to(device)};
+  if (c.rotary > 0) table = {rope.cos.to(gpu), rope.sin.to(gpu)};
   const auto part = [&](std::int64_t heads) { return at::empty({c.batch, c.length, heads, c.dim}, there.options()); };
   at::Tensor q = part(c.heads), k = part(c.kv_heads), v = part(c.kv_heads), grad_qkv = at::full_like(there, 1e9);
 
@@ -83,9 +70,9 @@ inline void check_heads(const device::Kernels& kernels, c10::Device device) {
                               .k = k.mutable_data_ptr(),
                               .v = v.mutable_data_ptr()};
   kernels.heads(forward);
-  const at::Tensor grad_q = strided_gradient(c, c.heads, type, offset, 4, device);
-  const at::Tensor grad_k = strided_gradient(c, c.kv_heads, type, offset, 5, device);
-  const at::Tensor grad_v = strided_gradient(c, c.kv_heads, type, offset, 6, device);
+  const at::Tensor grad_q = strided_gradient(c, c.heads, type, offset, 4);
+  const at::Tensor grad_k = strided_gradient(c, c.kv_heads, type, offset, 5);
+  const at::Tensor grad_v = strided_gradient(c, c.kv_heads, type, offset, 6);
   kernels.heads_backward(
       {forward, strides_of(grad_q), strides_of(grad_k), strides_of(grad_v), grad_qkv.mutable_data_ptr()});
 
