@@ -97,7 +97,8 @@ void gather_as(const device::Gather& a, cudaStream_t stream) {
 }  // namespace
 
 void gather(const device::Gather& a, cudaStream_t stream) {
-  a.sample_bytes % 16 == 0 ? gather_as<uint4>(a, stream) : gather_as<std::uint16_t>(a, stream);
+  const bool vectors = a.sample_bytes % 16 == 0 && aligned(16, a.stream, a.out);
+  vectors ? gather_as<uint4>(a, stream) : gather_as<std::uint16_t>(a, stream);
   check_launch("gather");
 }
 

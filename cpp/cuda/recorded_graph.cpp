@@ -36,6 +36,7 @@ void RecordedGraph::end() {
   const cudaError_t destroyed = cudaGraphDestroy(recorded);
   C10_CUDA_CHECK(made);
   C10_CUDA_CHECK(destroyed);
+  C10_CUDA_CHECK(cudaGraphUpload(executable_, stream_));  // takes what memory it needs where lack of it is forgiven
 }
 
 void RecordedGraph::run() { C10_CUDA_CHECK(cudaGraphLaunch(executable_, c10::cuda::getCurrentCUDAStream())); }

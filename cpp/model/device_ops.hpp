@@ -34,6 +34,7 @@ class DeviceOps : public AtenOps {
  private:
   struct Recomputed {
     c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> result;
+    std::int64_t version;  // of its values: what was added to it since is not computed again
     Recompute recompute;
   };
 

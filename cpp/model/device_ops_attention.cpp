@@ -17,6 +17,9 @@ namespace {
 
 bool is_windowed(const AttentionSpec& spec, std::int64_t length) { return spec.window > 0 && spec.window < length; }
 
+/// LibTorch's flash attention, which alone knows windows and query heads that share a key head.
+bool is_flash(const AttentionSpec& spec, at::ScalarType type) { return type == at::kBFloat16 && spec.head_dim <= 256; }
+
 /// What the backward of TakeHeads needs beside qkv: the constants, and the tensors that their pointers point into.
 struct HeadsPlan : torch::CustomClassHolder {
   device::Heads constants;
@@ -146,11 +149,11 @@ at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
 
 bool DeviceOps::fuses_attention(const AttentionSpec& spec, at::ScalarType type, std::int64_t length,
                                 bool deterministic) {
-  const bool aligned = spec.head_dim % 8 == 0;
-  // LibTorch's attention takes any mask but is slow with one; its flash attention knows windows by themselves, and adds
-  // gradients up in any order.
-  const bool flash = !deterministic && type == at::kBFloat16 && spec.head_dim <= 256 && aligned;
-  return spec.softcap == 0.0 && !spec.sinks && (!is_windowed(spec, length) || flash) && (!deterministic || aligned);
+  // LibTorch's attention takes any mask but is slow with one. Flash adds gradients up in any order, and pads heads of
+  // other sizes where there is no window; the memory-efficient one takes none of them.
+  const bool aligned = spec.head_dim % 8 == 0, flash = !deterministic && is_flash(spec, type);
+  const bool fits = is_windowed(spec, length) ? flash && aligned : flash || aligned;
+  return spec.softcap == 0.0 && !spec.sinks && fits;
 }
 
 at::Tensor DeviceOps::attention(const AttentionInput& input) {
@@ -171,9 +174,13 @@ at::Tensor DeviceOps::attention(const AttentionInput& input) {
         /*is_causal=*/true, /*return_debug_mask=*/false, spec.scale, spec.window - 1, /*window_size_right=*/0);
     return out.reshape({tokens, spec.heads * spec.head_dim});
   }
-  const at::Tensor out = at::scaled_dot_product_attention(
-      heads[0].transpose(1, 2), heads[1].transpose(1, 2), heads[2].transpose(1, 2), /*attn_mask=*/{}, /*dropout_p=*/0.0,
-      /*is_causal=*/true, spec.scale, /*enable_gqa=*/spec.heads != spec.kv_heads);
+  // What does not know shared heads would fall back to one with the scores of all queries.
+  const bool shares = spec.heads != spec.kv_heads && is_flash(spec, input.qkv.scalar_type());
+  const std::int64_t times = shares ? 1 : spec.heads / spec.kv_heads;
+  const at::Tensor out =
+      at::scaled_dot_product_attention(heads[0].transpose(1, 2), repeat_heads(heads[1], times).transpose(1, 2),
+                                       repeat_heads(heads[2], times).transpose(1, 2), /*attn_mask=*/{},
+                                       /*dropout_p=*/0.0, /*is_causal=*/true, spec.scale, /*enable_gqa=*/shares);
   return out.transpose(1, 2).reshape({tokens, spec.heads * spec.head_dim});
 }
 

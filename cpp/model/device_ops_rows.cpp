@@ -180,7 +180,7 @@ std::pair<at::Tensor, at::Tensor> DeviceOps::add_rms_norm(const at::Tensor& x, c
 
 Recompute DeviceOps::recompute_of(const at::Tensor& x) {
   for (const Recomputed& entry : recomputed_)
-    if (entry.result.lock().get() == x.unsafeGetTensorImpl()) return entry.recompute;
+    if (entry.result.lock().get() == x.unsafeGetTensorImpl() && entry.version == x._version()) return entry.recompute;
   return {};
 }
 
@@ -188,7 +188,7 @@ void DeviceOps::set_recompute(const at::Tensor& x, Recompute recompute) {
   if (!at::GradMode::is_enabled()) return;
   std::erase_if(recomputed_, [](const Recomputed& entry) { return entry.result.expired(); });
   using Weak = decltype(Recomputed::result);
-  recomputed_.push_back({Weak(x.getIntrusivePtr()), std::move(recompute)});
+  recomputed_.push_back({Weak(x.getIntrusivePtr()), x._version(), std::move(recompute)});
 }
 
 at::Tensor DeviceOps::gated_activation(const at::Tensor& gate_up, Activation activation) {

@@ -79,7 +79,8 @@ class Ops {
   /// How a backward pass that looks at x again may compute it instead of keeping it, where that is cheap and memory is
   /// short; null: it is to be kept. Everything that it works with outlives the backward pass.
   virtual Recompute recompute_of(const at::Tensor& /*x*/) { return {}; }
-  /// Told how x, which was made elsewhere, can be computed again.
+  /// Told how x, which was made elsewhere, can be computed again: with the values that it has now, and no longer when it
+  /// is written to.
   virtual void set_recompute(const at::Tensor& /*x*/, Recompute /*recompute*/) {}
   /// Told when all samples have gone through without gradients: what was kept from one part of them to the next goes.
   virtual void end_pass() {}

@@ -71,6 +71,10 @@ class Loop {
     states.record(progress(), options.iters);
   }
 
+  ~Loop() { states_.end_record(); }
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
   void iterate() {
     states_.write_weights();
     for (std::int64_t first = 0; first < shape_.samples; first += shape_.micro_samples) {
@@ -176,17 +180,24 @@ class Onlooker {
 };
 
 /// An iteration that can be run again, or nothing and why: memory that was enough for the one before need not be when
-/// all of it has to lie elsewhere.
+/// all of it has to lie elsewhere, and what others do to the device can spoil a recording. LibTorch's errors and those
+/// of our kernels' launches are forgiven here.
 std::unique_ptr<device::Graph> record(Loop& loop, std::string& why_not) {
   auto graph = loop.kernels().make_graph();
+  const auto give_up = [&](const char* why) {
+    why_not = why;
+    loop.abandon_iteration();
+    graph.reset();
+  };
   try {
     graph->begin();
     loop.iterate();
     graph->end();
   } catch (const c10::Error& error) {
-    why_not = error.what_without_backtrace();
-    loop.abandon_iteration();
-    graph.reset();
+    give_up(error.what_without_backtrace());
+  } catch (const Error& error) {
+    if (error.code() != Code::device && error.code() != Code::out_of_memory) throw;
+    give_up(error.what());
   }
   return graph;
 }

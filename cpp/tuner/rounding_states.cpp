@@ -256,6 +256,13 @@ void RoundingStates::record(const device::Progress* progress, std::int64_t itera
   }
 }
 
+void RoundingStates::end_record() noexcept {
+  for (auto& tuned : projections_) {
+    for (auto& part : tuned.parts) part.state.recorded = {};
+  }
+  rate_tables_.clear();
+}
+
 std::vector<quant::QuantizedWeight> RoundingStates::nearest() const { return round(/*searched=*/false); }
 std::vector<quant::QuantizedWeight> RoundingStates::rounded() const { return round(/*searched=*/true); }
 

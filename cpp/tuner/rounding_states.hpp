@@ -98,6 +98,7 @@ class RoundingStates {
   /// Steps that follow are recorded: each time they run they read rates and what becomes of them from `progress`, on
   /// the device, of which there are `iterations`.
   void record(const device::Progress* progress, std::int64_t iterations);
+  void end_record() noexcept;
   /// A step was begun whose work was never run: W' is not what write_weights() was to make of it, and no gradient came.
   void abandon_step() noexcept;
   /// Whether iterations can be recorded: by the device's kernels, and nothing of them asks the host for anything.

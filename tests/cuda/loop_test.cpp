@@ -11,6 +11,8 @@
 #include "support/errors.hpp"
 #include "tuner/block_loss.hpp"
 #include "tuner/optimize.hpp"
+#include "tuner/rounding_states.hpp"
+#include "unit/tuner/layer_kinds.hpp"
 #include "unit/tuner/tiny_block.hpp"
 
 namespace autoround::tuner {
@@ -36,9 +38,10 @@ BlockData on(const BlockData& data, c10::Device device) {
 struct DeviceLayer {
   explicit DeviceLayer(const TinyBlock& block)
       : weights(model::on_device(std::make_shared<test::MapWeights>(block.weights), gpu)),
-        rope{block.rope.cos.to(gpu), block.rope.sin.to(gpu)},
+        rope(block.rope_table() ? model::RopeTable{block.rope.cos.to(gpu), block.rope.sin.to(gpu)}
+                                : model::RopeTable()),
         layer(model::DecoderLayer::load(block.spec, 0, *weights, block.dtype)) {}
-  DecoderBlock view() { return {*layer, &rope}; }
+  DecoderBlock view() { return {*layer, rope.cos.defined() ? &rope : nullptr}; }
 
   std::shared_ptr<model::WeightSource> weights;
   model::RopeTable rope;
@@ -171,6 +174,39 @@ TEST_CASE("cuda loop: accumulation, several options and searched scales", "[cuda
   CHECK(device.loss == Approx(cpu.loss).epsilon(0.05));
   if (what == "last") CHECK(device.best_iteration == options.iters - 1);
   if (what == "patience") CHECK(device.losses.size() <= 50);
+}
+
+TEST_CASE("cuda loop: the first step goes where the CPU's does, in layers of every kind", "[cuda]") {
+  if (no_gpu()) return;
+  const device::Scope scope(gpu);
+  const test::LayerKind kind = GENERATE(from_range(test::layer_kinds));
+  INFO(kind.name);
+  const TinyBlock block(at::kFloat, {}, 1, kind.customize);
+  // Codes of the second iteration, whatever its loss is: V has made one step, large enough to show in most of them.
+  TuneOptions options = quick(2);
+  options.not_use_best_mse = true;
+  options.enable_minmax_tuning = false;
+  options.lr = 0.45;
+  const auto codes = [&](const Block& tuned, model::DecoderLayer& layer, const BlockData& data) {
+    RoundingStates states(tuned.projections(), test::all_linears(layer, format_of("W4A16")), options);
+    const auto ops = model::make_ops(data.input.device(), options.arithmetic);
+    const double no_limit = std::numeric_limits<double>::max();
+    optimize(tuned, states, data, options, no_limit, *ops, {}, {});
+    return std::pair(states.nearest(), states.best());
+  };
+  const auto layer = block.layer();
+  DeviceLayer there(block);
+  const auto [start, cpu] = codes(block.view(*layer), *layer, block.data);
+  const auto [start_there, device] = codes(there.view(), *there.layer, on(block.data, gpu));
+  REQUIRE(device.size() == cpu.size());
+  for (std::size_t i = 0; i < cpu.size(); ++i) {
+    INFO(cpu[i].name);
+    const auto differ = [](const at::Tensor& a, const at::Tensor& b) {
+      return a.ne(b.cpu().view(a.sizes())).to(at::kDouble).mean().item<double>();
+    };
+    CHECK(differ(start[i].codes, cpu[i].codes) > 0.3);
+    CHECK(differ(cpu[i].codes, to_host(device[i]).codes) < 0.01);
+  }
 }
 
 TEST_CASE("cuda loop: the same again", "[cuda]") {

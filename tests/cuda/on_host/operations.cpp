@@ -64,7 +64,7 @@ class Translation {
   void take_sizes() const {
     for (const auto& [x, alias] : seen_) {
       if (alias.sizes() == x.sizes()) continue;
-      x.unsafeGetTensorImpl()->set_storage_keep_dtype(same_memory(alias.storage(), kDevice));
+      x.unsafeGetTensorImpl()->set_storage_keep_dtype(on_device(alias.storage()));
       x.unsafeGetTensorImpl()->set_sizes_and_strides(alias.sizes(), alias.strides(), alias.storage_offset());
     }
   }
@@ -91,9 +91,13 @@ class Translation {
       if (alias.is_same(y)) return x;
       if (alias.storage().unsafeGetStorageImpl() == y.storage().unsafeGetStorageImpl()) return like_in(y, x.storage());
     }
-    const c10::Storage storage = same_memory(y.storage(), kDevice);
+    return like_in(y, on_device(y.storage()));
+  }
+
+  static c10::Storage on_device(const c10::Storage& memory) {
+    const c10::Storage storage = same_memory(memory, kDevice);
     keep(std::make_shared<c10::Storage>(storage));
-    return like_in(y, storage);
+    return storage;
   }
 
   std::vector<std::pair<at::Tensor, at::Tensor>> seen_;
@@ -137,6 +141,11 @@ Stack record(const c10::OperatorHandle& op, const Stack& arguments) {
   TORCH_CHECK(!makes_host_wait(op.schema()), op.schema().name(), " makes the host wait, which a graph cannot");
   if (op.schema().is_mutable()) {
     const Stack results = written(op.schema(), arguments);
+    for (const c10::IValue& result : results) {
+      if (result.toTensor().numel() > 0) continue;
+      call(op, arguments);  // gives it the size that it is to have; there is no value that would be lost
+      break;
+    }
     std::vector<std::vector<std::int64_t>> sizes;
     for (const c10::IValue& result : results) sizes.push_back(result.toTensor().sizes().vec());
     queue([op, arguments, results, sizes] {
