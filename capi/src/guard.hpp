@@ -1,4 +1,4 @@
-// The wall between exceptions and status codes: the only catch (...) of the library.
+// The wall between exceptions and status codes.
 #pragma once
 
 #include <type_traits>

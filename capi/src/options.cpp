@@ -1,5 +1,7 @@
 #include "session/options.hpp"
 
+#include <limits>
+
 #include "base/text.hpp"
 #include "device/device.hpp"
 #include "exporter/exporter.hpp"
@@ -47,7 +49,12 @@ autoround_status autoround_options_set_compute_dtype(autoround_options* options,
 
 autoround_status autoround_options_set_seed(autoround_options* options, uint64_t seed,
                                             autoround_error** error) noexcept {
-  return guarded(error, [&] { deref(options, "options").impl.seed = seed; });
+  return guarded(error, [&] {
+    autoround_options& target = deref(options, "options");
+    if (seed > std::uint64_t{std::numeric_limits<std::int64_t>::max()})
+      fail(Code::invalid_argument, "seed", "the seed is " + std::to_string(seed) + "; 0 to 2^63 - 1 is wanted");
+    target.impl.seed = static_cast<std::int64_t>(seed);
+  });
 }
 
 autoround_status autoround_options_set_deterministic(autoround_options* options, int32_t on,

@@ -1,7 +1,5 @@
 #include "base/version.hpp"
 
-#include <torch/version.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -12,6 +10,7 @@
 #include "model/causal_lm.hpp"
 #include "quant/rounding.hpp"
 #include "recipe/scheme.hpp"
+#include "session/run_types.hpp"
 
 namespace {
 
@@ -34,7 +33,7 @@ bool has_feature(const std::string& name) {
 const std::string& build_info() {
   static const std::string info =
       ar::Json({{"version", ar::version_string},
-                {"libtorch", TORCH_VERSION},
+                {"libtorch", ar::session::libtorch_version()},
                 {"compiler", __VERSION__},
                 {"kernels", ar::quant::kernel_name()},
                 {"compute", ar::model::preferred_compute_type() == at::kBFloat16 ? "bf16" : "fp32"},

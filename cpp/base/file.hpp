@@ -94,17 +94,21 @@ class StagingDirectory {
   /// over itself: whatever goes wrong, what is in it is not lost.
   void keep(bool keeps) noexcept { keep_ = keeps; }
   bool keeps() const noexcept { return keep_; }
+  /// The file in the directory that says how far the run is, which is no part of the result. Whoever takes the
+  /// directory over finds it there, whenever the run ended before the result was at its target.
+  static constexpr const char* record_name = ".autoround.journal";
   /// Removes everything but the entries called `names`. @throws Error io
   void remove_others(const std::vector<std::string>& names);
-  /// Fsyncs the folder and those in it, renames it onto target, fsyncs the parent. @throws Error io
+  /// Fsyncs the folder and those in it, renames it onto target, fsyncs the parent, removes the record. An empty
+  /// directory that was at target gives its owner and its mode to what comes in its place. @throws Error io
   void commit();
-  bool committed() const noexcept { return committed_; }
 
  private:
   std::string target_;
   std::string parent_;
   std::string staging_;
   std::string lock_path_;
+  std::string record_aside_;  // where the record is while the directory is renamed
   Descriptor lock_;
   bool keep_ = false;
   bool committed_ = false;
@@ -112,7 +116,8 @@ class StagingDirectory {
 
 /// The folder of the staging directory for `target`, which need not be there: where a link leads, that is beside it.
 std::string staging_parent(const std::string& target);
-/// Bytes on disk of the staging directories that runs which were killed left for `target`. A run gets them back.
+/// Bytes on disk of the staging directories that runs which were killed left for `target`. A run gets them back, but
+/// for those of other users, which it cannot read.
 std::uint64_t unfinished_bytes(const std::string& target);
 
 struct DirectoryEntry {
@@ -128,6 +133,7 @@ void create_directories(const std::string& path);                      // like m
 void copy_file(const std::string& from, const std::string& to);        // regular files, fsynced
 void write_text_file(const std::string& path, std::string_view text);  // new file, fsynced
 std::uint64_t free_disk_bytes(const std::string& path);                // of the nearest existing parent
+std::uint64_t disk_of(const std::string& path);                        // the same for two paths on one disk
 /// True when `path` is `directory` or lies inside it, symlinks resolved; neither has to exist yet. Existing ones are
 /// compared by inode, so bind mounts and differently spelled paths are seen through. @throws Error io
 bool is_inside(const std::string& path, const std::string& directory);

@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 struct JsonLimits {
   std::size_t max_bytes = 16u << 20;
   int max_depth = 64;
+  int first_line = 1;  // its number in errors, of a text that is one line of many
 };
 
 /// Parses one JSON document. `subject` names the text in errors, usually a file name.

@@ -45,7 +45,8 @@ std::string plain_reason(std::string_view what) {
     if (const auto colon = what.find(": "); colon != std::string_view::npos) what.remove_prefix(colon + 2);
   }
   constexpr std::size_t enough = 300;  // the library quotes the last token, however long
-  return what.size() <= enough ? std::string(what) : std::string(what.substr(0, enough)) + "...";
+  const std::size_t end = whole_characters(what, enough);
+  return std::string(what.substr(0, end)) + (end < what.size() ? "..." : "");
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ void JsonReader::fail_here(const std::string& message, Code code) const {
 
 void JsonReader::fail_at(std::size_t offset, const std::string& message, Code code) const {
   const std::string_view before = text_.substr(0, offset);
-  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const auto line = limits_.first_line + std::count(before.begin(), before.end(), '\n');
   const auto newline = before.rfind('\n');
   const std::size_t column = offset - (newline == std::string_view::npos ? 0 : newline + 1) + 1;
   throw Error(code, subject_, "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + message,

@@ -38,10 +38,11 @@ struct CloseDirectory {
 
 // The path with its existing part resolved; the rest, which is not there yet, is appended as it is.
 std::string resolved_path(const std::string& wanted) {
-  struct stat status {};
+  struct stat status{};
   const std::string existing = nearest_existing(wanted, status);
-  std::string rest, path = wanted;
-  for (; path != existing && file_name(path) != "."; path = parent_path(path)) rest.insert(0, "/" + file_name(path));
+  std::string rest;
+  for (std::string path = wanted; path != existing; path = parent_path(path))
+    if (const std::string name = file_name(path); name != ".") rest.insert(0, "/" + name);
   return canonical_path(existing) + rest;
 }
 
@@ -76,12 +77,12 @@ std::string canonical_path(const std::string& path) {
 }
 
 bool is_inside(const std::string& path, const std::string& directory) {
-  struct stat wanted {};
+  struct stat wanted{};
   if (::stat(directory.c_str(), &wanted) != 0) {
     if (errno != ENOENT) fail_errno(directory, "examine the directory", errno);
     return (resolved_path(path) + "/").rfind(resolved_path(directory) + "/", 0) == 0;
   }
-  struct stat status {};
+  struct stat status{};
   std::string ancestor = canonical_path(nearest_existing(path, status));
   while (!same_inode(status, wanted)) {
     if (ancestor == "/") return false;
@@ -92,16 +93,22 @@ bool is_inside(const std::string& path, const std::string& directory) {
 }
 
 std::uint64_t free_disk_bytes(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   const std::string existing = nearest_existing(path, status);
-  struct statvfs space {};
+  struct statvfs space{};
   if (::statvfs(existing.c_str(), &space) != 0) fail_errno(existing, "ask for the free disk space", errno);
   return static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
 }
 
+std::uint64_t disk_of(const std::string& path) {
+  struct stat status{};
+  nearest_existing(path, status);
+  return status.st_dev;
+}
+
 void create_directories(const std::string& path) {
   require_plain_path(path);
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) == 0) {
     if (!S_ISDIR(status.st_mode)) fail(Code::io, path, "is not a directory, but a folder is wanted there");
     return;
@@ -120,7 +127,7 @@ std::vector<DirectoryEntry> list_directory(const std::string& path) {
   for (const dirent* entry = ::readdir(directory.get()); entry != nullptr; entry = ::readdir(directory.get())) {
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
-    struct stat status {};
+    struct stat status{};
     DirectoryEntry found{std::string(name)};
     if (::fstatat(::dirfd(directory.get()), entry->d_name, &status, 0) == 0) {
       found.regular = S_ISREG(status.st_mode);

@@ -54,8 +54,12 @@ int sync_folder(int folder, const char* name, bool is_directory) {
   return inner.valid() && uninterrupted([&] { return ::fsync(inner.get()); }) == 0 ? 0 : errno;
 }
 
+Descriptor try_to_open_folder(const std::string& path) {
+  return open_descriptor(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
 Descriptor open_folder(const std::string& path) {
-  Descriptor folder = open_descriptor(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  Descriptor folder = try_to_open_folder(path);
   if (!folder.valid()) fail_errno(path, "open the directory", errno);
   return folder;
 }
@@ -152,20 +156,33 @@ std::vector<std::string> find_unfinished(const std::string& parent, const std::s
 }
 
 void remove_folder(const std::string& path) {
-  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (folder >= 0) walk(folder, remove_entry);
+  Descriptor folder = try_to_open_folder(path);
+  if (folder.valid()) walk(folder.release(), remove_entry);
   ::rmdir(path.c_str());
 }
 
-// mkdir and not mkdtemp: the folder keeps its mode when it is renamed, and the host's umask should decide it.
+// mkdir and not mkdtemp: the folder keeps its mode when it is renamed, and the host's umask should decide it. Where it
+// will have that of a directory which is there, nobody else sees into it before.
 std::string create_staging(const std::string& parent, const std::string& name) {
+  struct stat target{};
+  const mode_t mode = ::lstat(join_path(parent, name).c_str(), &target) == 0 ? 0700 : 0777;
   std::random_device random;
   for (;;) {
     std::string path = join_path(parent, staging_prefix(name));
     for (std::size_t i = 0; i < letters_of_name; ++i) path += letters[random() % letters.size()];
-    if (::mkdir(path.c_str(), 0777) == 0) return path;
+    if (::mkdir(path.c_str(), mode) == 0) return path;
     if (errno != EEXIST) fail_errno(path, "create the staging directory", errno);
   }
+}
+
+// Gives `path` the owner, the group and the mode of the directory `like`, if there is one, as far as the system lets
+// it: what it cannot give stays private. Rights of a group that is not the same one are not given.
+void take_mode(const std::string& path, const std::string& like) {
+  struct stat wanted{};
+  if (::lstat(like.c_str(), &wanted) != 0 || !S_ISDIR(wanted.st_mode)) return;
+  const bool same_group = ::chown(path.c_str(), wanted.st_uid, wanted.st_gid) == 0 ||
+                          ::chown(path.c_str(), static_cast<uid_t>(-1), wanted.st_gid) == 0;
+  static_cast<void>(::chmod(path.c_str(), (wanted.st_mode & (same_group ? 07777 : 07707)) | S_IRWXU));
 }
 
 }  // namespace
@@ -174,6 +191,7 @@ StagingDirectory::StagingDirectory(const std::string& target, Unfinished unfinis
     : target_(resolve_target(target)), parent_(parent_path(target_)) {
   const std::string name = file_name(target_);
   lock_path_ = join_path(parent_, hidden_name(name, ".lock"));
+  record_aside_ = join_path(parent_, hidden_name(name, ".journal"));
   lock_ = take_lock(lock_path_, target_);
   try {
     std::vector<std::string> earlier = find_unfinished(parent_, name);
@@ -181,6 +199,9 @@ StagingDirectory::StagingDirectory(const std::string& target, Unfinished unfinis
       staging_ = earlier.front();
       keep_ = true;
       earlier.erase(earlier.begin());
+      ::rename(record_aside_.c_str(), join_path(staging_, record_name).c_str());  // of a run that ended in commit()
+    } else {
+      ::unlink(record_aside_.c_str());  // the same, of a result that was there or a directory that goes now
     }
     for (const std::string& path : earlier) {
       log.warn(path + ": removed; a run that did not end had left it");
@@ -216,15 +237,23 @@ void StagingDirectory::commit() {
     fail_errno(staging_, "write the directories through to disk", error);
   }
   sync_directory(staging_);
+  // At every moment the record is there or the result is, and the result never has it inside.
+  const std::string record = join_path(staging_, record_name);
+  if (::rename(record.c_str(), record_aside_.c_str()) != 0 && errno != ENOENT)
+    fail_errno(record, "move the file out of the finished directory", errno);
+  take_mode(staging_, target_);
   if (::rename(staging_.c_str(), target_.c_str()) != 0) {
     const int error = errno;
+    ::rename(record_aside_.c_str(), record.c_str());
     if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR) {
       fail(Code::io, target_, "was created by someone else while this run was writing; the result was not put there");
     }
     fail_errno(target_, "rename the finished directory " + staging_ + " to its final name", error);
   }
   committed_ = true;
+  keep_ = false;
   sync_directory(parent_);
+  ::unlink(record_aside_.c_str());
 }
 
 std::string staging_parent(const std::string& target) { return parent_path(followed(target)); }
@@ -235,9 +264,11 @@ std::uint64_t unfinished_bytes(const std::string& target) {
   if (::stat(parent.c_str(), &status) != 0) return 0;
   std::uint64_t bytes = 0;
   for (const std::string& staging : find_unfinished(parent, file_name(path))) {
-    walk(open_folder(staging).release(), [&](int folder, const char* name, bool) {
+    Descriptor folder = try_to_open_folder(staging);
+    if (!folder.valid()) continue;
+    walk(folder.release(), [&](int inner, const char* name, bool) {
       struct stat file{};
-      if (::fstatat(folder, name, &file, AT_SYMLINK_NOFOLLOW) == 0)
+      if (::fstatat(inner, name, &file, AT_SYMLINK_NOFOLLOW) == 0)
         bytes += static_cast<std::uint64_t>(file.st_blocks) * 512;
       return 0;
     });

@@ -64,6 +64,14 @@ std::optional<std::size_t> invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+std::size_t whole_characters(std::string_view text, std::size_t most) noexcept {
+  if (text.size() <= most) return text.size();
+  const auto inside_character = [&](std::size_t at) { return (byte_at(text, at) & 0xC0) == 0x80; };
+  std::size_t end = most;
+  while (end > 0 && most - end < 3 && inside_character(end)) --end;
+  return inside_character(end) ? most : end;
+}
+
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates) {
   constexpr std::size_t longest = 200;  // the distance costs the product of both lengths; a hint is not worth more
   if (name.empty() || name.size() > longest) return {};
@@ -87,8 +95,7 @@ std::string hint(std::string_view name, const std::vector<std::string>& candidat
 
 std::string quote(std::string_view text, std::size_t max_bytes) {
   constexpr std::string_view digits = "0123456789abcdef";
-  std::size_t end = std::min(max_bytes, text.size());
-  while (end > 0 && end < text.size() && (byte_at(text, end) & 0xC0) == 0x80) --end;
+  const std::size_t end = whole_characters(text, max_bytes);
   std::string result(1, '`');
   for (std::size_t i = 0; i < end; ++i) {
     const std::uint8_t byte = byte_at(text, i);

@@ -13,6 +13,9 @@ namespace autoround {
 
 /// Offset of the first byte that is not valid UTF-8 (overlongs and surrogates refused), or nullopt.
 std::optional<std::size_t> invalid_utf8(std::string_view text);
+/// Bytes of the longest beginning of `text` that has at most `most` and ends between two characters; `most` where that
+/// is in the middle of what is no UTF-8.
+std::size_t whole_characters(std::string_view text, std::size_t most) noexcept;
 /// The candidate closest to `name` by edit distance, when close enough to be worth a hint; "" otherwise.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 /// " (did you mean `x`?)", or "".

@@ -82,7 +82,7 @@ JsonlSample parse_jsonl_sample(const Line& line, const std::string& path, const 
       fail(Code::parse, path, "the line is longer than " + std::to_string(LineReader::max_line_bytes) + " bytes");
     }
     require_text(line.text, path);
-    const Json json = parse_json(line.text, path, {LineReader::max_line_bytes, 64});
+    const Json json = parse_json(line.text, path, {LineReader::max_line_bytes, 64, line.number});
     return read_sample(JsonView(json, path), field);
   } catch (const Error& error) {
     throw Error(error.code(), path, error.what(), line.number, error.column());

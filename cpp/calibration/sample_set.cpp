@@ -62,6 +62,12 @@ std::string about(const Error& error, const std::string& path) {
   return error.subject() + ": " + error.what();
 }
 
+/// What an error says, with the number of the line in front, which bad JSON has there already.
+std::string placed(const Error& error, int line) {
+  const std::string text = error.what();
+  return text.rfind("line ", 0) == 0 ? text : "line " + std::to_string(line) + ": " + text;
+}
+
 }  // namespace
 
 SampleSet::SampleSet(std::int64_t sequence_length, Logger log)
@@ -200,7 +206,7 @@ std::size_t SampleSet::add_jsonl_lines(const InputFile& file, const JsonlOptions
     } catch (const Error& error) {
       if (error.code() != Code::parse) throw;
       if (!options.skip_bad_lines) throw Error(error.code(), path, about(error, path), line->number, error.column());
-      if (++bad == 1) first_bad = "; the first, line " + std::to_string(line->number) + ": " + error.what();
+      if (++bad == 1) first_bad = "; the first, " + placed(error, line->number);
       continue;
     }
     if (ids.empty()) {

@@ -25,8 +25,6 @@ constexpr std::array<Magic, 5> compressed = {{{"\x1f\x8b", "gzip"},
 
 constexpr std::uint64_t chunk_bytes = 1u << 16;
 
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
-
 int to_int(std::int64_t count) {
   return static_cast<int>(std::min<std::int64_t>(count, std::numeric_limits<int>::max()));
 }
@@ -47,13 +45,6 @@ void reject_compressed(std::string_view beginning, const std::string& path) {
       fail(Code::parse, path, std::string("this is a ") + magic.format + " file; decompress it first, text is wanted");
     }
   }
-}
-
-std::size_t whole_characters(std::string_view text, std::size_t most) noexcept {
-  if (text.size() <= most) return text.size();
-  std::size_t end = most;
-  while (end > most - 3 && is_continuation(text[end])) --end;
-  return is_continuation(text[end]) ? most : end;
 }
 
 std::string_view take_characters(std::string_view& text, std::size_t most) noexcept {

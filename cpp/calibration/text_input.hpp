@@ -20,11 +20,7 @@ std::string file_beginning(const InputFile& file);
 /// @throws Error parse when `beginning` is that of a compressed file: this library never decompresses.
 void reject_compressed(std::string_view beginning, const std::string& path);
 
-/// Bytes of the longest beginning of `text` that has at most `most` (4 or more) and ends between two characters; `most`
-/// where there are none.
-std::size_t whole_characters(std::string_view text, std::size_t most) noexcept;
-
-/// Takes that off the front of `text`.
+/// Takes the longest beginning of whole characters that has at most `most` (4 or more) bytes off the front of `text`.
 std::string_view take_characters(std::string_view& text, std::size_t most) noexcept;
 
 /// Counted in lines and bytes, from 1.

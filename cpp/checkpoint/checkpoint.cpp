@@ -19,14 +19,21 @@ namespace {
 
 constexpr const char* config_name = "config.json";
 
-bool ends_with(std::string_view name, std::string_view ending) {
-  return name.size() >= ending.size() && name.substr(name.size() - ending.size()) == ending;
+constexpr std::array<std::string_view, 5> pickles{".bin", ".pt", ".pth", ".pkl", ".ckpt"};
+constexpr std::array<std::string_view, 9> other_weights{".safetensors", ".index.json", ".gguf",      ".h5", ".msgpack",
+                                                        ".onnx",        ".onnx_data",  ".onnx.data", ".ot"};
+constexpr std::array<std::string_view, 3> written{config_name, "quantization_config.json", "recipe.yaml"};
+
+template <typename Endings>
+bool ends_with_any(std::string_view name, const Endings& endings) {
+  return std::any_of(endings.begin(), endings.end(), [&](auto ending) { return name.ends_with(ending); });
 }
 
+// Neither weights, of any framework, nor what an output has of its own.
 bool is_companion(const DirectoryEntry& entry) {
-  constexpr std::array<std::string_view, 6> weights{".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json"};
-  return entry.regular && entry.name.front() != '.' && entry.name != config_name && entry.name != "recipe.yaml" &&
-         std::none_of(weights.begin(), weights.end(), [&](auto ending) { return ends_with(entry.name, ending); });
+  return entry.regular && entry.name.front() != '.' && !ends_with_any(entry.name, pickles) &&
+         !ends_with_any(entry.name, other_weights) &&
+         std::find(written.begin(), written.end(), entry.name) == written.end();
 }
 
 std::vector<std::string> find_companions(const ModelFolder& folder, const Logger& log) {
@@ -43,9 +50,8 @@ std::vector<std::string> find_companions(const ModelFolder& folder, const Logger
 }
 
 [[noreturn]] void fail_without_weights(const ModelFolder& folder) {
-  constexpr std::array<std::string_view, 5> pickles{".bin", ".pt", ".pth", ".pkl", ".ckpt"};
   for (const DirectoryEntry& entry : folder.entries()) {
-    if (std::any_of(pickles.begin(), pickles.end(), [&](auto ending) { return ends_with(entry.name, ending); })) {
+    if (ends_with_any(entry.name, pickles)) {
       fail(Code::unsupported, folder.path(),
            "the weights are only there as " + quote(entry.name) +
                "; pickle files are never loaded, because they can run code: convert them to safetensors");
@@ -186,7 +192,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& directory,
 Checkpoint::Checkpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Checkpoint::~Checkpoint() = default;
 
-const std::string& Checkpoint::directory() const noexcept { return impl_->folder.path(); }
+const std::string& Checkpoint::directory() const noexcept { return impl_->folder.real_path(); }
+const std::string& Checkpoint::given_directory() const noexcept { return impl_->folder.path(); }
 const HfConfig& Checkpoint::config() const noexcept { return impl_->config; }
 gsl::span<const TensorInfo> Checkpoint::tensors() const noexcept { return impl_->tensors; }
 std::uint64_t Checkpoint::byte_size() const noexcept { return impl_->bytes; }

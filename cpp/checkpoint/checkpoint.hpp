@@ -33,7 +33,9 @@ class Checkpoint {
                                                 const OpenOptions& options = {});
   ~Checkpoint();
 
+  /// Where it lies, wherever the process goes meanwhile: absolute, without links.
   const std::string& directory() const noexcept;
+  const std::string& given_directory() const noexcept;  // as it was opened: for messages and reports
   const HfConfig& config() const noexcept;
   gsl::span<const TensorInfo> tensors() const noexcept;  // shard by shard, in file order
   const TensorInfo* find(std::string_view name) const noexcept;

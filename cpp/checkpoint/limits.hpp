@@ -13,6 +13,7 @@ inline constexpr std::size_t max_tensors = 1'000'000;           // of a file, an
 inline constexpr std::size_t max_shards = 10'000;
 inline constexpr std::size_t max_name_bytes = 1024;
 inline constexpr std::size_t max_rank = 8;
+inline constexpr std::int64_t max_experts = 1 << 16;  // of a layer
 inline constexpr std::uint64_t max_dimension = std::uint64_t{1} << 40;
 
 }  // namespace autoround::checkpoint

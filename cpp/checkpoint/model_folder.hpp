@@ -15,7 +15,8 @@ class ModelFolder {
   /// @throws Error not_found, io (not a directory, unreadable)
   ModelFolder(const std::string& directory, bool strict);
 
-  const std::string& path() const noexcept { return path_; }
+  const std::string& path() const noexcept { return path_; }                        // as it was given
+  const std::string& real_path() const noexcept { return real_path_; }              // absolute, without links
   const std::vector<DirectoryEntry>& entries() const noexcept { return entries_; }  // sorted by name
   bool contains(std::string_view name) const;
   std::string path_of(const std::string& name) const { return join_path(path_, name); }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "checkpoint/limits.hpp"
 #include "model/weight_source.hpp"
 
 namespace autoround::model {
@@ -39,8 +40,10 @@ ExpertPart make_part(const checkpoint::TensorInfo& stack, std::string_view prefi
   return part;
 }
 
+// A tensor without elements can claim any number of experts, and has none.
 bool is_stack(const checkpoint::TensorInfo& tensor, const Kind& kind) {
-  return tensor.shape.size() == kind.dimensions && tensor.shape.back() % kind.step == 0;
+  return tensor.shape.size() == kind.dimensions && tensor.shape.back() % kind.step == 0 && tensor.element_count() > 0 &&
+         tensor.shape.front() <= checkpoint::max_experts;
 }
 
 }  // namespace

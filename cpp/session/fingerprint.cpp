@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <torch/version.h>
 
 #include <algorithm>
 #include <fstream>
@@ -44,12 +43,6 @@ std::string calibration_text(const calibration::SampleSet* data, std::size_t sam
   return std::to_string(samples) + " x " + std::to_string(length) + " tokens, " + hasher.text();
 }
 
-std::string formats_text(const Options& options) {
-  std::vector<std::string> formats;
-  for (const Options::Output& output : options.outputs) formats.push_back(output.format);
-  return join(formats, ", ");
-}
-
 std::string trimmed(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t");
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
@@ -89,14 +82,14 @@ Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const 
                         std::size_t samples, const Options& options, std::int64_t micro_batch) {
   return {
       {"library", version_string},
-      {"libtorch", TORCH_VERSION},
+      {"libtorch", libtorch_version()},
       {"device", options.device},
       {"processor", processor(compute_device(options))},
       {"kernels", std::string(quant::kernel_name()) + ", " + at::get_cpu_capability()},
       {"compute_dtype", c10::toString(compute_type(options))},
       {"deterministic", is_deterministic(options) ? "yes" : "no"},
       {"threads", std::to_string(at::get_num_threads())},
-      {"formats", formats_text(options)},
+      {"formats", format_names(options)},
       {"scales", c10::toString(scale_type(model.weight_type(), recipe, options))},
       {"micro_batch", std::to_string(micro_batch)},
       {"recipe", recipe.dump(recipe::Syntax::toml)},

@@ -1,7 +1,5 @@
 #include "session/journal.hpp"
 
-#include <unistd.h>
-
 #include <limits>
 #include <utility>
 
@@ -119,18 +117,6 @@ void Journal::write_line(const Json& json) {
   file_->write(begin, gsl::as_bytes(gsl::make_span(line)));
   file_->sync();
   ends_.push_back(begin + line.size());
-}
-
-void Journal::remove() {
-  file_.reset();
-  if (::unlink(path_.c_str()) != 0) fail_errno(path_, "remove the journal", errno);
-}
-
-void Journal::restore() {
-  const Fingerprint same = fingerprint_;
-  std::vector<FinishedBlock> blocks = std::exchange(blocks_, {});
-  begin(same);
-  for (FinishedBlock& block : blocks) append(std::move(block));
 }
 
 }  // namespace autoround::session

@@ -26,7 +26,7 @@ struct FinishedBlock {
 
 class Journal {
  public:
-  static constexpr const char* file_name = ".autoround.journal";  // hidden: no file of a checkpoint is called so
+  static constexpr const char* file_name = StagingDirectory::record_name;  // hidden: no file of a checkpoint is
 
   /// Reads what an earlier run left in `directory`. @throws Error io; parse: a whole line that makes no sense
   explicit Journal(const std::string& directory);
@@ -40,10 +40,6 @@ class Journal {
   void cut(std::size_t count);
   /// Adds the next block; when this returns it survives a power cut. After begin or cut. @throws Error io
   void append(FinishedBlock block);
-  /// Removes the file: the output is complete. @throws Error io
-  void remove();
-  /// Writes the file again: it was not. @throws Error io
-  void restore();
 
  private:
   void write_line(const Json& json);

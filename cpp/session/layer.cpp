@@ -232,7 +232,7 @@ std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options
   const model::KeptMemory::Scope memory_of_this_run;
   const c10::InferenceMode off(false);  // the host's may be on, and its tensors could not be saved for backward
   const Stopwatch clock;
-  if (options.seed) recipe.seed = static_cast<std::int64_t>(*options.seed);
+  if (options.seed) recipe.seed = *options.seed;
   if (!options.cancel) options.cancel = std::make_shared<CancelToken>();
   options.cancel->throw_if_requested();
   recipe.validate();

@@ -32,7 +32,7 @@ struct Event {
 struct Options {
   std::string device = "cpu";
   std::map<std::string, std::int64_t> memory_limit;  // by device; bytes
-  std::optional<std::uint64_t> seed;                 // overrides the recipe's
+  std::optional<std::int64_t> seed;                  // overrides the recipe's
   std::optional<bool> deterministic;                 // unset: on the CPU
   std::string compute_dtype;                         // "", "bf16", "fp32"
   struct Output {

@@ -34,11 +34,12 @@ std::set<std::string> planned_modules(const exporter::ExportPlan& plan, std::siz
   return names;
 }
 
-/// "" when a block is stored whole, else what is wrong.
+/// "" when a block is stored whole, else what is wrong. All of it is read, which may take long. @throws Error cancelled
 std::string damage(const exporter::ExportPlan& plan, const exporter::Exporter& exporter, const FinishedBlock& block,
-                   std::size_t index) {
+                   std::size_t index, const CancelToken& cancel) {
   std::set<std::string> names;
   for (const FinishedModule& module : block.modules) {
+    cancel.throw_if_requested();
     if (!names.insert(module.name).second) return module.name + " is in the journal twice";
     if (std::string text = exporter.damage(module.name, module.tensors); !text.empty()) return text;
   }
@@ -57,29 +58,42 @@ Outputs::Outputs(const std::vector<Options::Output>& outputs, const exporter::Ex
         fail(Code::invalid_argument, output.directory, "two outputs share the directory " + output.directory);
     Target target{.directory = output.directory, .exporter = exporter::make_exporter(output.format)};
     target.exporter->check(plan);
-    const std::uint64_t needed = target.exporter->disk_bytes(plan);
-    const std::uint64_t available = free_disk_bytes(output.directory) + unfinished_bytes(output.directory);
-    disk_bytes_ += needed;
-    if (needed > available)
-      fail(Code::io, output.directory,
-           "the output needs " + format_bytes(needed) + ", the disk of " + output.directory + " has " +
-               format_bytes(available) + " free");
+    target.disk_bytes = target.exporter->disk_bytes(plan);
+    disk_bytes_ += target.disk_bytes;
     targets_.push_back(std::move(target));
   }
+  for (const Target& target : targets_) check_disk(target.directory);
 }
 
-void Outputs::begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log) {
+/// Of the outputs that lie on the disk of `directory`, together.
+void Outputs::check_disk(const std::string& directory) const {
+  const std::uint64_t disk = disk_of(directory);
+  std::uint64_t needed = 0, available = free_disk_bytes(directory);
+  for (const Target& target : targets_) {
+    if (disk_of(target.directory) != disk) continue;
+    needed += target.disk_bytes;
+    available += unfinished_bytes(target.directory);
+  }
+  if (needed > available)
+    fail(Code::io, directory,
+         concat({"the outputs on the disk of ", directory, " need ", format_bytes(needed), ", it has ",
+                 format_bytes(available), " free"}));
+}
+
+void Outputs::begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log,
+                    const CancelToken& cancel) {
   const Stopwatch copying;
   plan_ = &plan;
   resume_ = resume;
   open_staging(fingerprint, resume, log);
   for (Target& target : targets_) {
+    cancel.throw_if_requested();
     target.exporter->begin(plan, target.staging->path());
     std::vector<std::string> files = target.exporter->files();
     files.emplace_back(Journal::file_name);
     target.staging->remove_others(files);
   }
-  kept_ = undamaged_blocks(plan, log);
+  kept_ = undamaged_blocks(plan, log, cancel);
   for (Target& target : targets_) {
     target.staging->keep(kept_ > 0);
     if (kept_ == 0) {
@@ -107,13 +121,14 @@ void Outputs::open_staging(const Fingerprint& fingerprint, bool resume, const Lo
   }
 }
 
-std::size_t Outputs::undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log) const {
+std::size_t Outputs::undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log,
+                                      const CancelToken& cancel) const {
   std::size_t count = targets_.empty() ? 0 : targets_.front().journal->blocks().size();
   for (const Target& target : targets_) {
     const auto& blocks = target.journal->blocks();
     count = std::min(count, blocks.size());
     for (std::size_t block = 0; block < count; ++block) {
-      const std::string text = damage(plan, *target.exporter, blocks[block], block);
+      const std::string text = damage(plan, *target.exporter, blocks[block], block, cancel);
       if (text.empty()) continue;
       log.warn(join_path(target.staging->path(), text) + "; " + blocks[block].stats.name +
                " and the blocks after it are tuned again");
@@ -157,7 +172,7 @@ void Outputs::in_background(std::function<void(Target&)> step) {
   if (empty()) return;
   writer_.run([this, step = std::move(step), kept = model::KeptMemory::of_this_thread()] {
     const model::KeptMemory::Scope memory(kept);  // what is packed counts with what is tuned
-    const model::ThreadCount alone(1);  // the other threads are those of the block that is tuned meanwhile
+    const model::ThreadCount alone(1);            // the other threads are those of the block that is tuned meanwhile
     const at::NoGradGuard no_grad;
     for (Target& target : targets_) step(target);
   });
@@ -173,14 +188,9 @@ void Outputs::finish() {
   settle();
   for (Target& target : targets_) target.exporter->finish();
   for (Target& target : targets_) {
-    target.journal->remove();
-    try {
-      target.staging->commit();
-    } catch (...) {
-      if (!target.staging->committed()) target.journal->restore();  // a later run may be luckier
-      throw;
-    }
+    target.staging->commit();
     target.staging.reset();  // and its lock with it
+    target.journal.reset();
   }
 }
 

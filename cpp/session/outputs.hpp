@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/background.hpp"
+#include "base/cancel.hpp"
 #include "base/file.hpp"
 #include "exporter/exporter.hpp"
 #include "session/journal.hpp"
@@ -26,8 +27,10 @@ class Outputs {
   std::uint64_t disk_bytes() const noexcept { return disk_bytes_; }
   /// Makes the staging folders. With `resume`, folders that an earlier run left are taken over with the blocks that all
   /// of them hold undamaged; everything else in them goes.
-  /// @throws Error invalid_state: the earlier run had another fingerprint; nothing in its folder was touched. io
-  void begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log);
+  /// @throws Error invalid_state: the earlier run had another fingerprint; nothing in its folder was touched. io,
+  /// cancelled
+  void begin(const exporter::ExportPlan& plan, const Fingerprint& fingerprint, bool resume, const Logger& log,
+             const CancelToken& cancel);
 
   struct KeptBlock {
     BlockStats stats;
@@ -55,13 +58,15 @@ class Outputs {
   struct Target {
     std::string directory;
     std::unique_ptr<exporter::Exporter> exporter;
+    std::uint64_t disk_bytes = 0;
     std::unique_ptr<StagingDirectory> staging;
     std::unique_ptr<Journal> journal;
     std::vector<FinishedModule> written;  // of the block that is being tuned
   };
+  void check_disk(const std::string& directory) const;
   void open_staging(const Fingerprint& fingerprint, bool resume, const Logger& log);
   void in_background(std::function<void(Target&)> step);
-  std::size_t undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log) const;
+  std::size_t undamaged_blocks(const exporter::ExportPlan& plan, const Logger& log, const CancelToken& cancel) const;
 
   const exporter::ExportPlan* plan_ = nullptr;  // after begin
   std::vector<Target> targets_;

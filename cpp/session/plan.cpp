@@ -17,7 +17,6 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   recipe.validate();
   const recipe::Assignment assignment = recipe::assign(recipe, model.modules(), model.log());
 
-  const std::string& format = leading_format(options);
   const at::ScalarType scales = scale_type(model.weight_type(), recipe, options);
   exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(),
                                    assignment,         {},     model.spec().tie_word_embeddings};
@@ -33,8 +32,14 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
     layers.push_back(std::move(layer));
   }
   export_plan.caches = modifier::cache_formats(recipe, model.spec(), scales);
-  const auto exporter = exporter::make_exporter(format);
-  exporter->check(export_plan);
+  std::uint64_t disk_bytes = 0;
+  const auto count = [&](const std::string& format) {
+    const auto exporter = exporter::make_exporter(format);
+    exporter->check(export_plan);
+    disk_bytes += exporter->disk_bytes(export_plan);
+  };
+  if (options.outputs.empty()) count(leading_format(options));
+  for (const Options::Output& output : options.outputs) count(output.format);
   const RunShape shape = run_shape(assignment, recipe, data, options);
   const device::Scope scope(shape.device);
   const model::ThreadCount threads(model.threads());
@@ -46,10 +51,10 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   Json out = {{"architecture", model.spec().architecture},
               {"parameters", model.parameter_count()},
               {"bytes", model.checkpoint().byte_size()},
-              {"format", format},
+              {"format", format_names(options)},
               {"memory_bytes", memory.bytes},
               {"memory", memory_json(memory)},
-              {"disk_bytes", exporter->disk_bytes(export_plan)},
+              {"disk_bytes", disk_bytes},
               {"seconds", predict_seconds(recipe, shape, flops)}};
   if (!options.outputs.empty()) out["disk_free_bytes"] = free_disk_bytes(options.outputs.front().directory);
   out["layers"] = std::move(layers);

@@ -1,14 +1,13 @@
 #include "session/report.hpp"
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
-#include <torch/version.h>
 
 #include <cstdio>
 
 #include "base/json.hpp"
 #include "base/version.hpp"
 #include "session/data.hpp"
+#include "session/run_types.hpp"
 
 namespace autoround::session {
 namespace {
@@ -89,7 +88,7 @@ std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, con
 
   const Json report = {
       {"libautoround", version_string},
-      {"libtorch", TORCH_VERSION},
+      {"libtorch", libtorch_version()},
       {"device", options.device},
       {"threads", at::get_num_threads()},
       {"model",
@@ -118,7 +117,7 @@ std::string report_json(const RunFacts& facts, const recipe::Recipe& recipe, con
 std::string report_json(const Model& model, const recipe::Recipe& recipe, const Options& options,
                         const calibration::SampleSet* data, std::size_t samples, const Result& result,
                         std::uint64_t output_bytes, const Stopwatch& clock) {
-  const RunFacts facts = {.directory = model.checkpoint().directory(),
+  const RunFacts facts = {.directory = model.checkpoint().given_directory(),
                           .architecture = model.spec().architecture,
                           .parameters = model.parameter_count(),
                           .bytes = model.checkpoint().byte_size(),

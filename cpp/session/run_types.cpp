@@ -1,5 +1,8 @@
 #include "session/run_types.hpp"
 
+#include <caffe2/core/common.h>
+#include <torch/version.h>
+
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "device/device.hpp"
@@ -26,6 +29,19 @@ bool is_deterministic(const Options& options) {
 
 const std::string& leading_format(const Options& options) {
   return options.outputs.empty() ? exporter::format_names().front() : options.outputs.front().format;
+}
+
+std::string format_names(const Options& options) {
+  if (options.outputs.empty()) return leading_format(options);
+  std::vector<std::string> formats;
+  for (const Options::Output& output : options.outputs) formats.push_back(output.format);
+  return join(formats, ", ");
+}
+
+std::string libtorch_version() {
+  const auto& built_with = caffe2::GetBuildOptions();
+  const auto version = built_with.find("TORCH_VERSION");
+  return version == built_with.end() ? TORCH_VERSION : version->second;
 }
 
 at::ScalarType scale_type(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options) {

@@ -19,6 +19,10 @@ at::ScalarType compute_type(const Options& options);
 bool is_deterministic(const Options& options);
 /// The first output's format; without an output, the default one: what it would store decides how tensors are tuned.
 const std::string& leading_format(const Options& options);
+/// The formats of all outputs, "compressed-tensors, gguf"; without an output, the leading one.
+std::string format_names(const Options& options);
+/// The version of the LibTorch that is loaded, which need not be the one that this library was compiled with.
+std::string libtorch_version();
 /// @param weights the type of the full-precision weights
 /// @throws Error invalid_argument: the outputs store scales in different types and the recipe does not settle it
 at::ScalarType scale_type(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options);

@@ -21,7 +21,7 @@ constexpr double no_loss = std::numeric_limits<double>::quiet_NaN();
 Steps::Steps(std::shared_ptr<const Model> model, recipe::Recipe recipe,
              std::shared_ptr<const calibration::SampleSet> data, Options options)
     : model_(std::move(model)), data_(std::move(data)), options_(std::move(options)), recipe_(std::move(recipe)) {
-  if (options_.seed) recipe_.seed = static_cast<std::int64_t>(*options_.seed);
+  if (options_.seed) recipe_.seed = *options_.seed;
   if (!options_.cancel) options_.cancel = std::make_shared<CancelToken>();
   modifier_ = std::make_unique<modifier::AutoRoundModifier>(recipe_);
 }
@@ -38,7 +38,7 @@ const device::OwnStream& Steps::stream() {
 
 void Steps::initialize() {
   if (model_->is_quantized())
-    fail(Code::unsupported, model_->checkpoint().directory(),
+    fail(Code::unsupported, model_->checkpoint().given_directory(),
          "the checkpoint is already quantized (quantization_config)");
   if (options_.resume && options_.outputs.empty())
     fail(Code::invalid_argument, "resume", "there is nothing to resume without an output directory: set one");
@@ -82,7 +82,7 @@ void Steps::start() {
   modifier_->on_start(*run_);
   if (!outputs_->empty())
     outputs_->begin(*plan_, fingerprint(*model_, recipe_, data_.get(), samples(), options_, run_->micro_batch),
-                    options_.resume, model_->log());
+                    options_.resume, model_->log(), *options_.cancel);
   const auto layers = static_cast<std::int64_t>(model_->spec().layers.size());
   run_->streams = make_streams(result_->memory, options_, most_streams(std::min(recipe_.nblocks, layers)),
                                stream_bytes(shape_, model_->spec().hidden_size), model_->log());

@@ -83,6 +83,8 @@ TEST_CASE("arguments: NULL for each pointer of context, recipe, options", "[capi
       {"options_set_compute_dtype dtype", [&](auto e) { return autoround_options_set_compute_dtype(o, nullptr, e); }},
       {"options_set_compute_dtype int8", [&](auto e) { return autoround_options_set_compute_dtype(o, "int8", e); }},
       {"options_set_seed options", [&](auto e) { return autoround_options_set_seed(nullptr, 1, e); }},
+      {"options_set_seed 2^63", [&](auto e) { return autoround_options_set_seed(o, uint64_t{1} << 63, e); }},
+      {"options_set_seed 2^64 - 1", [&](auto e) { return autoround_options_set_seed(o, UINT64_MAX, e); }},
       {"options_set_deterministic options", [&](auto e) { return autoround_options_set_deterministic(nullptr, 1, e); }},
       {"options_set_resume options", [&](auto e) { return autoround_options_set_resume(nullptr, 1, e); }},
       {"options_set_memory_limit options",
@@ -120,9 +122,8 @@ TEST_CASE("arguments: NULL for each pointer of model, calibration, session, resu
   const auto matrix = host::make<host::Tensor>(autoround_model_tensor, static_cast<const autoround_model*>(m),
                                                "model.layers.0.mlp.up_proj.weight");
   const autoround_tensor* const w = matrix.get();
-  const auto layer_owner =
-      host::make<host::Layer>(autoround_layer_new, static_cast<autoround_context*>(nullptr), "x", w,
-                              static_cast<const autoround_tensor*>(nullptr));
+  const auto layer_owner = host::make<host::Layer>(autoround_layer_new, static_cast<autoround_context*>(nullptr), "x",
+                                                   w, static_cast<const autoround_tensor*>(nullptr));
   autoround_layer* const l = layer_owner.get();
   autoround_layer* layer = nullptr;
   const int64_t ids[] = {1, 2};

@@ -12,6 +12,13 @@ double perplexity(const std::string& directory, const host::Calibration& data) {
   return value;
 }
 
+std::string plan_of(const host::Toy& toy, const autoround_options* options) {
+  return host::make<host::Text>(autoround_model_plan, static_cast<const autoround_model*>(toy.model.get()),
+                                static_cast<const autoround_recipe*>(toy.recipe.get()),
+                                static_cast<const autoround_calibration*>(toy.data.get()), options)
+      .get();
+}
+
 }  // namespace
 
 TEST_CASE("oneshot: writes a folder that opens, measures and knows that it is quantized", "[capi][oneshot]") {
@@ -50,6 +57,40 @@ TEST_CASE("oneshot: the same seed gives the same bytes, another seed others", "[
   const std::string first = bytes_with_seed(5, "a");
   CHECK(first == bytes_with_seed(5, "b"));
   CHECK(first != bytes_with_seed(6, "c"));
+}
+
+TEST_CASE("oneshot: the largest seed makes a recipe that can be read again", "[capi][oneshot]") {
+  host::Toy toy;
+  host::ok(autoround_options_set_seed, toy.options.get(), uint64_t{INT64_MAX});
+  toy.write_to("out");
+  toy.oneshot();
+  const auto recipe = host::make<host::Recipe>(autoround_recipe_load, (toy.output() + "/recipe.yaml").c_str());
+  const auto seed =
+      host::make<host::Text>(autoround_recipe_get, static_cast<const autoround_recipe*>(recipe.get()), "seed");
+  CHECK(seed.get() == std::to_string(INT64_MAX));
+}
+
+TEST_CASE("oneshot: a host that changes its folder meanwhile gets the files of its model", "[capi][oneshot]") {
+  namespace fs = std::filesystem;
+  host::Toy toy;
+  toy.folder.write("model/vocab.txt", "of the model");
+  toy.folder.write("elsewhere/model/vocab.txt", "of another model");
+  toy.write_to("out");
+  const fs::path before = fs::current_path();
+  fs::current_path(toy.folder.path());
+  toy.model = host::open("model");
+  const host::Session session = toy.session();
+  host::ok(autoround_session_initialize, session.get());
+  host::ok(autoround_session_start, session.get());
+  fs::current_path(toy.folder / "elsewhere");
+  while (host::ok(autoround_session_next_block, session.get(), static_cast<size_t*>(nullptr)) == AUTOROUND_OK)
+    host::ok(autoround_session_sequential_epoch_end, session.get());
+  const auto result = host::make<host::Result>(autoround_session_finalize, session.get());
+  fs::current_path(before);
+  CHECK(host::contents(toy.output()).at("vocab.txt") == "of the model");
+  const auto report =
+      host::make<host::Text>(autoround_result_report, static_cast<const autoround_result*>(result.get()));
+  CHECK(std::string(report.get()).find("\"directory\": \"model\"") != std::string::npos);
 }
 
 TEST_CASE("oneshot: round-to-nearest needs no data", "[capi][oneshot]") {
@@ -131,15 +172,41 @@ TEST_CASE("oneshot: a predicted need above the memory limit is refused before wo
 
 TEST_CASE("plan: says what would happen to every linear layer", "[capi][oneshot]") {
   const host::Toy toy;
-  const auto plan = host::make<host::Text>(autoround_model_plan, static_cast<const autoround_model*>(toy.model.get()),
-                                           static_cast<const autoround_recipe*>(toy.recipe.get()),
-                                           static_cast<const autoround_calibration*>(toy.data.get()),
-                                           static_cast<const autoround_options*>(nullptr));
-  const std::string text = plan.get();
+  const std::string text = plan_of(toy, nullptr);
   CHECK(text.find("\"memory_bytes\"") != std::string::npos);
   CHECK(text.find("\"disk_bytes\"") != std::string::npos);
   CHECK(text.find("model.layers.1.mlp.down_proj") != std::string::npos);
   CHECK(text.find("ignored") != std::string::npos);
+}
+
+TEST_CASE("plan: every output counts, and is checked as initialize checks it", "[capi][oneshot]") {
+  host::Toy toy;
+  host::ok(autoround_recipe_set_string, toy.recipe.get(), "scale_dtype", "float16");
+  const auto disk_bytes = [&] {
+    const std::string text = plan_of(toy, toy.options.get()), key = "\"disk_bytes\": ";
+    return std::stoll(text.substr(text.find(key) + key.size()));
+  };
+  std::map<std::string, long long> alone;
+  for (const char* format : {"compressed-tensors", "auto_round", "fake"}) {
+    toy.options = host::make<host::Options>(autoround_options_new);
+    toy.write_to(format, format);
+    alone[format] = disk_bytes();
+  }
+  toy.write_to("compressed-tensors");
+  toy.write_to("auto_round", "auto_round");
+  CHECK(disk_bytes() == alone["compressed-tensors"] + alone["auto_round"] + alone["fake"]);
+  CHECK(plan_of(toy, toy.options.get()).find("\"fake, compressed-tensors, auto_round\"") != std::string::npos);
+
+  toy.write_to("auto_awq", "auto_awq");
+  host::ok(autoround_recipe_set_int, toy.recipe.get(), "weights.num_bits", int64_t{8});
+  char* none = nullptr;
+  const host::Failure planned = host::failure(
+      autoround_model_plan, static_cast<const autoround_model*>(toy.model.get()),
+      static_cast<const autoround_recipe*>(toy.recipe.get()), static_cast<const autoround_calibration*>(toy.data.get()),
+      static_cast<const autoround_options*>(toy.options.get()), &none);
+  const host::Failure refused = toy.failing_oneshot();
+  CHECK(planned.status == refused.status);
+  CHECK(planned.message == refused.message);
 }
 
 TEST_CASE("oneshot: several formats of one run hold the same weights", "[capi][oneshot]") {

@@ -62,6 +62,16 @@ struct Resumed : host::Toy {
       if (name.rfind(".out.incomplete-", 0) == 0) found = folder / name;
     return found;
   }
+  /// Changes a byte that was written to "out".
+  void damage_block_1() const {
+    std::string bytes = host::contents(left())["model.safetensors"];
+    const auto header = 8 + static_cast<std::size_t>(static_cast<unsigned char>(bytes[0])) +
+                        256 * static_cast<std::size_t>(static_cast<unsigned char>(bytes[1]));
+    const std::string name = "\"model.layers.1.mlp.up_proj.weight_scale\"";
+    const std::size_t offsets = bytes.find("data_offsets\":[", bytes.find(name)) + 15;
+    bytes[header + std::stoul(bytes.substr(offsets, 20))] ^= 1;
+    std::ofstream(left() + "/model.safetensors", std::ios::binary) << bytes;
+  }
   void expect_whole() const {
     CHECK(host::contents(output()) == host::contents(output("whole")));
     CHECK(host::siblings(*this).size() == 3);  // model, whole, out
@@ -207,18 +217,51 @@ TEST_CASE("resume: a finished run whose folder is in the way loses nothing", "[c
   toy.expect_whole();
 }
 
+TEST_CASE("resume: a run that ended when it was about to put its folder in place has lost nothing", "[capi][resume]") {
+  Resumed toy;
+  toy.stop_after(2);
+  fs::rename(toy.left() + "/.autoround.journal", toy.folder / ".out.journal");
+  Watch watch;
+  watch_with(toy, watch);
+  toy.oneshot();
+  CHECK(watch.seen[AUTOROUND_EVENT_ITERATION] == 0);
+  toy.expect_whole();
+}
+
+TEST_CASE("resume: cancelled while what was kept is read, and nothing of it is lost", "[capi][resume]") {
+  Resumed toy;
+  toy.write_to("second");
+  toy.stop_after(1);
+  toy.damage_block_1();  // which is logged before the second output is read
+  const host::Cancel cancel(autoround_cancel_new());
+  const auto context = host::make<host::Context>(autoround_context_new);
+  host::ok(autoround_context_set_log, context.get(), int32_t{AUTOROUND_LOG_WARN},
+           static_cast<autoround_log_fn>([](void* token, int32_t, const char*, size_t) {
+             autoround_cancel_request(static_cast<autoround_cancel*>(token));
+           }),
+           static_cast<void*>(cancel.get()), static_cast<autoround_release_fn>(nullptr));
+  toy.model = host::make<host::Model>(autoround_model_open, context.get(), toy.directory().c_str(),
+                                      static_cast<const autoround_options*>(nullptr));
+  host::ok(autoround_options_set_cancel, toy.options.get(), cancel.get());
+  {
+    const host::Session session = toy.session();
+    host::ok(autoround_session_initialize, session.get());
+    CHECK(host::failure(autoround_session_start, session.get()).status == AUTOROUND_ERROR_CANCELLED);
+  }
+  host::ok(autoround_options_set_cancel, toy.options.get(), static_cast<autoround_cancel*>(nullptr));
+  Watch watch;
+  watch_with(toy, watch);
+  toy.oneshot();
+  CHECK(watch.seen[AUTOROUND_EVENT_ITERATION] == 8);  // blocks 1 and 2
+  fs::remove_all(toy.output("second"));
+  toy.expect_whole();
+}
+
 TEST_CASE("resume: of several outputs the one with the fewest whole blocks decides", "[capi][resume]") {
   Resumed toy;
   toy.write_to("second");
   toy.stop_after(1);
-  const std::string shard = toy.left() + "/model.safetensors";
-  std::string bytes = host::contents(toy.left())["model.safetensors"];
-  const auto header = 8 + static_cast<std::size_t>(static_cast<unsigned char>(bytes[0])) +
-                      256 * static_cast<std::size_t>(static_cast<unsigned char>(bytes[1]));
-  const std::string name = "\"model.layers.1.mlp.up_proj.weight_scale\"";
-  const std::size_t offsets = bytes.find("data_offsets\":[", bytes.find(name)) + 15;
-  bytes[header + std::stoul(bytes.substr(offsets, 20))] ^= 1;
-  std::ofstream(shard, std::ios::binary) << bytes;
+  toy.damage_block_1();
   Watch watch;
   watch_with(toy, watch);
   toy.oneshot();

@@ -4,17 +4,17 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "checkpoint/limits.hpp"
 
 namespace autoround::model {
 namespace {
 
-constexpr std::int64_t max_experts = 1 << 16;
 constexpr std::int64_t max_width = std::int64_t{1} << 20;
 
 /// Their number goes by a different name in each family, and transformers 5 writes another one than the hub has.
 std::int64_t read_count(const JsonView& text, std::int64_t fallback) {
   for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"})
-    if (text.has(key)) return text.integer(key, 1, max_experts);
+    if (text.has(key)) return text.integer(key, 1, checkpoint::max_experts);
   return fallback;
 }
 
@@ -66,7 +66,7 @@ void read_groups(RouterSpec& router, const JsonView& text, std::int64_t groups, 
 }
 
 void read_shared_experts(ExpertsSpec& experts, const JsonView& text, std::int64_t fallback) {
-  experts.shared_intermediate = experts.intermediate * text.integer_or("n_shared_experts", fallback, 1, max_experts);
+  experts.shared_intermediate = experts.intermediate * text.integer_or("n_shared_experts", fallback, 1, checkpoint::max_experts);
 }
 
 void place_later_experts(DecoderSpec& spec, const ExpertsSpec& experts, const JsonView& text, std::int64_t first) {

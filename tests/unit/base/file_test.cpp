@@ -255,6 +255,8 @@ TEST_CASE("paths: is_inside sees through links, dots and folders that are not th
   CHECK_FALSE(is_inside(dir / "absents", dir / "absent"));
   CHECK_FALSE(is_inside(dir / "absent", dir / "absent/b"));
   CHECK(is_inside("not-there/x", "./not-there"));
+  CHECK(is_inside(dir / "absent/./b", dir / "absent"));
+  CHECK_FALSE(is_inside(dir / "absent/./b", dir / "b"));
   CHECK(canonical_path(dir / "link/sub/..") == model);
   CHECK(error_of([&] { canonical_path(dir / "absent"); }).code() == Code::not_found);
 }
@@ -286,6 +288,12 @@ TEST_CASE("disk: free space of a folder that is not there yet", "[base]") {
   const TemporaryDirectory dir;
   CHECK(free_disk_bytes(dir / "not/yet") > 0);
   CHECK(free_disk_bytes("relative/not/yet") > 0);
+}
+
+TEST_CASE("disk: folders of one disk are told from those of another, also where they are not there yet", "[base]") {
+  const TemporaryDirectory dir;
+  CHECK(disk_of(dir / "not/yet") == disk_of(dir.path()));
+  CHECK(disk_of(dir / "not/yet") != disk_of("/proc/not/yet"));
 }
 
 }  // namespace

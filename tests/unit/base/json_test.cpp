@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "base/text.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 
@@ -65,6 +66,24 @@ TEST_CASE("json: bad documents are refused with the place", "[base]") {
     CHECK(mentions(error, c.mention));
     CHECK(mentions(error, "line " + std::to_string(error.line())));
   }
+}
+
+TEST_CASE("json: what is quoted of a long text is whole characters", "[base]") {
+  std::string open_string = "\"";
+  for (int i = 0; i < 400; ++i) open_string += "\xE4\xB8\xAD";
+  for (int shift = 0; shift < 3; ++shift) {
+    open_string.insert(1, "x");
+    const Error error = error_of([&] { parse_json(open_string, "f"); });
+    CHECK(mentions(error, "..."));
+    CHECK(std::string(error.what()).size() < 400);
+    CHECK_FALSE(invalid_utf8(error.what()));
+  }
+}
+
+TEST_CASE("json: a text that is one line of many has its number", "[base]") {
+  const Error error = error_of([] { parse_json("{\"a\": x}", "f", {.first_line = 57}); });
+  CHECK(error.line() == 57);
+  CHECK(mentions(error, "f: line 57, column 7: "));
 }
 
 TEST_CASE("json: the same key in two objects is no duplicate", "[base]") {

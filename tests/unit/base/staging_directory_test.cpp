@@ -196,6 +196,39 @@ TEST_CASE("staging: what a killed run left is taken over and not lost", "[base]"
   CHECK(names_in(dir.path()) == std::vector<std::string>{"out"});
 }
 
+TEST_CASE("staging: what another user left and nobody else can read counts as nothing", "[base]") {
+  const TemporaryDirectory dir;
+  const std::string left = killed_run(dir, "abc123", "file");
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
+  const bool root = ::geteuid() == 0;
+  REQUIRE(::chmod(left.c_str(), root ? 0700 : 0) == 0);
+  if (root) REQUIRE(::seteuid(65534) == 0);  // root reads everything
+  CHECK_NOTHROW(unfinished_bytes(dir / "out"));
+  CHECK(unfinished_bytes(dir / "out") == 0);
+  if (root) REQUIRE(::seteuid(0) == 0);
+  REQUIRE(::chmod(left.c_str(), 0700) == 0);
+  CHECK(unfinished_bytes(dir / "out") > 0);
+}
+
+TEST_CASE("staging: an empty folder that is replaced keeps its owner, its group and its mode", "[base]") {
+  const TemporaryDirectory dir;
+  const std::string out = dir / "out";
+  fs::create_directory(out);
+  if (::geteuid() == 0) REQUIRE(::chown(out.c_str(), 1234, 4321) == 0);
+  REQUIRE(::chmod(out.c_str(), 02710) == 0);
+  struct stat before{}, meanwhile{}, after{};
+  REQUIRE(::stat(out.c_str(), &before) == 0);
+  StagingDirectory staging(out);
+  REQUIRE(::stat(staging.path().c_str(), &meanwhile) == 0);
+  CHECK((meanwhile.st_mode & 0777) == 0700);  // of whatever group it is
+  staging.commit();
+  REQUIRE(::stat(out.c_str(), &after) == 0);
+  CHECK(after.st_ino == meanwhile.st_ino);
+  CHECK(after.st_mode == before.st_mode);
+  CHECK(after.st_uid == before.st_uid);
+  CHECK(after.st_gid == before.st_gid);
+}
+
 TEST_CASE("staging: the umask decides the mode of the result", "[base]") {
   const TemporaryDirectory dir;
   const mode_t before = ::umask(027);

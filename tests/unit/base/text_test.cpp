@@ -60,6 +60,14 @@ TEST_CASE("quote: untrusted text cannot break a line or flood a message", "[base
   CHECK(quote("ab\xE4\xB8\xAD", 5) == "`ab\xE4\xB8\xAD`");
 }
 
+TEST_CASE("UTF-8: the longest beginning of whole characters", "[base]") {
+  const std::string text = "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80";  // of 1, 2, 3 and 4 bytes
+  const std::size_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+  for (std::size_t most = 0; most < std::size(whole); ++most) CHECK(whole_characters(text, most) == whole[most]);
+  CHECK(whole_characters("\x80\x80\x80\x80\x80\x80", 5) == 5);  // no characters
+  CHECK(whole_characters("\x80\x80\x80", 2) == 2);
+}
+
 TEST_CASE("numbers: shortest text that reads back the same", "[base]") {
   CHECK(format_number(0.5) == "0.5");
   CHECK(format_number(4096) == "4096");

@@ -95,6 +95,13 @@ TEST_CASE("jsonl: bad lines are errors with their number", "[calibration]") {
   }
 }
 
+TEST_CASE("jsonl: the text of an error has the line of the file, as its number is", "[calibration]") {
+  const Error error = jsonl_error(std::string(56, '\n') + "{\"text\": x}\n");
+  CHECK(error.line() == 57);
+  CHECK(error.column() == 10);
+  CHECK(contains(error.what(), "line 57, column 10: syntax error"));
+}
+
 TEST_CASE("jsonl: a missing field comes with a hint", "[calibration]") {
   const Error error = jsonl_error(R"({"contents": "a"})", {"content", 0, false});
   CHECK(contains(error.what(), "contents"));
@@ -106,7 +113,11 @@ TEST_CASE("jsonl: a file without usable samples", "[calibration]") {
     CHECK(error.code() == Code::parse);
     CHECK(contains(error.what(), "0 usable samples"));
   }
-  CHECK(contains(jsonl_error("nonsense", {"", 0, true}).what(), "1 bad lines; the first, line 1"));
+  const std::string good = "{\"input_ids\": []}\n", tally = "0 usable samples, 1 without tokens and 1 bad lines; ";
+  CHECK(contains(jsonl_error(good + "{\"text\": x}", {"", 0, true}).what(),
+                 tally + "the first, line 2, column 10: syntax error"));
+  CHECK(
+      contains(jsonl_error(good + "{\"txt\": \"x\"}", {"", 0, true}).what(), tally + "the first, line 2: none of the"));
 }
 
 TEST_CASE("jsonl: samples without tokens are left out and counted", "[calibration]") {

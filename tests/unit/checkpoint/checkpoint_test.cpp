@@ -65,6 +65,21 @@ TEST_CASE("checkpoint: one file", "[checkpoint]") {
   CHECK(error_of([&] { checkpoint->read("z", 0, {&byte, 1}); }).code() == Code::not_found);
 }
 
+TEST_CASE("checkpoint: its folder is known by where it lies, and by the name that it was given", "[checkpoint]") {
+  const TemporaryDirectory dir;
+  dir.write("model/config.json", small_config);
+  dir.write("model/model.safetensors", u8_tensors({"x"}));
+  fs::create_directory_symlink(dir / "model", dir / "link");
+  const fs::path before = fs::current_path();
+  fs::current_path(dir.path());
+  const auto plain = Checkpoint::open("model", Logger()), linked = Checkpoint::open("./link/", Logger());
+  fs::current_path(before);
+  CHECK(plain->directory() == dir / "model");
+  CHECK(plain->given_directory() == "model");
+  CHECK(linked->directory() == dir / "model");
+  CHECK(linked->given_directory() == "./link/");
+}
+
 TEST_CASE("checkpoint: shards", "[checkpoint]") {
   const TemporaryDirectory dir;
   write_two_shards(dir);
@@ -247,7 +262,7 @@ TEST_CASE("checkpoint: folders without safetensors", "[checkpoint]") {
   const Error nothing = error_of(open);
   CHECK(nothing.code() == Code::not_found);
   CHECK(mentions(nothing, "model.safetensors"));
-  for (const std::string name : {"pytorch_model.bin", "model.pt", "model.pth"}) {
+  for (const std::string name : {"pytorch_model.bin", "model.pt", "model.pth", "model.ckpt"}) {
     dir.write(name, "\x80");
     const Error error = error_of(open);
     CHECK(error.code() == Code::unsupported);
@@ -333,8 +348,10 @@ TEST_CASE("checkpoint: companions are all files but weights, configuration and l
                            "modeling_x.py", "chat_template.jinja", "LICENSE"}) {
     dir.write(name, "1");
   }
-  for (const char* name : {"consolidated.safetensors", "pytorch_model.bin", "a.pt", "b.pth", "c.gguf", "x.index.json",
-                           "recipe.yaml", ".gitattributes", ".cache/x", "original/params.json"}) {
+  for (const char* name :
+       {"consolidated.safetensors", "pytorch_model.bin", "a.pt", "b.pth", "c.gguf", "x.index.json", "tf_model.h5",
+        "flax_model.msgpack", "rust_model.ot", "d.onnx", "d.onnx_data", "d.onnx.data", "e.ckpt", "f.pkl", "recipe.yaml",
+        "quantization_config.json", ".gitattributes", ".cache/x", "original/params.json"}) {
     dir.write(name, "1");
   }
   fs::create_symlink("/etc/hostname", dir / "secret.txt");

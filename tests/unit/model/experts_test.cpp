@@ -246,6 +246,17 @@ TEST_CASE("experts: one tensor for all of them is taken apart, gate and up in tu
   CHECK(experts->projections().at(2)->parts.at(1).name == "layer.mlp.experts.1.up_proj");
 }
 
+TEST_CASE("experts: a tensor without elements, or of more experts than there can be, is not taken apart", "[model]") {
+  const std::string name = "layer.mlp.experts.down_proj";
+  const std::int64_t many = std::int64_t{1} << 40;
+  using Shape = std::vector<std::int64_t>;
+  for (const Shape& shape : {Shape{many, 0, 1}, Shape{many, 1, 0}, Shape{0, 1, 1}, Shape{(1 << 16) + 1, 1, 1}})
+    CHECK(expert_parts({name, checkpoint::DType::bf16, shape}).empty());
+  CHECK(expert_parts({name, checkpoint::DType::bf16, {1 << 16, 1, 1}}).size() == 1 << 16);
+  const test::TinyFolder folder(test::tiny_config(), {{name, at::empty({3, 0, 1})}});
+  CHECK_FALSE(find_expert_part(*folder.open(), "layer.mlp.experts.0.down_proj.weight"));
+}
+
 TEST_CASE("experts: parts of a tensor that holds all of them have names, shapes and values of their own", "[model]") {
   const std::string all = "layer.mlp.experts.";
   const at::Tensor gate_up = test::random_tensor({2, hidden, 2 * width}, 1).to(at::kBFloat16);

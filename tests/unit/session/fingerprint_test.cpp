@@ -1,10 +1,18 @@
 #include "session/fingerprint.hpp"
 
+#include <caffe2/core/common.h>
+
 #include <filesystem>
 
 #include "session/run_types.hpp"
 #include "support/catch.hpp"
 #include "toy.hpp"
+
+// In place of LibTorch's, for the whole program: as if another release were loaded.
+const std::map<std::string, std::string>& caffe2::GetBuildOptions() {
+  static const std::map<std::string, std::string> options{{"TORCH_VERSION", "98.7"}};
+  return options;
+}
 
 namespace autoround::session {
 namespace {
@@ -49,6 +57,12 @@ TEST_CASE("fingerprint: the same run is the same, and each change is named", "[s
   twice.outputs.push_back({"out2", "compressed-tensors"});
   CHECK(field(of(w4(), &data, twice)) == "formats");
   CHECK(field(fingerprint(*toy.model, w4(), &data, data.size(), options, 4)) == "micro_batch");
+}
+
+TEST_CASE("fingerprint: LibTorch is the one that is loaded, not the one of the headers", "[session]") {
+  const test::ToyModel toy;
+  CHECK(fingerprint(*toy.model, w4(), nullptr, 0, {}, 8).at(1) ==
+        std::pair<std::string, std::string>("libtorch", "98.7"));
 }
 
 TEST_CASE("run types: the CPU has the same bytes each time, a device when it is asked to", "[session]") {

@@ -1,5 +1,7 @@
 #include "session/report.hpp"
 
+#include <filesystem>
+
 #include "base/json.hpp"
 #include "support/catch.hpp"
 #include "toy.hpp"
@@ -33,6 +35,15 @@ TEST_CASE("report: figures in, the same figures out, and names from a checkpoint
   CHECK(html.find("no token for 3 of 8 experts") != std::string::npos);
   CHECK(html.find("50 %") != std::string::npos);
   CHECK(html.find("<polyline") != std::string::npos);
+}
+
+TEST_CASE("report: the model's folder is named as the host named it", "[session]") {
+  const test::ToyModel toy;
+  namespace fs = std::filesystem;
+  fs::create_directory_symlink(toy.folder / "model", toy.folder / "link");
+  const auto model = session::Model::open(toy.folder / "link", Logger());
+  const std::string json = session::report_json(*model, {}, {}, nullptr, 0, {}, 0, Stopwatch());
+  CHECK(parse_json(json, "report")["model"]["directory"] == toy.folder / "link");
 }
 
 TEST_CASE("report: a run without data has dashes, not numbers", "[session]") {
