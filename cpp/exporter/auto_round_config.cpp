@@ -29,13 +29,18 @@ Json scheme_json(const quant::WeightFormat& format) {
   return {{"bits", format.bits}, {"group_size", format.group}, {"sym", format.symmetric}};
 }
 
-/// "model.layers", the folder of the decoder layers, as transformers calls it.
+/// As auto-round looks the module up: by the name that transformers gives it.
+const std::string& loaded_name(const recipe::ModuleInfo& module) {
+  return module.alias.empty() ? module.name : module.alias;
+}
+
+/// "model.layers", the folder of the decoder layers.
 std::string blocks_name(const ExportPlan& plan) {
   const auto first = std::find_if(plan.modules.begin(), plan.modules.end(),
                                   [](const recipe::ModuleInfo& module) { return module.block >= 0; });
   Expects(first != plan.modules.end());
   std::string index = std::to_string(first->block);
-  const std::string& name = first->alias.empty() ? first->name : first->alias;
+  const std::string& name = loaded_name(*first);
   return name.substr(0, name.find(index.insert(0, 1, '.')));
 }
 
@@ -48,12 +53,11 @@ std::string escaped(std::string_view name) {
   return text;
 }
 
-/// A pattern for a name and, where vLLM runs the layer as a part of a larger one, for the name of that.
-std::string exact_pattern(const char* sign, const recipe::ModuleInfo& module) {
+/// A pattern for one of a module's names and, where vLLM runs it as a part of a larger one, for the name of that.
+std::string exact_pattern(const char* sign, const recipe::ModuleInfo& module, std::string_view name) {
   std::string pattern = sign;
   pattern.append("^");
-  if (module.fused_with.empty()) return pattern.append(escaped(module.name)).append("$");
-  const std::string_view name = module.name;
+  if (module.fused_with.empty()) return pattern.append(escaped(name)).append("$");
   if (module.fused_with == recipe::fused_experts) {
     const std::size_t expert = name.rfind('.', name.rfind('.') - 1);  // "...experts" before ".3.up_proj"
     pattern.append(escaped(name.substr(0, expert))).append("(").append(escaped(name.substr(expert)));
@@ -71,12 +75,12 @@ Json auto_round_config(const ExportPlan& plan, const std::string& packing_format
   const quant::WeightFormat common = common_format(modules);
   Json extra = Json::object();
   for (const auto& module : plan.modules) {
-    if (module.block >= 0 && stays_full(plan, module)) extra[module.name] = {{"bits", 16}};
+    if (module.block >= 0 && stays_full(plan, module)) extra[loaded_name(module)] = {{"bits", 16}};
   }
   for (const auto& [module, format, group] : modules) {
     if (module->block >= 0 && same_scheme(format, common)) continue;
-    extra[module->name] = scheme_json(format);
-    extra[module->name]["data_type"] = "int";
+    Json& scheme = extra[loaded_name(*module)] = scheme_json(format);
+    scheme["data_type"] = "int";
   }
   Json config = scheme_json(common);
   config["data_type"] = "int";
@@ -93,11 +97,14 @@ Json gptq_config(const ExportPlan& plan) {
   const std::vector<QuantizedModule> modules = quantized_modules(plan);
   const quant::WeightFormat common = common_format(modules);
   Json dynamic = Json::object();
+  const auto add = [&](const char* sign, const recipe::ModuleInfo& module, const Json& scheme) {
+    for (const std::string_view name : names_of(module)) dynamic[exact_pattern(sign, module, name)] = scheme;
+  };
   for (const auto& module : plan.modules) {
-    if (module.block >= 0 && stays_full(plan, module)) dynamic[exact_pattern("-:", module)] = Json::object();
+    if (module.block >= 0 && stays_full(plan, module)) add("-:", module, Json::object());
   }
   for (const auto& [module, format, group] : modules) {
-    if (!same_scheme(format, common)) dynamic[exact_pattern("+:", *module)] = scheme_json(format);
+    if (!same_scheme(format, common)) add("+:", *module, scheme_json(format));
   }
   Json config = scheme_json(common);
   config["quant_method"] = "gptq";
@@ -114,9 +121,11 @@ Json gptq_config(const ExportPlan& plan) {
 
 Json awq_config(const ExportPlan& plan) {
   const quant::WeightFormat common = common_format(quantized_modules(plan));
-  Json full = Json::array();
-  for (const auto& module : plan.modules) {
-    if (stays_full(plan, module)) full.push_back(module.name);
+  auto [full, parts] = full_modules(plan);
+  // Of whole parts readers look for this text in their names (vLLM, auto-round), or at their start (transformers).
+  for (const std::string& part : parts) {
+    full.push_back(part);
+    full.push_back("model." + part);
   }
   return {{"quant_method", "awq"},     {"bits", common.bits}, {"group_size", common.group},
           {"zero_point", true},        {"version", "gemm"},   {"modules_to_not_convert", std::move(full)},

@@ -27,19 +27,20 @@ Offences without_a_place(const ExportPlan& plan, const std::vector<QuantizedModu
   Offences offences = schemes_without_a_place(plan, modules, {.stacks = limits.stacks});
   for (const auto& [module, format, group] : modules) {
     const auto offence = [&, name = module->name](const std::string& why) {
-      offences.push_back("`" + name + "` " + why);
+      offences.push_back(concat({"`", name, "` ", why}));
     };
     if (is_embedding(*module)) offence("is an embedding");
     if (module->block < 0 && is_linear(*module) && !limits.outside_blocks) offence("is outside the decoder layers");
     if (format.group == 0) offence("has one scale for the whole tensor");
     if (format.scale_type != at::kHalf) offence("has scales that are not float16 (scale_dtype)");
-    if (container == Container::awq && format.bits != 4) offence("has " + std::to_string(format.bits) + " bits, not 4");
+    if (container == Container::awq && format.bits != 4)
+      offence(concat({"has ", std::to_string(format.bits), " bits, not 4"}));
     if (format.bits == 5 || format.bits == 6 || format.bits == 7)
-      offence("has " + std::to_string(format.bits) + " bits, and readers know 2, 3, 4 and 8");
+      offence(concat({"has ", std::to_string(format.bits), " bits, and readers know 2, 3, 4 and 8"}));
     if (container == Container::gptq && !format.symmetric)
       offence("is asymmetric, and a zero point of 0 has no place where one less is stored");
     if (limits.one_scheme && !same_scheme(format, modules.front().format))
-      offence("is " + describe(format) + ", other layers " + describe(modules.front().format));
+      offence(concat({"is ", describe(format), ", other layers ", describe(modules.front().format)}));
   }
   return offences;
 }
@@ -48,20 +49,22 @@ void check_plan(const ExportPlan& plan, const Limits& limits, Container containe
   const std::vector<QuantizedModule> modules = quantized_modules(plan);
   const Offences homeless = without_a_place(plan, modules, limits, container);
   if (!homeless.empty()) {
-    fail(Code::unsupported, limits.name, "this format has no place for a part of the plan: " + join(homeless, "; "));
+    fail(Code::unsupported, limits.name,
+         concat({"this format has no place for a part of the plan: ", join(homeless, "; ")}));
   }
   if (modules.empty()) fail(Code::invalid_argument, limits.name, "the recipe quantizes no module of this model");
   Offences offences;
   for (const auto& [module, format, group] : modules) {
     if (module->shape.at(0) % 32 != 0 || module->shape.at(1) % 32 != 0) {
-      offences.push_back("`" + module->name + "` is " + checkpoint::shape_text(module->shape) +
-                         ", not multiples of 32; ignore it");
+      offences.push_back(concat(
+          {"`", module->name, "` is ", checkpoint::shape_text(module->shape), ", not multiples of 32; ignore it"}));
     }
   }
   check_group_sizes(modules, offences);
   check_fused(plan, offences);
   if (!offences.empty()) {
-    fail(Code::invalid_argument, limits.name, "the format's readers would refuse this plan: " + join(offences, "; "));
+    fail(Code::invalid_argument, limits.name,
+         concat({"the format's readers would refuse this plan: ", join(offences, "; ")}));
   }
 }
 

@@ -1,10 +1,12 @@
 #include "exporter/compressed_tensors_config.hpp"
 
 #include <algorithm>
-#include <set>
+#include <list>
 
+#include "base/text.hpp"
 #include "exporter/folder_output.hpp"
 #include "exporter/stored_module.hpp"
+#include "recipe/pattern.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -16,32 +18,44 @@ struct Group {
   recipe::QuantizationScheme scheme;
   std::string format;  // of all its modules: it follows from the scheme
   std::vector<const recipe::ModuleInfo*> modules;
+  std::vector<std::string> targets;  // that are written
 };
 
-std::vector<Group> groups_by_first_appearance(const ExportPlan& plan) {
+std::list<Group> groups_by_first_appearance(const ExportPlan& plan) {
   const auto recipe_groups = plan.recipe.groups();
-  std::vector<Group> groups;
+  std::list<Group> groups;
   for (const auto& quantized : quantized_modules(plan)) {
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.index == quantized.group; });
     if (group == groups.end()) {
-      group = groups.insert(groups.end(), Group{quantized.group,
-                                                recipe_groups.at(quantized.group).second,
-                                                std::string(compression_name(compression_of(quantized.format))),
-                                                {}});
+      const recipe::QuantizationScheme& scheme = recipe_groups.at(quantized.group).second;
+      const std::string_view format = compression_name(compression_of(quantized.format, scheme.format));
+      group = groups.insert(groups.end(), Group{quantized.group, scheme, std::string(format), {}, {}});
     }
     group->modules.push_back(quantized.module);
   }
   return groups;
 }
 
+bool is_pattern(const std::string& target) { return target.rfind("re:", 0) == 0; }
+
+/// Whether a target is or matches that name, not the class of what has it.
+bool reach(const std::vector<std::string>& targets, std::string_view name) {
+  for (const std::string& target : targets) {
+    if (target == name) return true;
+    if (is_pattern(target) && recipe::Pattern(target.substr(3), target).matches_start_of(std::string(name)))
+      return true;
+  }
+  return false;
+}
+
 bool names_module(const std::vector<std::string>& targets, const recipe::ModuleInfo& module) {
-  return std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
-    return target == module.name || (target.rfind("re:", 0) == 0 && recipe::matches(target, module));
-  });
+  for (const std::string_view name : names_of(module))
+    if (reach(targets, name)) return true;
+  return false;
 }
 
 // Readers agree that a name or pattern goes before a class, and disagree on which of two names or patterns goes first.
-bool groups_overlap(const std::vector<Group>& groups) {
+bool groups_overlap(const std::list<Group>& groups) {
   for (const auto& owner : groups) {
     for (const auto* module : owner.modules) {
       for (const auto& other : groups) {
@@ -54,7 +68,7 @@ bool groups_overlap(const std::vector<Group>& groups) {
 
 // vLLM looks a layer that it fuses, qkv_proj, up by its class before it looks up q_proj, k_proj and v_proj by name: a
 // class in one group would take what names or patterns of another hold.
-bool class_hides_fused(const std::vector<Group>& groups) {
+bool class_hides_fused(const std::list<Group>& groups) {
   const auto by_class = [](const Group& group) {
     return std::any_of(group.modules.begin(), group.modules.end(), [&](const recipe::ModuleInfo* module) {
       return module->block >= 0 && !names_module(group.scheme.targets, *module);
@@ -72,15 +86,41 @@ bool class_hides_fused(const std::vector<Group>& groups) {
   return false;
 }
 
-std::vector<std::string> written_targets(const Group& group, bool by_name) {
+bool is_expert(const recipe::ModuleInfo* module) { return module->fused_with == recipe::fused_experts; }
+bool holds_experts(const Group& group) { return std::any_of(group.modules.begin(), group.modules.end(), is_expert); }
+bool says_experts(const std::string& target) {
+  return is_pattern(target) && target.find("experts") != std::string::npos;
+}
+
+/// @param expert_pattern no other group has experts, and this one's are to be found by a pattern
+std::vector<std::string> written_targets(const Group& group, bool by_name, bool expert_pattern) {
   std::vector<std::string> targets;
   if (!by_name) targets = group.scheme.targets;
   for (const auto* module : group.modules) {
+    if (by_name && expert_pattern && is_expert(module)) continue;
     // vLLM's head is no Linear: only its name reaches it.
-    const bool unnamed_head = module->block < 0 && is_linear(*module) && !names_module(targets, *module);
-    if (by_name || unnamed_head) targets.push_back(module->name);
+    const bool is_head = module->block < 0 && is_linear(*module);
+    if (!by_name && !is_head && !names_module(targets, *module)) continue;  // its class is a target
+    for (const std::string_view name : names_of(*module))
+      if (by_name || !reach(targets, name)) targets.emplace_back(name);
   }
+  if (expert_pattern && std::none_of(targets.begin(), targets.end(), says_experts))
+    targets.emplace_back("re:.*[.]experts[.].*");
   return targets;
+}
+
+/// As they are written, in that order.
+std::list<Group> config_groups(const ExportPlan& plan) {
+  std::list<Group> groups = groups_by_first_appearance(plan);
+  const bool by_name = groups_overlap(groups) || class_hides_fused(groups);
+  // transformers has one scheme for all experts: that of the first group with a pattern that says "experts". vLLM looks
+  // experts up by a name that not every checkpoint has (gate_proj).
+  const auto first = std::find_if(groups.begin(), groups.end(), holds_experts);
+  if (first != groups.end()) groups.splice(groups.begin(), groups, first);
+  const bool is_one_of_several = groups.size() > 1 && std::count_if(groups.begin(), groups.end(), holds_experts) == 1;
+  for (Group& group : groups)
+    group.targets = written_targets(group, by_name, is_one_of_several && holds_experts(group));
+  return groups;
 }
 
 Json args_json(const std::optional<recipe::QuantizationArgs>& args) {
@@ -99,17 +139,16 @@ Json args_json(const std::optional<recipe::QuantizationArgs>& args) {
   return json;
 }
 
-Json groups_json(const std::vector<Group>& groups) {
-  const bool by_name = groups_overlap(groups) || class_hides_fused(groups);
+Json groups_json(const std::list<Group>& groups) {
   std::map<std::string, Json> sorted;  // "group_10" goes before "group_2" where keys are sorted
-  for (std::size_t i = 0; i < groups.size(); ++i) {
+  for (const Group& group : groups) {
     Json json;
-    json["format"] = groups[i].format;
-    json["input_activations"] = args_json(groups[i].scheme.input_activations);
+    json["format"] = group.format;
+    json["input_activations"] = args_json(group.scheme.input_activations);
     json["output_activations"] = nullptr;
-    json["targets"] = written_targets(groups[i], by_name);
-    json["weights"] = args_json(groups[i].scheme.weights);
-    sorted.emplace("group_" + std::to_string(i), std::move(json));
+    json["targets"] = group.targets;
+    json["weights"] = args_json(group.scheme.weights);
+    sorted.emplace("group_" + std::to_string(sorted.size()), std::move(json));
   }
   Json all = Json::object();
   for (auto& [name, json] : sorted) all[name] = std::move(json);
@@ -117,45 +156,29 @@ Json groups_json(const std::vector<Group>& groups) {
 }
 
 /// The one format of all groups, or the word for several.
-std::string common_format(const std::vector<Group>& groups) {
+std::string common_format(const std::list<Group>& groups) {
   for (const Group& group : groups)
     if (group.format != groups.front().format) return "mixed-precision";
   return groups.front().format;
 }
 
-/// A pattern for all modules of the part of a multimodal model that a module of that name belongs to, a vision tower
-/// say. Readers have names of their own for what lies above and below it.
-std::string part_pattern(const std::string& module) {
-  constexpr std::string_view outer = "model.";
-  const std::size_t begin = module.rfind(outer, 0) == 0 ? outer.size() : 0;
-  return "re:(.*[.])?" + module.substr(begin, module.find('.', begin) - begin) + "[.].*";
+/// Readers match patterns with embeddings too, recipes do not.
+bool is_left_out_embedding(const ExportPlan& plan, const std::list<Group>& groups, const recipe::ModuleInfo& module) {
+  if (!is_embedding(module) || plan.formats.count(module.name) != 0) return false;
+  for (const Group& group : groups)
+    for (const std::string& target : group.targets)
+      if (recipe::matches(target, module)) return true;
+  return false;
 }
 
-// Every Linear that stays as it was, under its full name: vLLM takes no class names here. A 2-D weight of a module that
-// this library does not know (multi-token prediction, a vision tower) would look like a Linear to a reader that does.
-std::vector<std::string> ignored_modules(const ExportPlan& plan) {
-  const auto quantized = [&](const recipe::ModuleInfo& module) { return plan.formats.count(module.name) != 0; };
-  const auto quantized_embedding = [&](const auto& module) { return is_embedding(module) && quantized(module); };
-  const bool embeddings_too = std::any_of(plan.modules.begin(), plan.modules.end(), quantized_embedding);
-  std::vector<std::string> ignored;
-  std::set<std::string> known;
+// Under full names: vLLM takes no class names here.
+std::vector<std::string> ignored_modules(const ExportPlan& plan, const std::list<Group>& groups) {
+  auto [ignored, parts] = full_modules(plan);
   for (const auto& module : plan.modules) {
-    known.insert(module.name + ".weight");
-    const bool full_embedding = embeddings_too && is_embedding(module) && !quantized(module);
-    if (!stays_full(plan, module) && !full_embedding) continue;
-    ignored.push_back(module.name);
-    if (!module.alias.empty()) ignored.push_back(module.alias);
+    if (!is_left_out_embedding(plan, groups, module)) continue;
+    for (const std::string_view name : names_of(module)) ignored.emplace_back(name);
   }
-  constexpr std::string_view suffix = ".weight";
-  const bool multimodal = plan.checkpoint.config().view().has("text_config");
-  for (const auto& tensor : plan.checkpoint.tensors()) {
-    const bool is_weight = tensor.name.size() > suffix.size() &&
-                           tensor.name.compare(tensor.name.size() - suffix.size(), suffix.size(), suffix) == 0;
-    if (!is_weight || tensor.shape.size() != 2 || known.count(tensor.name) != 0) continue;
-    const std::string module = tensor.name.substr(0, tensor.name.size() - suffix.size());
-    const std::string entry = multimodal ? part_pattern(module) : module;
-    if (known.insert(entry).second) ignored.push_back(entry);
-  }
+  for (const std::string& part : parts) ignored.push_back(concat({"re:(.*[.])?", part, "[.].*"}));
   return ignored;
 }
 
@@ -163,11 +186,11 @@ std::vector<std::string> ignored_modules(const ExportPlan& plan) {
 
 Json compressed_tensors_config(const ExportPlan& plan) {
   Json config;
-  const std::vector<Group> groups = groups_by_first_appearance(plan);
+  const std::list<Group> groups = config_groups(plan);
   config["config_groups"] = groups_json(groups);
   config["format"] = common_format(groups);
   config["global_compression_ratio"] = nullptr;
-  config["ignore"] = ignored_modules(plan);
+  config["ignore"] = ignored_modules(plan, groups);
   config["kv_cache_scheme"] = args_json(plan.recipe.kv_cache_scheme);
   config["moe_sparsity_config"] = nullptr;
   config["quant_method"] = "compressed-tensors";

@@ -7,7 +7,7 @@
 
 namespace autoround::exporter {
 
-/// Keys sorted, groups renamed group_0, group_1 ... by first appearance in module order.
+/// Keys sorted, groups renamed group_0, group_1 ... by first appearance in module order, that of experts before others.
 Json compressed_tensors_config(const ExportPlan& plan);
 
 }  // namespace autoround::exporter

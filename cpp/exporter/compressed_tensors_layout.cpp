@@ -7,22 +7,33 @@
 namespace autoround::exporter {
 namespace {
 
+/// How a module is stored: its group may ask for it.
+CompressionFormat compression_of(const ExportPlan& plan, const std::string& module, const quant::WeightFormat& format) {
+  if (!format.input) return exporter::compression_of(format);
+  for (const auto& entry : plan.assignment.linears)
+    if (entry.module->name == module) return exporter::compression_of(format, entry.scheme.format);
+  return exporter::compression_of(format);
+}
+
 class CompressedTensorsLayout final : public Layout {
  public:
   void check(const ExportPlan& plan) const override { check_compressed_tensors(plan); }
 
-  std::vector<checkpoint::TensorInfo> tensors(const ExportPlan&, const recipe::ModuleInfo& module,
+  std::vector<checkpoint::TensorInfo> tensors(const ExportPlan& plan, const recipe::ModuleInfo& module,
                                               const quant::WeightFormat& format) const override {
-    return stored_tensors(module.name, module.shape.at(0), module.shape.at(1), format, compression_of(format));
+    return stored_tensors(module.name, module.shape.at(0), module.shape.at(1), format,
+                          compression_of(plan, module.name, format));
   }
 
-  std::vector<at::Tensor> pack(const ExportPlan&, const quant::QuantizedWeight& weight) const override {
-    return pack_module(weight, compression_of(weight.format));
+  std::vector<at::Tensor> pack(const ExportPlan& plan, const quant::QuantizedWeight& weight) const override {
+    return pack_module(weight, compression_of(plan, weight.name, weight.format));
   }
 
-  quant::QuantizedWeight unpack(const ExportPlan&, const recipe::ModuleInfo& module, const quant::WeightFormat& format,
+  quant::QuantizedWeight unpack(const ExportPlan& plan, const recipe::ModuleInfo& module,
+                                const quant::WeightFormat& format,
                                 const std::vector<at::Tensor>& stored) const override {
-    return unpack_module(module.name, module.shape.at(0), module.shape.at(1), format, compression_of(format), stored);
+    return unpack_module(module.name, module.shape.at(0), module.shape.at(1), format,
+                         compression_of(plan, module.name, format), stored);
   }
 
   Json quantization_config(const ExportPlan& plan) const override { return compressed_tensors_config(plan); }

@@ -2,14 +2,15 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "exporter/compressed_tensors_config.hpp"
 #include "exporter/folder_rules.hpp"
 #include "exporter/stored_module.hpp"
 
 namespace autoround::exporter {
 namespace {
 
-std::string_view format_name(const quant::WeightFormat& format) { return compression_name(compression_of(format)); }
+std::string_view format_name(const quant::WeightFormat& format, std::string_view asked) {
+  return compression_name(compression_of(format, asked));
+}
 
 // vLLM unpacks embeddings row by row with 2, 4 or 8 bits and no zero point.
 void check_embeddings(const std::vector<QuantizedModule>& modules, Offences& offences) {
@@ -17,8 +18,8 @@ void check_embeddings(const std::vector<QuantizedModule>& modules, Offences& off
     if (!is_embedding(*module)) continue;
     const bool packed = compression_of(format) == CompressionFormat::pack_quantized && format.symmetric;
     if (packed && (format.bits == 2 || format.bits == 4 || format.bits == 8)) continue;
-    offences.push_back("embedding `" + module->name + "` is " + describe(format) +
-                       "; embeddings must be symmetric integers with 2, 4 or 8 bits");
+    offences.push_back(concat({"embedding `", module->name, "` is ", describe(format),
+                               "; embeddings must be symmetric integers with 2, 4 or 8 bits"}));
   }
 }
 
@@ -31,8 +32,26 @@ void check_experts(const std::vector<QuantizedModule>& modules, Offences& offenc
     if (count++ == 0) first = &quantized;
   }
   if (count == 0) return;
-  offences.push_back("experts must be symmetric; `" + first->module->name + "` is " + describe(first->format) +
-                     (count == 1 ? "" : ", as are " + std::to_string(count - 1) + " more"));
+  offences.push_back(concat({"experts must be symmetric; `", first->module->name, "` is ", describe(first->format),
+                             count == 1 ? "" : ", as are " + std::to_string(count - 1) + " more"}));
+}
+
+// What readers fuse is stored in one way: groups of one scheme may still ask for different formats.
+void check_fused_formats(const ExportPlan& plan, const std::vector<QuantizedModule>& modules, Offences& offences) {
+  const auto groups = plan.recipe.groups();
+  const auto compression = [&](const QuantizedModule& quantized) {
+    return compression_of(quantized.format, groups[quantized.group].second.format);
+  };
+  const QuantizedModule* last = nullptr;
+  for (const auto& quantized : modules) {
+    const recipe::ModuleInfo& module = *quantized.module;
+    if (module.fused_with.empty()) continue;
+    if (last != nullptr && last->module->block == module.block && last->module->fused_with == module.fused_with &&
+        same_scheme(last->format, quantized.format) && compression(*last) != compression(quantized))
+      offences.push_back(concat({"readers fuse `", last->module->name, "` with `", module.name,
+                                 "`, and their groups ask for different formats"}));
+    last = &quantized;
+  }
 }
 
 }  // namespace
@@ -51,9 +70,14 @@ void check_compressed_tensors(const ExportPlan& plan) {
   check_embeddings(modules, offences);
   check_experts(modules, offences);
   check_fused(plan, offences);
+  check_fused_formats(plan, modules, offences);
   if (!offences.empty()) {
     fail(Code::invalid_argument, subject, "the format's readers would refuse this plan: " + join(offences, "; "));
   }
+  if (experts_differ(plan))
+    plan.log.warn(
+        "compressed-tensors: experts do not have one scheme in all layers, as transformers takes for granted;"
+        " vLLM looks at each layer");
 }
 
 }  // namespace autoround::exporter

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "exporter/written_tensors.hpp"
 #include "model/stacked_experts.hpp"
 
@@ -41,6 +42,12 @@ bool is_quantized(const ExportPlan& plan, const recipe::ModuleInfo* module) {
 bool is_linear(const recipe::ModuleInfo& module) { return has_class(module, "Linear"); }
 bool is_embedding(const recipe::ModuleInfo& module) { return has_class(module, "Embedding"); }
 
+std::vector<std::string_view> names_of(const recipe::ModuleInfo& module) {
+  std::vector<std::string_view> names = {module.name};
+  if (!module.alias.empty()) names.emplace_back(module.alias);
+  return names;
+}
+
 bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module) {
   if (has_class(module, recipe::fused_experts_class)) {
     const std::string below = module.name + ".";
@@ -53,6 +60,36 @@ bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module) {
   return reads_as_linear && plan.formats.count(module.name) == 0;
 }
 
+FullModules full_modules(const ExportPlan& plan) {
+  constexpr std::string_view outer = "model.";
+  FullModules full;
+  std::set<std::string> known;  // tensors, and parts that are in the list
+  for (const auto& module : plan.modules) {
+    known.insert(weight_name(module));
+    if (!stays_full(plan, module)) continue;
+    for (const std::string_view name : names_of(module)) full.names.emplace_back(name);
+  }
+  const bool multimodal = plan.checkpoint.config().view().has("text_config");
+  const auto is_language_model = [&](const std::string& part) {
+    const std::string inside = concat({".", part, "."});
+    for (const auto& module : plan.modules)
+      for (const std::string_view name : names_of(module))
+        if (name.find(inside) != name.npos) return true;
+    return false;
+  };
+  for (const auto& tensor : plan.checkpoint.tensors()) {
+    if (!tensor.name.ends_with(".weight") || tensor.shape.size() != 2 || known.count(tensor.name) != 0) continue;
+    const std::string module = module_of(tensor.name);
+    const std::size_t begin = module.starts_with(outer) ? outer.size() : 0;
+    const std::string part = module.substr(begin, module.find('.', begin) - begin);
+    if (multimodal && known.count(part) != 0) continue;
+    const bool is_part = multimodal && !is_language_model(part);
+    (is_part ? full.parts : full.names).push_back(is_part ? part : module);
+    if (is_part) known.insert(part);
+  }
+  return full;
+}
+
 std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan) {
   std::vector<QuantizedModule> modules;
   for (const auto& entry : plan.assignment.linears) {
@@ -63,8 +100,8 @@ std::vector<QuantizedModule> quantized_modules(const ExportPlan& plan) {
   }
   if (modules.size() != plan.formats.size()) {
     fail(Code::internal, "",
-         "the plan has " + std::to_string(plan.formats.size()) + " weight formats for " +
-             std::to_string(modules.size()) + " assigned modules");
+         concat({"the plan has ", std::to_string(plan.formats.size()), " weight formats for ",
+                 std::to_string(modules.size()), " assigned modules"}));
   }
   return modules;
 }

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.hpp"
@@ -15,9 +16,20 @@ namespace autoround::exporter {
 
 bool is_linear(const recipe::ModuleInfo& module);
 bool is_embedding(const recipe::ModuleInfo& module);
+/// What readers may call the module: its name in the checkpoint and, where it has one, its alias.
+std::vector<std::string_view> names_of(const recipe::ModuleInfo& module);
 /// Whether readers would take the module for a quantized linear and it is not: linears, routers, the gate of a shared
 /// expert, and by the name of all the experts that are one tensor.
 bool stays_full(const ExportPlan& plan, const recipe::ModuleInfo& module);
+
+/// What readers must be told to leave alone.
+struct FullModules {
+  std::vector<std::string> names;  // that stay full, and modules with a 2-D weight that this library does not know:
+                                   // layers that predict further tokens, or past the last that config.json has
+  std::vector<std::string> parts;  // "vision_tower": of a multimodal model, as a whole, as readers have names of their
+                                   // own for what lies above and below
+};
+FullModules full_modules(const ExportPlan& plan);
 
 /// The scheme of every quantized module and where it came from, in module order.
 struct QuantizedModule {

@@ -26,9 +26,20 @@ std::string number_text(quant::Number number, int bits) {
 }
 
 std::string grouping_text(const quant::WeightFormat& format) {
-  if (format.block_rows > 0) return " block " + std::to_string(format.block_rows) + "x" + std::to_string(format.group);
+  if (format.block_rows > 0)
+    return concat({" block ", std::to_string(format.block_rows), "x", std::to_string(format.group)});
   if (format.group > 0) return " group " + std::to_string(format.group);
   return format.group == 0 ? " tensor" : " channel";
+}
+
+/// null: not quantized.
+const quant::WeightFormat* format_of(const ExportPlan& plan, const recipe::ModuleInfo& module) {
+  const auto found = plan.formats.find(module.name);
+  return found == plan.formats.end() ? nullptr : &found->second;
+}
+
+bool are_equal(const quant::WeightFormat* a, const quant::WeightFormat* b) {
+  return a != nullptr && b != nullptr ? same_scheme(*a, *b) : a == b;
 }
 
 }  // namespace
@@ -58,30 +69,47 @@ Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<Quant
   const auto groups = plan.recipe.groups();
   for (const auto& [index, format] : used) {
     const auto& [name, scheme] = groups.at(index);
-    if (is_float(format->number) && !place.floats) offences.push_back("group `" + name + "` has no integer weights");
+    if (is_float(format->number) && !place.floats)
+      offences.push_back(concat({"group `", name, "` has no integer weights"}));
     if (scheme.weights->super_bits && !place.supers)
-      offences.push_back("group `" + name + "` has super groups, which only gguf stores");
-    if (format->input && !place.inputs) offences.push_back("group `" + name + "` quantizes activations");
-    if (!scheme.format.empty() && (place.inner_format == nullptr || scheme.format != place.inner_format(*format))) {
-      offences.push_back("group `" + name + "` asks for format `" + scheme.format + "`");
+      offences.push_back(concat({"group `", name, "` has super groups, which only gguf stores"}));
+    if (format->input && !place.inputs) offences.push_back(concat({"group `", name, "` quantizes activations"}));
+    if (!scheme.format.empty() &&
+        (place.inner_format == nullptr || scheme.format != place.inner_format(*format, scheme.format))) {
+      offences.push_back(concat({"group `", name, "` asks for format `", scheme.format, "`"}));
     }
   }
   const auto stacked = [](const QuantizedModule& quantized) { return !quantized.module->stack.empty(); };
   const auto found = std::find_if(modules.begin(), modules.end(), stacked);
   if (found != modules.end() && !place.stacks)
-    offences.push_back("`" + found->module->stack +
-                       "` holds all experts as one tensor, which no reader of this format takes quantized: ignore "
-                       "`re:.*[.]experts[.].*`");
+    offences.push_back(
+        concat({"`", found->module->stack,
+                "` holds all experts as one tensor, which no reader of this format takes quantized: ignore "
+                "`re:.*[.]experts[.].*`"}));
   return offences;
 }
 
 void check_group_sizes(const std::vector<QuantizedModule>& modules, Offences& offences) {
   for (const auto& [module, format, group] : modules) {
-    if (format.group > 0 && format.block_rows == 0 && module->shape.at(1) % format.group != 0) {
-      offences.push_back("`" + module->name + "` has " + std::to_string(module->shape.at(1)) +
-                         " columns, not a multiple of group_size " + std::to_string(format.group));
-    }
+    const std::int64_t columns = module->shape.at(1);
+    const auto fits = [&](std::int64_t size) { return size <= 0 || columns % size == 0; };
+    const std::int64_t of_weight = format.block_rows == 0 ? format.group : 0;
+    const std::int64_t of_input = format.input ? format.input->group : 0;
+    if (fits(of_weight) && fits(of_input)) continue;
+    offences.push_back(concat({"`", module->name, "` has ", std::to_string(columns), " columns, not a multiple of ",
+                               fits(of_weight) ? "its inputs' " : "", "group_size ",
+                               std::to_string(fits(of_weight) ? of_input : of_weight)}));
   }
+}
+
+bool experts_differ(const ExportPlan& plan) {
+  const recipe::ModuleInfo* first = nullptr;
+  for (const auto& module : plan.modules) {
+    if (module.fused_with != recipe::fused_experts) continue;
+    if (first == nullptr) first = &module;
+    if (!are_equal(format_of(plan, module), format_of(plan, *first))) return true;
+  }
+  return false;
 }
 
 // vLLM runs q, k, v and gate, up as one matrix each, and all experts of a layer in one kernel, which has one scheme.
@@ -94,28 +122,19 @@ void check_fused(const ExportPlan& plan, Offences& offences) {
     if (sets.empty() || sets.back().first != position) sets.push_back({position, {}});
     sets.back().second.push_back(&module);
   }
-  const auto format_of = [&](const recipe::ModuleInfo& module) {
-    const auto found = plan.formats.find(module.name);
-    return found == plan.formats.end() ? nullptr : &found->second;
-  };
   const auto text = [&](const recipe::ModuleInfo& module) {
-    const quant::WeightFormat* format = format_of(module);
-    return "`" + module.name + "` (" + (format == nullptr ? "not quantized" : describe(*format)) + ")";
+    const quant::WeightFormat* format = format_of(plan, module);
+    return concat({"`", module.name, "` (", format == nullptr ? "not quantized" : describe(*format), ")"});
   };
   for (const auto& [position, modules] : sets) {
-    const quant::WeightFormat* first = format_of(*modules.front());
     Offences others;
-    for (const auto* module : modules) {
-      const quant::WeightFormat* format = format_of(*module);
-      const bool both = format != nullptr && first != nullptr;
-      const bool equal = both ? same_scheme(*format, *first) : format == first;
-      if (!equal) others.push_back(text(*module));
-    }
+    for (const auto* module : modules)
+      if (!are_equal(format_of(plan, *module), format_of(plan, *modules.front()))) others.push_back(text(*module));
     if (others.empty()) continue;
     const std::size_t more = others.size() - std::min(others.size(), kMostNamed);
     others.resize(others.size() - more);
-    offences.push_back("readers fuse " + text(*modules.front()) + " with " + join(others, ", ") +
-                       (more == 0 ? "" : " and " + std::to_string(more) + " more") + ", which need one scheme");
+    offences.push_back(concat({"readers fuse ", text(*modules.front()), " with ", join(others, ", "),
+                               more == 0 ? "" : " and " + std::to_string(more) + " more", ", which need one scheme"}));
   }
 }
 

@@ -22,16 +22,18 @@ struct Place {
   bool cache = false;   // a quantized KV cache
   bool supers = false;  // integers in super groups
   bool stacks = false;  // experts that the checkpoint holds as one tensor
-  /// The format of compressed-tensors that a module gets; null: none, and a group may ask for none.
-  std::string_view (*inner_format)(const quant::WeightFormat&) = nullptr;
+  /// The format of compressed-tensors that a module gets when its group asks for one; null: a group may ask for none.
+  std::string_view (*inner_format)(const quant::WeightFormat&, std::string_view asked) = nullptr;
 };
 /// What there is no place for: a quantized checkpoint, the KV cache, and numbers, inputs, experts or inner
 /// formats that `place` does not name.
 Offences schemes_without_a_place(const ExportPlan& plan, const std::vector<QuantizedModule>& modules,
                                  const Place& place);
-/// Columns that are not whole groups.
+/// Columns that are not whole groups, of weights or of inputs.
 void check_group_sizes(const std::vector<QuantizedModule>& modules, Offences& offences);
 /// Projections that readers run as one matrix and that differ in their scheme.
 void check_fused(const ExportPlan& plan, Offences& offences);
+/// Whether experts of one layer have another scheme than those of another, or none.
+bool experts_differ(const ExportPlan& plan);
 
 }  // namespace autoround::exporter

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/text.hpp"
 #include "exporter/gguf_rope.hpp"
 
 namespace autoround::exporter {
@@ -106,8 +107,8 @@ std::size_t layers_before_experts(const DecoderSpec& spec) {
 void check_layers(const DecoderSpec& spec, const char* usual, IsUsual is_usual, Offences& offences) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     if (is_usual(spec.layers[i], i)) continue;
-    offences.push_back("llama.cpp takes for granted in " + spec.model_type + " that " + usual + "; layer " +
-                       std::to_string(i) + " is otherwise");
+    offences.push_back(concat({"llama.cpp takes for granted in ", spec.model_type, " that ", usual, "; layer ",
+                               std::to_string(i), " is otherwise"}));
     return;
   }
 }
@@ -177,7 +178,7 @@ std::optional<GgufPlace> gguf_place(const GgufArchitecture& architecture, const 
   GgufPlace place;
   const std::string_view name = find_name(architecture, rest.substr(1), place.slice);
   if (name.empty()) return std::nullopt;
-  place.name = "blk." + std::to_string(*layer) + "." + std::string(name) + suffix;
+  place.name = concat({"blk.", std::to_string(*layer), ".", name, suffix});
   place.rows = rows_of(architecture, spec.layers[static_cast<std::size_t>(*layer)].attention, name);
   return place;
 }

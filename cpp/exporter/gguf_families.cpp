@@ -134,7 +134,13 @@ const std::array<GgufArchitecture, 25>& table() {
                                        .names = output_norm_names,
                                        .check = check_gemma3};
   static const std::array<GgufArchitecture, 25> rows{{
-      {.model_type = "cohere", .name = "command-r", .has_head = false, .add_keys = add_cohere, .check = check_cohere},
+      // Command-R says 8192 positions and was trained with 131072.
+      {.model_type = "cohere",
+       .name = "command-r",
+       .has_head = false,
+       .length_key = "model_max_length",
+       .add_keys = add_cohere,
+       .check = check_cohere},
       {.model_type = "cohere2",
        .name = "cohere2",
        .has_head = false,

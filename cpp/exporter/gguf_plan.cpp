@@ -37,9 +37,9 @@ class Builder {
     note_windows();
     note_yarn();
     if (!offences_.empty())
-      fail(
-          Code::unsupported, "gguf",
-          "this format has no place for a part of the plan: " + join(offences_, "; ") + ". It holds " + gguf_schemes());
+      fail(Code::unsupported, "gguf",
+           concat({"this format has no place for a part of the plan: ", join(offences_, "; "), ". It holds ",
+                   gguf_schemes()}));
     if (modules_.empty()) fail(Code::invalid_argument, "gguf", "the recipe quantizes no module of this model");
     add_metadata();
     return std::move(gguf_);
@@ -51,12 +51,12 @@ class Builder {
         schemes_without_a_place(plan_, modules_, {.floats = true, .inputs = true, .supers = true, .stacks = true});
     for (const auto& [module, format, group] : modules_) {
       if (gguf_type_of(format, module->shape.at(1)) == nullptr)
-        offences_.push_back("`" + module->name + "` is " + describe(format) + " of " +
-                            std::to_string(module->shape.at(1)) + " columns");
+        offences_.push_back(concat(
+            {"`", module->name, "` is ", describe(format), " of ", std::to_string(module->shape.at(1)), " columns"}));
       if (format.number == quant::Number::integer && format.scale_type != at::kHalf)
-        offences_.push_back("`" + module->name + "` has scales that are not float16 (scale_dtype)");
+        offences_.push_back(concat({"`", module->name, "` has scales that are not float16 (scale_dtype)"}));
       if (format.input && format.number != quant::Number::nvfp4)
-        offences_.push_back("`" + module->name + "` has quantized inputs");
+        offences_.push_back(concat({"`", module->name, "` has quantized inputs"}));
     }
     const Offences others = gguf_offences(architecture_, spec_);
     offences_.insert(offences_.end(), others.begin(), others.end());
@@ -80,8 +80,8 @@ class Builder {
       if (!place) {
         leave_out(planned.info.name);
       } else if (place->name == "output.weight" && !architecture_.has_head) {
-        offences_.push_back("llama.cpp takes the embeddings for the head in " + spec_.model_type +
-                            ": both stay in full precision, or the checkpoint has one for both");
+        offences_.push_back(concat({"llama.cpp takes the embeddings for the head in ", spec_.model_type,
+                                    ": both stay in full precision, or the checkpoint has one for both"}));
       } else if (copied) {
         add_copy(planned.info, source, *place);
       } else {
@@ -112,17 +112,17 @@ class Builder {
       return module.block >= 0 && !module.weight.empty() && tensor.rfind(module.name + ".", 0) == 0;
     });
     if (in_layer) {
-      offences_.push_back("`" + tensor + "` has no name in llama.cpp's " + std::string(architecture_.name));
+      offences_.push_back(concat({"`", tensor, "` has no name in llama.cpp's ", architecture_.name}));
     } else {
-      gguf_.notes.push_back("`" + tensor + "` is left out: llama.cpp's " + std::string(architecture_.name) +
-                            " has no such tensor");
+      gguf_.notes.push_back(
+          concat({"`", tensor, "` is left out: llama.cpp's ", architecture_.name, " has no such tensor"}));
     }
   }
 
   void add_copy(const checkpoint::TensorInfo& info, const std::string& source, const GgufPlace& place) {
     const GgufType* type = gguf_float_type(info.dtype);
     if (type == nullptr) {
-      offences_.push_back("`" + source + "` is of type " + std::string(checkpoint::dtype_name(info.dtype)));
+      offences_.push_back(concat({"`", source, "` is of type ", checkpoint::dtype_name(info.dtype)}));
       return;
     }
     const bool is_norm = place.name.find("norm.weight") != std::string::npos;
@@ -161,8 +161,8 @@ class Builder {
     for (std::size_t i = 1; i < gguf_.entries.size(); ++i) {
       const GgufTensor &a = gguf_.entries[i - 1].tensor, &b = gguf_.entries[i].tensor;
       if (a.name == b.name && a.type != b.type)
-        offences_.push_back("the experts in `" + a.name + "` are " + std::string(a.type->name) + " and " +
-                            std::string(b.type->name) + ", and need one type");
+        offences_.push_back(
+            concat({"the experts in `", a.name, "` are ", a.type->name, " and ", b.type->name, ", and need one type"}));
     }
   }
 
@@ -171,9 +171,9 @@ class Builder {
     const auto windowed = std::find_if(spec_.layers.begin(), spec_.layers.end(),
                                        [](const auto& layer) { return layer.attention.window > 0; });
     if (windowed != spec_.layers.end())
-      gguf_.notes.push_back("llama.cpp knows no sliding windows in " + std::string(architecture_.name) +
-                            ": texts of more than " + std::to_string(windowed->attention.window) +
-                            " tokens are computed otherwise");
+      gguf_.notes.push_back(
+          concat({"llama.cpp knows no sliding windows in ", architecture_.name, ": texts of more than ",
+                  std::to_string(windowed->attention.window), " tokens are computed otherwise"}));
   }
 
   void note_yarn() {
@@ -209,12 +209,14 @@ class Builder {
 
   void add_metadata() {
     const GgufType& type = main_type();
+    if (architecture_.length_key != nullptr)
+      spec_.max_position =
+          plan_.checkpoint.config().text().integer_or(architecture_.length_key, spec_.max_position, 1, INT32_MAX);
     add_architecture(architecture_, spec_, gguf_.metadata);
     gguf_.metadata.add_text("general.name", model_name());
     gguf_.metadata.add_integer("general.file_type", type.file_type);
-    if (!add_tokenizer(plan_.checkpoint, spec_.vocab_size, gguf_.metadata))
-      gguf_.notes.emplace_back("there is no tokenizer.json: readers get token ids only");
-    gguf_.file_name = model_name() + "-" + std::string(type.name) + ".gguf";
+    add_tokenizer(plan_.checkpoint, spec_.vocab_size, gguf_.metadata, gguf_.notes);
+    gguf_.file_name = concat({model_name(), "-", type.name, ".gguf"});
   }
 
   const ExportPlan& plan_;

@@ -89,10 +89,11 @@ CompressionFormat parse_compression(std::string_view name, const std::string& su
   fail(Code::unsupported, subject, "format " + quote(name) + " cannot be read, only " + join(names, ", "));
 }
 
-CompressionFormat compression_of(const quant::WeightFormat& format) noexcept {
+CompressionFormat compression_of(const quant::WeightFormat& format, std::string_view asked) noexcept {
   switch (format.number) {
     case quant::Number::integer:
-      return format.input ? CompressionFormat::int_quantized : CompressionFormat::pack_quantized;
+      return format.input && asked != "pack-quantized" ? CompressionFormat::int_quantized
+                                                       : CompressionFormat::pack_quantized;
     case quant::Number::fp8:
       return format.input ? CompressionFormat::float_quantized : CompressionFormat::naive_quantized;
     case quant::Number::nvfp4:

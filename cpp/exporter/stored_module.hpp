@@ -25,8 +25,9 @@ enum class CompressionFormat {
 std::string_view compression_name(CompressionFormat compression) noexcept;  // "pack-quantized"
 /// @throws Error unsupported, subject = `subject`: there is no such format.
 CompressionFormat parse_compression(std::string_view name, const std::string& subject);
-/// The one that compressed-tensors infers for the format.
-CompressionFormat compression_of(const quant::WeightFormat& format) noexcept;
+/// The one that compressed-tensors infers for the format; or `asked`, what a recipe names, where readers take another:
+/// integers with quantized inputs may be packed, as vLLM wants them on some devices.
+CompressionFormat compression_of(const quant::WeightFormat& format, std::string_view asked = "") noexcept;
 /// Whether it can hold what the format describes.
 bool holds(CompressionFormat compression, const quant::WeightFormat& format) noexcept;
 

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "exporter/transposed_packing.hpp"
+#include "model/spec.hpp"
 #include "model/stacked_experts.hpp"
 #include "recipe/matching.hpp"
 
@@ -25,7 +26,7 @@ Container read_container(const JsonView& config) {
   if (name == "auto_round:auto_gptq" || name == "gptq") return Container::gptq;
   if (name == "auto_round" || name == "auto_round:gptqmodel" || name == "gptq_v2") return Container::gptq_v2;
   if (name == "auto_round:auto_awq" || (method == "awq" && name == "gemm")) return Container::awq;
-  fail(Code::unsupported, config.subject(), key + " " + quote(name) + " cannot be read");
+  fail(Code::unsupported, config.subject(), concat({key, " ", quote(name), " cannot be read"}));
 }
 
 /// Zero points are always read: what they are where `sym` is set is the writer's affair.
@@ -83,9 +84,9 @@ StoredModule read_module(const Checkpoint& checkpoint, const std::string& name, 
     const TensorInfo& found = require(checkpoint, wanted.name);
     if (found.dtype != wanted.dtype || found.shape != wanted.shape)
       fail(Code::parse, found.name,
-           "the tensor is " + std::string(checkpoint::dtype_name(found.dtype)) + " " +
-               checkpoint::shape_text(found.shape) + ", wanted " + std::string(checkpoint::dtype_name(wanted.dtype)) +
-               " " + checkpoint::shape_text(wanted.shape) + " from quantization_config");
+           concat({"the tensor is ", checkpoint::dtype_name(found.dtype), " ", checkpoint::shape_text(found.shape),
+                   ", wanted ", checkpoint::dtype_name(wanted.dtype), " ", checkpoint::shape_text(wanted.shape),
+                   " from quantization_config"}));
   }
   return module;
 }
@@ -142,12 +143,14 @@ std::shared_ptr<model::WeightSource> open_transposed(std::shared_ptr<const Check
     fail(Code::unsupported, config.subject(), "`desc_act`: activation ordering cannot be read");
   const Container container = read_container(config);
   constexpr std::string_view suffix = ".qweight";
+  const model::DecoderSpec spec = model::read_spec(*checkpoint);
   std::map<std::string, StoredModule> modules;
   for (const TensorInfo& tensor : checkpoint->tensors()) {
     const std::string& name = tensor.name;
     if (name.size() <= suffix.size() || name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0) continue;
     recipe::ModuleInfo info;
     info.name = name.substr(0, name.size() - suffix.size());
+    info.alias = spec.alias(info.name);
     info.class_name = "Linear";
     modules.emplace(info.name + ".weight", read_module(*checkpoint, info.name, format_of(config, info), container));
   }

@@ -129,12 +129,16 @@ std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) 
 
 std::optional<std::string> indivisible(const Assignment::Entry& entry) {
   if (!entry.group) return std::nullopt;
-  const auto& args = *entry.scheme.weights;
-  const bool grouped = args.strategy == Strategy::group || args.strategy == Strategy::tensor_group;
   const std::int64_t columns = entry.module->shape[1];
-  if (!grouped || columns % *args.group_size == 0) return std::nullopt;
-  return "`" + entry.module->name + "` has " + std::to_string(columns) + " columns, which group_size " +
-         std::to_string(*args.group_size) + " does not divide";
+  const auto text = [&](const QuantizationArgs& args, const char* whose) -> std::optional<std::string> {
+    const bool grouped = args.strategy == Strategy::group || args.strategy == Strategy::tensor_group;
+    if (!grouped || columns % *args.group_size == 0) return std::nullopt;
+    return concat({"`", entry.module->name, "` has ", std::to_string(columns), " columns, which ", whose, "group_size ",
+                   std::to_string(*args.group_size), " does not divide"});
+  };
+  auto found = text(*entry.scheme.weights, "");
+  if (!found && entry.scheme.input_activations) found = text(*entry.scheme.input_activations, "its inputs' ");
+  return found;
 }
 
 void report(const std::vector<std::string>& unmatched_targets, const std::vector<std::string>& indivisible_modules) {

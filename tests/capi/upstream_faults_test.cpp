@@ -117,7 +117,10 @@ TEST_CASE("upstream fault: activation quantization is not simulated", "[capi][fa
 }
 
 TEST_CASE("upstream fault: block-wise FP8 dies in the middle of a run", "[capi][faults]") {
-  host::Toy toy;
+  toy_shape shape = toy_default();
+  shape.hidden = 128;
+  shape.intermediate = 384;  // inputs have groups of 128
+  host::Toy toy(shape);
   host::ok(autoround_recipe_set_string, toy.recipe.get(), "scheme", "FP8_BLOCK");
   toy.write_to("out");
   toy.oneshot();

@@ -23,7 +23,7 @@ from auto_round import __version__ as auto_round_version
 from auto_round.export.export_to_awq.utils import dequantize_gemm
 from families import FAMILIES
 from safetensors.torch import load_file
-from tiny_models import W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state
+from tiny_models import TWO_NAMES, W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state
 from transformers import AutoConfig
 from transformers.utils import logging
 
@@ -34,16 +34,17 @@ from support import Recorder, scheme_row
 ELSEWHERE = ("mixtral",)
 LATENT = {"qk_rope_head_dim": 32}  # features of all layers are multiples of 32
 MIXED = {
-    "down": group(["model.layers.1.mlp.down_proj"], 8, True, "group"),
+    "down": group(["re:.*layers.1.mlp.down_proj"], 8, True, "group"),
     "rest": group(["Linear"], 4, True, "group"),
 }
+WHOLE = ["lm_head", "re:.*layers.0.self_attn.o_proj"]
 
 
 def cases():
     """format -> name -> (config groups, ignore)"""
     uniform = {f"w{bits}_{'sym' if symmetric else 'asym'}_{strategy}": ({"all": group(["Linear"], bits, symmetric, strategy)}, ["lm_head"])
                for bits in (2, 3, 4, 8) for symmetric in (True, False) for strategy in ("group", "channel")}
-    mixed = {"mixed": (MIXED, ["lm_head", "re:.*layers.0.self_attn.o_proj"])}
+    mixed = {"mixed": (MIXED, WHOLE)}
     symmetric = {name: case for name, case in uniform.items() if "_sym_" in name}
     awq = {name: case for name, case in uniform.items() if name.startswith("w4_")}
     head = {"head": ({"all": group(["Linear"], 4, True, "group")}, [])}
@@ -116,12 +117,14 @@ def check_families(tool, root, record):
             continue
         model, output = root / name, root / f"{name}-output"
         make_model(model, False, config_class, **options | (LATENT if "qk_rope_head_dim" in options else {}))
-        export(tool, "auto_round", model, output, {"w4": W4})
-        expected = load_file(output / "w4.expected" / "model.safetensors")
-        check_loaded(output / "w4", expected)
-        check_logits(output / "w4", expected, model)
+        recipes = {"w4": W4} | ({"mixed": {"config_groups": MIXED, "ignore": WHOLE}} if name in TWO_NAMES else {})
+        export(tool, "auto_round", model, output, recipes)
+        for recipe in recipes:
+            expected = load_file(output / f"{recipe}.expected" / "model.safetensors")
+            check_loaded(output / recipe, expected)
+            check_logits(output / recipe, expected, model)
+            count += 1
         record("families", name, "auto_round in transformers")
-        count += 1
     return count
 
 

@@ -34,13 +34,14 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import vllm_rules
 from families import FAMILIES
 from support import Recorder, scheme_row
-from tiny_models import (STACKED, W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state,
+from tiny_models import (STACKED, TWO_NAMES, W4, auto_class, export, group, logits_of, make_model, name_in_transformers, stored_state,
                          weights)
 
 # Those of which the installed compressed-tensors knows the format.
 PRESETS = sorted(name for name in PRESET_SCHEMES if name != "UNQUANTIZED" and not re.fullmatch("W[2-8]A16", name))
 # Recipes below whose schemes vLLM does not run.
-NOT_IN_VLLM = r"w8_a?sym_tensor|W[2-7]A4|W[23567]A8|MXFP4XFP8|MXFP6\w*|MXFP8\w*"
+NOT_IN_VLLM = r"w8_a?sym_tensor|W[2-7]A4|W[2-7]A8|W4AFP8|MXFP4XFP8|MXFP6\w*|MXFP8\w*"
+PACKED = "packed_"  # before a preset: integers with quantized inputs, as their recipe asks for, in pack-quantized
 
 
 def load(folder, dequantize):
@@ -125,6 +126,9 @@ def check(folder, expected_folder=None, default_path=True):
     return in_vllm
 
 
+# Groups that are written as names: patterns that overlap, a class beside what readers fuse.
+OVERLAPPING = {"mlp": group(["re:.*mlp.*"], 4, True, "group"), "down": group(["re:.*layers.1.mlp.down_proj"], 8, True, "group")}
+ATTENTION = {"attention": group(["re:.*self_attn.*"], 8, True, "group"), "rest": group(["Linear"], 4, True, "group")}
 EXPERTS = ("W8A16", "MXFP4A16", "FP8_DYNAMIC")  # what transformers reads of experts besides W4; it stacks and dequantizes them
 
 
@@ -150,6 +154,12 @@ def recipes():
     cases["own_layers"] = (False, {"all": group(["Linear"], 4, True, "group")}, ["lm_head"], True)
     for preset in PRESETS:
         cases[preset] = (False, {preset: ["Linear"]}, ["lm_head"], True)
+    for preset, kind in (("W4A8", "int"), ("W4AFP8", "float")):
+        inputs = {"num_bits": 8, "type": kind, "strategy": "token", "dynamic": True}
+        of_weights = weights(4, True, "group") | {"group_size": 128}
+        packed = {"targets": ["Linear"], "weights": of_weights, "input_activations": inputs, "format": "pack-quantized"}
+        cases[PACKED + preset] = (False, {"all": packed}, ["lm_head"], True)
+    cases["pattern_of_all"] = (False, {"all": group(["re:.*"], 4, True, "group")}, ["lm_head"], True)
     cases["mixed_precision"] = (False, {"NVFP4": ["re:.*self_attn.*"], "FP8_DYNAMIC": ["Linear"]}, ["lm_head"], False)
     cases["patterns_of_fused"] = (False, {
         "attention": group(["re:.*self_attn.(q|k|v)_proj"], 8, True, "group"),
@@ -172,13 +182,13 @@ LAYERS = {"own_layers": {
 
 
 def note_scheme(record, name, in_vllm):
-    row = scheme_row(name)
+    row = scheme_row(name.removeprefix(PACKED))
     if row is None:
         return
     value = name[1] if name.startswith("w") else "yes"
     record("schemes", row, "transformers, compressed-tensors", value)
     if in_vllm:
-        record("schemes", row, "vLLM's rules", value)
+        record("schemes", row, "vLLM's rules", "`pack-quantized`" if name.startswith(PACKED) else value)
 
 
 def check_experts(tool, root):
@@ -186,8 +196,9 @@ def check_experts(tool, root):
     model, output = root / "experts", root / "experts-output"
     config_class, options = FAMILIES["qwen3_moe"]
     make_model(model, False, config_class, **options | {"moe_intermediate_size": 128})
-    export(tool, "compressed-tensors", model, output, {name: {"scheme": name, "ignore": ["lm_head"]} for name in EXPERTS})
-    for name in EXPERTS:
+    of_names = {name: {"scheme": name} for name in EXPERTS} | {"attention_apart": {"config_groups": ATTENTION}}
+    export(tool, "compressed-tensors", model, output, {name: recipe | {"ignore": ["lm_head"]} for name, recipe in of_names.items()})
+    for name in of_names:
         if not rounds_inputs(output / name):
             check(output / name, output / f"{name}.expected")
             continue
@@ -222,10 +233,14 @@ def check_all(tool):
             output = root / f"{name}-output"
             make_model(root / name, False, config_class, **options)
             stacked = ["re:.*[.]experts[.].*"] if name in STACKED else []
-            export(tool, "compressed-tensors", root / name, output, {"w4": W4 | {"ignore": W4["ignore"] + stacked}})
-            check(output / "w4", output / "w4.expected")
+            of_names = {"w4": W4 | {"ignore": W4["ignore"] + stacked}}
+            if name in TWO_NAMES:
+                of_names["overlapping"] = {"config_groups": OVERLAPPING, "ignore": ["lm_head"]}
+            export(tool, "compressed-tensors", root / name, output, of_names)
+            for recipe in of_names:
+                check(output / recipe, output / f"{recipe}.expected")
             record("families", name, "compressed-tensors in transformers")
-    return len(cases) + len(EXPERTS) + len(FAMILIES)
+    return len(cases) + len(EXPERTS) + 1 + len(FAMILIES) + len(TWO_NAMES)
 
 
 def main():

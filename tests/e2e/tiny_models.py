@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, LlamaConfig
 
 GROUP = 64
+TWO_NAMES = ("gemma3", "mistral3")  # transformers calls their modules otherwise than it stores them
 STACKED = ("gpt_oss",)  # their experts are one tensor, which transformers does not take quantized
 
 

@@ -44,19 +44,28 @@ def find_group(name, shards, is_head, groups):
     return found[0] if all(found) else None
 
 
+def is_for_hopper(weights, inputs):
+    """4-bit weights with 8-bit inputs, integers or FP8, that vLLM multiplies as FP8 (CompressedTensorsW4A8Fp8)."""
+    by_group = weights["num_bits"] == 4 and weights["strategy"] == "group" and weights["group_size"] == 128
+    by_token = inputs["num_bits"] == 8 and inputs["strategy"] == "token" and inputs["dynamic"] is True
+    return by_group and by_token and weights["symmetric"] and inputs["symmetric"]
+
+
 def parameters(group):
     """Names of the parameters that a layer of this group has, beside its bias."""
     weights, inputs, format_name = group["weights"], group["input_activations"], group["format"]
     grouping, bits = weights["strategy"], weights["num_bits"]
     if format_name == "pack-quantized":
-        if inputs or not 2 <= bits <= 8 or grouping not in ("group", "channel"):
+        if inputs and not is_for_hopper(weights, inputs):
+            raise Refused(f"{bits} bits by {grouping} with {inputs['num_bits']}-bit inputs, packed")
+        if not 2 <= bits <= 8 or grouping not in ("group", "channel"):
             raise Refused(f"{bits} bits by {grouping}")
         return {"weight_packed", "weight_scale", "weight_shape"} | (set() if weights["symmetric"] else {"weight_zero_point"})
     if format_name == "int-quantized":
         dynamic = inputs["dynamic"] is True and inputs["strategy"] == "token" and inputs["num_bits"] == 8
+        # Of 4 bits in bytes too there is a scheme, for CPUs (CompressedTensorsW4A8Int): on Hopper the packed one comes first.
         rows = bits == 8 and grouping in ("channel", "tensor") and inputs["type"] == "int"
-        groups = bits == 4 and grouping in ("channel", "group")
-        if not weights["symmetric"] or not dynamic or not (rows or groups):
+        if not weights["symmetric"] or not dynamic or not rows:
             raise Refused(f"{bits} bits by {grouping} with {inputs['num_bits']}-bit inputs")
         return {"weight", "weight_scale"}
     if format_name in ("float-quantized", "naive-quantized"):

@@ -39,15 +39,26 @@ struct Case {
 
 const std::string kModule = "model.layers.0.self_attn.q_proj";
 
+/// Integers beside quantized inputs are packed where that is asked for.
+autoround::recipe::Recipe recipe_of(const Case& wanted) {
+  autoround::recipe::Recipe recipe = TinyModel::preset(wanted.preset);
+  if (wanted.format == "pack-quantized") recipe.scheme->format = wanted.format;
+  return recipe;
+}
+
 std::vector<Case> cases() {
   const Stored i8{".weight", DType::i8, {64, 64}}, f8{".weight", DType::f8_e4m3, {64, 64}};
   const Stored fp4{".weight_packed", DType::u8, {64, 32}}, powers{".weight_scale", DType::u8, {64, 2}};
   const Stored rows{".weight_scale", DType::bf16, {64, 1}}, one{".weight_scale", DType::bf16, {1}};
+  const Stored words{".weight_packed", DType::i32, {64, 8}}, shape{".weight_shape", DType::i64, {2}};
+  const Stored groups{".weight_scale", DType::bf16, {64, 2}};
   const Stored e4m3{".weight_scale", DType::f8_e4m3, {64, 4}}, global{".weight_global_scale", DType::f32, {1}};
   return {
       {"W8A8", "int-quantized", {i8, rows}},
-      {"W4A8", "int-quantized", {i8, {".weight_scale", DType::bf16, {64, 2}}}},
-      {"W4AFP8", "int-quantized", {i8, {".weight_scale", DType::bf16, {64, 2}}}},
+      {"W4A8", "int-quantized", {i8, groups}},
+      {"W4A8", "pack-quantized", {words, groups, shape}},
+      {"W4AFP8", "int-quantized", {i8, groups}},
+      {"W4AFP8", "pack-quantized", {words, groups, shape}},
       {"FP8", "float-quantized", {f8, one, {".input_scale", DType::bf16, {1}}}},
       {"FP8_DYNAMIC", "float-quantized", {f8, rows}},
       {"FP8_BLOCK", "float-quantized", {f8, {".weight_scale", DType::bf16, {1, 1}}}},
@@ -71,9 +82,9 @@ std::shared_ptr<const checkpoint::Checkpoint> write(const TinyModel& model) {
 
 TEST_CASE("compressions: every preset's tensors, and the way back", "[exporter]") {
   for (const Case& wanted : cases()) {
-    INFO(wanted.preset);
+    INFO(wanted.preset << ", " << wanted.format);
     TinyModel model;
-    model.apply(TinyModel::preset(wanted.preset));
+    model.apply(recipe_of(wanted));
     const auto written = write(model);
     std::size_t found = 0;
     for (const auto& tensor : written->tensors()) found += tensor.name.rfind(kModule + ".", 0) == 0;
@@ -104,9 +115,9 @@ TEST_CASE("compressions: every preset's tensors, and the way back", "[exporter]"
 
 TEST_CASE("compressions: a resumed run finds the codes that it wrote", "[exporter]") {
   for (const Case& wanted : cases()) {
-    INFO(wanted.preset);
+    INFO(wanted.preset << ", " << wanted.format);
     TinyModel model;
-    model.apply(TinyModel::preset(wanted.preset));
+    model.apply(recipe_of(wanted));
     const auto plan = model.plan();
     exporter::FolderFormat format(exporter::compressed_tensors_layout());
     format.begin(plan, model.output);

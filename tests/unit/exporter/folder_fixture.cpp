@@ -195,7 +195,8 @@ recipe::Recipe TinyModel::preset(const std::string& name) {
   recipe::Recipe result;
   result.scheme = recipe::preset_scheme(name);
   result.ignore = {"lm_head", "re:.*down_proj"};  // rows of 96 are no multiple of 128
-  if (result.scheme->weights->group_size == 128) result.scheme->weights->group_size = 32;
+  for (auto* args : {&result.scheme->weights, &result.scheme->input_activations})
+    if (*args && (*args)->group_size == 128) (*args)->group_size = 32;
   return result;
 }
 

@@ -285,6 +285,19 @@ TEST_CASE("gguf: a head of its own, where llama.cpp takes the embeddings", "[exp
   CHECK(mentions(tiny.refusal(), "llama.cpp takes the embeddings for the head in cohere"));
 }
 
+TEST_CASE("gguf: cohere's context is as long as model_max_length says", "[exporter]") {
+  GgufModel tiny(/*is_tied=*/true);
+  tiny.reconfigure("\"llama\"", "\"cohere\"");
+  const auto has_length = [&](std::int64_t length) {
+    exporter::GgufMetadata wanted;
+    wanted.add_integer("command-r.context_length", length);
+    return exporter::plan_gguf(tiny.plan()).metadata.bytes().find(wanted.bytes()) != std::string::npos;
+  };
+  CHECK(has_length(128));
+  tiny.reconfigure("\"max_position_embeddings\"", "\"model_max_length\": 131072, \"max_position_embeddings\"");
+  CHECK(has_length(131072));
+}
+
 TEST_CASE("gguf: layers have windows where llama.cpp takes them for granted", "[exporter]") {
   model::DecoderSpec spec;
   spec.layers.resize(4);

@@ -26,10 +26,11 @@ struct Folder {
     for (const auto& [name, text] : files) directory.write(name, text);
     autoround::test::write_tensors(directory.path(), {{"x", at::zeros({1})}});
   }
-  exporter::GgufMetadata metadata(std::int64_t tokens, bool found = true) const {
+  exporter::GgufMetadata metadata(std::int64_t tokens, const std::vector<std::string>& notes = {}) const {
     exporter::GgufMetadata result;
-    const bool has_tokenizer = exporter::add_tokenizer(*autoround::test::open(directory.path()), tokens, result);
-    CHECK(has_tokenizer == found);
+    std::vector<std::string> found;
+    exporter::add_tokenizer(*autoround::test::open(directory.path()), tokens, result, found);
+    CHECK(found == notes);
     return result;
   }
   Error refusal(std::int64_t tokens) const {
@@ -45,6 +46,18 @@ std::string pre_of(const std::string& steps, const std::string& model_type, bool
 }
 
 constexpr const char* isolated = R"("behavior": "Isolated", "invert": false)";
+
+/// tokenizer.json of one token, and what was added later.
+std::string small_tokenizer(const std::string& added_tokens = "") {
+  return R"({"added_tokens": [)" + added_tokens +
+         R"(], "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+          "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}})";
+}
+
+/// Whether the keys and values of the second stand in the first, one after another.
+bool holds(const exporter::GgufMetadata& metadata, const exporter::GgufMetadata& wanted) {
+  return metadata.bytes().find(wanted.bytes()) != std::string::npos;
+}
 
 std::string split(const std::string& expression, const std::string& how = isolated) {
   return R"([{"type": "Split", "pattern": {"Regex": )" + Json(expression).dump() + "}, " + how +
@@ -126,21 +139,69 @@ TEST_CASE("gguf: a tokenizer in the manner of SentencePiece", "[exporter]") {
   exporter::GgufMetadata wanted;
   wanted.add_text("tokenizer.ggml.model", "llama");
   wanted.add_text("tokenizer.ggml.pre", "default");
-  wanted.add_texts("tokenizer.ggml.tokens", {"<unk>", "<0x0A>", "a", "▁", "aa", "▁a", "  "});
-  wanted.add_integers("tokenizer.ggml.token_type", {2, 6, 1, 1, 1, 1, 4});
-  wanted.add_numbers("tokenizer.ggml.scores", {0.f, 0.f, 0.f, 0.f, -2.f, -1.f, 0.f});
+  wanted.add_texts("tokenizer.ggml.tokens", {"<unk>", "<0x0A>", "a", "▁", "aa", "▁a", "  ", "[PAD7]"});
+  wanted.add_integers("tokenizer.ggml.token_type", {2, 6, 1, 1, 1, 1, 4, 5});
+  wanted.add_numbers("tokenizer.ggml.scores", {0.f, 0.f, 0.f, 0.f, -2.f, -1.f, 0.f, 0.f});
   wanted.add_flag("tokenizer.ggml.add_space_prefix", true);
   wanted.add_integer("tokenizer.ggml.unknown_token_id", 7);
   wanted.add_flag("tokenizer.ggml.add_bos_token", true);
   wanted.add_flag("tokenizer.ggml.add_eos_token", false);
   wanted.add_text("tokenizer.chat_template", "{{ y }}");
-  CHECK(folder.metadata(7).bytes() == wanted.bytes());
+  CHECK(folder.metadata(8).bytes() == wanted.bytes());
+}
+
+TEST_CASE("gguf: added tokens that the embeddings have no row for are left out", "[exporter]") {
+  const std::string added = R"({"id": 1, "content": "<s>", "special": true})";
+  const std::string later = R"(, {"id": 2, "content": "<pad>"}, {"id": 9, "content": "<image>"})";
+  const std::string config = R"({"bos_token": "<s>", "pad_token": "<pad>"})";
+  const Folder whole({{"tokenizer.json", small_tokenizer(added)}, {"tokenizer_config.json", config}});
+  const Folder longer({{"tokenizer.json", small_tokenizer(added + later)}, {"tokenizer_config.json", config}});
+  const std::string note = "added tokens without a row of embeddings are left out: `<pad>`, `<image>`";
+  CHECK(longer.metadata(2, {note}).bytes() == whole.metadata(2).bytes());
+}
+
+TEST_CASE("gguf: GLM's turns end with what begins the next one", "[exporter]") {
+  const std::string added = R"({"id": 1, "content": "<|endoftext|>"}, {"id": 2, "content": "<|user|>"},
+                               {"id": 3, "content": "<|observation|>"})";
+  const auto metadata = [&](const std::string& type) {
+    const std::string config = R"({"model_type": ")" + type + R"(", "eos_token_id": [1, 2, 3]})";
+    return Folder({{"config.json", config}, {"tokenizer.json", small_tokenizer(added)}}).metadata(4);
+  };
+  exporter::GgufMetadata wanted;
+  wanted.add_integer("tokenizer.ggml.eos_token_id", 1);
+  CHECK(holds(metadata("llama"), wanted));
+  wanted.add_integer("tokenizer.ggml.eot_token_id", 2);
+  wanted.add_integer("tokenizer.ggml.eom_token_id", 3);
+  CHECK(holds(metadata("glm4_moe"), wanted));
+  CHECK(holds(metadata("glm4"), wanted));
+  CHECK_FALSE(holds(metadata("llama"), wanted));
+}
+
+TEST_CASE("gguf: chat templates, one or several, in the files that may hold them", "[exporter]") {
+  const std::string list = R"({"chat_template": [{"name": "default", "template": "{{ x }}"},
+    {"name": "tool-use", "template": "{{ y }}"}, {"name": "rag", "template": "{{ z }}"}, {"name": "empty"}]})";
+  const std::string one = R"({"chat_template": "{{ x }}"})", text = "{{ x }}";
+  const auto templates = [](std::map<std::string, std::string> files) {
+    files["tokenizer.json"] = small_tokenizer();
+    return Folder(files).metadata(1);
+  };
+  exporter::GgufMetadata wanted;
+  wanted.add_text("tokenizer.chat_template", "{{ x }}");
+  CHECK(holds(templates({{"tokenizer_config.json", one}}), wanted));
+  CHECK(holds(templates({{"chat_template.json", one}}), wanted));
+  CHECK(holds(templates({{"chat_template.jinja", text}, {"chat_template.json", list}}), wanted));
+  CHECK_FALSE(holds(templates({{"tokenizer_config.json", R"({"chat_template": {"default": "{{ x }}"}})"}}), wanted));
+  wanted.add_text("tokenizer.chat_template.tool_use", "{{ y }}");
+  wanted.add_text("tokenizer.chat_template.rag", "{{ z }}");
+  wanted.add_texts("tokenizer.chat_templates", {"tool_use", "rag"});
+  CHECK(holds(templates({{"tokenizer_config.json", list}}), wanted));
+  CHECK(holds(templates({{"chat_template.json", list}}), wanted));
 }
 
 TEST_CASE("gguf: no tokenizer, and tokenizers that are broken or of another kind", "[exporter]") {
   exporter::GgufMetadata none;
   none.add_text("tokenizer.ggml.model", "none");
-  CHECK(Folder({}).metadata(4, false).bytes() == none.bytes());
+  CHECK(Folder({}).metadata(4, {"there is no tokenizer.json: readers get token ids only"}).bytes() == none.bytes());
 
   const auto refusal = [](const std::string& text) { return Folder({{"tokenizer.json", text}}).refusal(2); };
   CHECK(mentions(refusal(R"({"model": {"type": "Unigram"}})"), "`Unigram`"));

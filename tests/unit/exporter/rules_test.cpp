@@ -6,10 +6,13 @@
 #include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 using autoround::Code;
+using autoround::test::error_of;
 using autoround::test::integer_scheme;
 using autoround::test::open;
+using autoround::test::says;
 using autoround::test::TinyModel;
 namespace exporter = autoround::exporter;
 namespace recipe = autoround::recipe;
@@ -102,6 +105,36 @@ TEST_CASE("rules: columns must be whole groups", "[exporter]") {
   for (auto& [name, format] : model.formats) format.group = 64;
   check_refused(model, Code::invalid_argument,
                 {"`model.layers.0.mlp.down_proj` has 96 columns", "`model.layers.1.mlp.down_proj`", "group_size 64"});
+}
+
+TEST_CASE("rules: columns must be whole groups of inputs too", "[exporter]") {
+  TinyModel model;
+  model.apply(TinyModel::preset("FP8_BLOCK"));
+  CHECK_NOTHROW(exporter::compressed_tensors_layout()->check(model.plan()));
+  for (auto& [name, format] : model.formats) format.input->group = 128;
+  check_refused(model, Code::invalid_argument,
+                {"`model.layers.0.self_attn.q_proj` has 64 columns, not a multiple of its inputs' group_size 128"});
+  recipe::Recipe recipe;
+  recipe.scheme = recipe::preset_scheme("FP8_BLOCK");
+  const autoround::Error error = error_of([&] { model.apply(recipe); });
+  CHECK(error.subject() == "group_size");
+  CHECK(says(error, "`model.layers.1.mlp.down_proj` has 96 columns, which its inputs' group_size 128 does not divide"));
+}
+
+TEST_CASE("rules: layers that readers fuse are stored in one format", "[exporter]") {
+  TinyModel model;
+  recipe::QuantizationScheme bytes = recipe::preset_scheme("W8A8"), packed = bytes;
+  bytes.targets = {"Linear"};
+  packed.targets = {"re:.*(up|o)_proj"};
+  packed.format = "pack-quantized";
+  recipe::Recipe recipe;
+  recipe.config_groups = {{"bytes", bytes}, {"packed", packed}};
+  model.apply(recipe);
+  check_refused(model, Code::invalid_argument,
+                {"`model.layers.0.mlp.gate_proj` with `model.layers.0.mlp.up_proj`", "ask for different formats"});
+  recipe.config_groups[1].second.targets = {"re:.*o_proj"};
+  model.apply(recipe);
+  CHECK_NOTHROW(exporter::compressed_tensors_layout()->check(model.plan()));
 }
 
 TEST_CASE("rules: embeddings that readers cannot look up", "[exporter]") {
