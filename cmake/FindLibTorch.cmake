@@ -1,5 +1,6 @@
 # Finds LibTorch in a torch wheel or a libtorch folder, without find_package(Torch): the CUDA wheel's own
 # package config stops when no CUDA toolkit is installed, and this library needs only the CPU half of it.
+# find_package(LibTorch 2.11) takes 2.11 of any patch and no other.
 #
 #   AUTOROUND_TORCH_DIR  folder that holds include/ and lib/ (site-packages/torch, or an unpacked libtorch).
 #                        Default: the environment variable of that name, then <source>/.venv.
@@ -20,12 +21,26 @@ find_library(LibTorch_CUDA_LIBRARY NAMES torch_cuda HINTS ${_candidates} PATH_SU
 find_library(LibTorch_C10_CUDA_LIBRARY NAMES c10_cuda HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
 
 if(LibTorch_INCLUDE_DIR)
-  file(READ "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h" _text)
+  set(_header "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h")
+  if(NOT EXISTS "${_header}")  # where old versions have it
+    set(_header "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include/torch/version.h")
+  endif()
+  file(READ "${_header}" _text)
   foreach(_part MAJOR MINOR PATCH)
     string(REGEX MATCH "TORCH_VERSION_${_part} ([0-9]+)" _unused "${_text}")
     set(_${_part} "${CMAKE_MATCH_1}")
   endforeach()
   set(LibTorch_VERSION "${_MAJOR}.${_MINOR}.${_PATCH}")
+endif()
+
+# The C++ interface changes from one minor version to the next: a later one is not the one that was asked for.
+set(_wanted "${LibTorch_FIND_VERSION_MAJOR}.${LibTorch_FIND_VERSION_MINOR}")
+if(LibTorch_VERSION AND LibTorch_FIND_VERSION AND NOT "${_MAJOR}.${_MINOR}" STREQUAL "${_wanted}")
+  set(_found "LibTorch ${LibTorch_VERSION} in ${LibTorch_INCLUDE_DIR}")
+  foreach(_part INCLUDE_DIR CPU_LIBRARY C10_LIBRARY GOMP_LIBRARY CUDA_LIBRARY C10_CUDA_LIBRARY)
+    unset(LibTorch_${_part} CACHE)  # looked for again when another folder is named
+  endforeach()
+  message(FATAL_ERROR "found ${_found}, wanted ${_wanted}: run scripts/bootstrap.sh, or pass -DAUTOROUND_TORCH_DIR=<folder with include/ and lib/>")
 endif()
 
 include(FindPackageHandleStandardArgs)

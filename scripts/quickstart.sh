@@ -6,7 +6,6 @@
 # usage: scripts/quickstart.sh [--iters N] [--calibration FILE --text FILE]
 # Calibration text: the Debian FAQ. Text to measure on: the Debian Policy Manual. Both come from Debian's packages.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 iters=200 calibration='' text=''
 while (($#)); do
@@ -17,6 +16,7 @@ while (($#)); do
     *) sed -n '2,8p' "$0"; exit 2 ;;
   esac
 done
+cd "$(dirname "$0")/.."  # after the paths, which are those of the caller
 
 bash scripts/bootstrap.sh
 bash scripts/build.sh

@@ -12,7 +12,7 @@ type EventKind int
 
 // What an [Event] tells.
 const (
-	Progress    EventKind = 1 // "start", "finish"
+	Progress    EventKind = 1 // "start", "finish"; of [Model.Perplexity] "perplexity"
 	BlockBegin  EventKind = 2
 	BlockInputs EventKind = 4 // Inputs holds the captured inputs of a block
 	Iteration   EventKind = 8
@@ -38,6 +38,7 @@ var logLevels = [...]slog.Level{slog.LevelDebug - 4, slog.LevelDebug, slog.Level
 type observer struct {
 	ctx      context.Context
 	onEvent  func(Event)
+	kinds    EventKind // what onEvent is told of
 	logger   *slog.Logger
 	base     swig.Observer
 	panicked any
@@ -51,7 +52,7 @@ func (o *observer) OnEvent(kind int, fraction float64, block int64, name string,
 			o.panicked, goOn = value, false
 		}
 	}()
-	if o.panicked != nil || o.onEvent == nil {
+	if o.panicked != nil || o.kinds&EventKind(kind) == 0 {
 		return o.panicked == nil
 	}
 	event := Event{EventKind(kind), fraction, int(block), name, int(iteration), loss, nil}
@@ -123,7 +124,7 @@ func told(ctx context.Context, options *Options, call func(swig.Observer) error)
 	if options.events() == 0 {
 		return call(swig.SwigcptrObserver(0))
 	}
-	o := &observer{ctx: ctx, onEvent: options.OnEvent, logger: options.Logger}
+	o := &observer{ctx: ctx, onEvent: options.OnEvent, kinds: options.kinds(), logger: options.Logger}
 	o.base = swig.NewDirectorObserver(o)
 	defer swig.DeleteDirectorObserver(o.base)
 	o.base.SetLeastLogLevel(o.leastLogLevel())

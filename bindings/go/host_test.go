@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,6 +47,42 @@ func TestAPanicOfTheLoggerComesBack(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(panicking{}, nil))
 	_, err := autoround.Oneshot(t.Context(), toy.model, toy.recipe, toy.data, &autoround.Options{Logger: logger})
 	t.Errorf("came back with %v", err)
+}
+
+// Also where nothing is tuned, and where OnEvent is told of less than stops the run.
+func TestAPanicOfTheLoggerStopsRounding(t *testing.T) {
+	for _, onEvent := range []func(autoround.Event){nil, func(event autoround.Event) { t.Errorf("told of %+v", event) }} {
+		toy := newToy(t, 0)
+		check(t, toy.recipe.Set("iters", 0))
+		func() {
+			defer func() {
+				if value := recover(); value != "no room for a line" {
+					t.Errorf("recovered %v", value)
+				}
+			}()
+			options := &autoround.Options{Outputs: toy.outputs(), OnEvent: onEvent, Events: autoround.Iteration}
+			options.Logger = slog.New(slog.NewTextHandler(panicking{}, nil))
+			autoround.Oneshot(t.Context(), toy.model, toy.recipe, toy.data, options)
+		}()
+		if _, err := os.Stat(toy.output); !os.IsNotExist(err) {
+			t.Error("the run went on to its end")
+		}
+	}
+}
+
+func TestEventsAreThoseThatWereAskedFor(t *testing.T) {
+	toy := newToy(t, 0)
+	kinds := map[autoround.EventKind]bool{}
+	result, err := autoround.Oneshot(t.Context(), toy.model, toy.recipe, toy.data, &autoround.Options{
+		Events:  autoround.BlockEnd,
+		OnEvent: func(event autoround.Event) { kinds[event.Kind] = true },
+		Logger:  slog.New(slog.DiscardHandler), // for which the library is asked for more
+	})
+	check(t, err)
+	check(t, result.Close())
+	if len(kinds) != 1 || !kinds[autoround.BlockEnd] {
+		t.Error(kinds)
+	}
 }
 
 func TestModulesNamedByTheHost(t *testing.T) {

@@ -2,8 +2,8 @@
 // in, a smaller folder out that vLLM and transformers load unmodified.
 //
 // It is a layer over libautoround.so, found with pkg-config. Close what you open; what is forgotten is freed when the garbage
-// collector finds it. A value is used by one goroutine at a time, like any Go value that changes; its methods that only read may
-// run concurrently, and so may several runs.
+// collector finds it. A value is used by one goroutine at a time, like any Go value that changes, a [Model] by any number; methods that
+// only read may run concurrently, and so may several runs.
 package autoround
 
 import "github.com/libautoround/libautoround/bindings/go/internal/swig"

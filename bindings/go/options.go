@@ -14,7 +14,7 @@ type Options struct {
 	Outputs       []Output
 	Device        string       // "": "cpu"; "cuda", the first CUDA device; "cuda:1", ...
 	ComputeDtype  string       // "bf16", "fp32"; "": bf16 where the CPU multiplies it in hardware, fp32 for perplexity
-	Seed          *uint64      // overrides the recipe's
+	Seed          *uint64      // overrides the recipe's; at most math.MaxInt64
 	Deterministic *bool        // same seed and thread count, same bytes; nil: on the CPU, where nothing is faster without
 	Resume        bool         // a run that is killed or stopped leaves its finished blocks beside the outputs, and goes on after them
 	MemoryLimit   int64        // bytes on the device that a run stays below, or it is refused with the smallest that it can. 0: none
@@ -80,17 +80,26 @@ func (o *Options) fill(raw swig.Options, stop *stopper) error {
 	return raw.SetMemoryLimit(device, o.MemoryLimit)
 }
 
-// events is what the library is asked to tell.
-func (o *Options) events() EventKind {
+const usual = Progress | BlockBegin | Iteration | BlockEnd
+
+// kinds is what OnEvent is told of.
+func (o *Options) kinds() EventKind {
 	switch {
-	case o == nil || o.OnEvent == nil && o.Logger == nil:
+	case o == nil || o.OnEvent == nil:
 		return 0
-	case o.OnEvent == nil: // there a panic of the logger stops the run
-		return Iteration
 	case o.Events == 0:
-		return Progress | BlockBegin | Iteration | BlockEnd
+		return usual
 	}
 	return o.Events
+}
+
+// events is what the library is asked to tell: with a logger the usual ones in any case, for there its panic stops the run, and a run
+// that only rounds has no iterations.
+func (o *Options) events() EventKind {
+	if o != nil && o.Logger != nil {
+		return o.kinds() | usual
+	}
+	return o.kinds()
 }
 
 // arguments are the objects that calls on a model share, alive for one call. What may be left out may be null.

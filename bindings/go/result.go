@@ -28,10 +28,16 @@ type Layer struct {
 
 func newResult(fill func(swig.Result) error) (*Result, error) {
 	raw := swig.NewResult()
+	filled := false
+	defer func() {
+		if !filled { // an error, or a panic of the host's code
+			swig.DeleteResult(raw)
+		}
+	}()
 	if err := fill(raw); err != nil {
-		swig.DeleteResult(raw)
 		return nil, wrap(err)
 	}
+	filled = true
 	r := &Result{}
 	r.h = own(r, raw, swig.DeleteResult)
 	return r, nil
@@ -65,7 +71,7 @@ func each[V any](r *Result, count func(swig.Result) int64, at func(swig.Result, 
 func (r *Result) BlockCount() int { return int(get(r.h, swig.Result.BlockCount)) }
 
 // Tensor is a part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale",
-// "input_scale", "input_global_scale".
+// "input_scale", "input_global_scale"; of the K types of GGUF "scale_factors", "minima", "minimum_factors".
 func (r *Result) Tensor(layer int, part string) (tensor *Tensor, err error) {
 	err = do(r.h, "result", func(raw swig.Result) error {
 		tensor, err = newTensor(func(out swig.Tensor) error { return raw.LayerTensor(int64(layer), part, out) })

@@ -1,6 +1,8 @@
 /* Tunes one linear layer of a program that has model code of its own, no checkpoint on disk: layer [ITERATIONS]
  *
- *     cc layer.c $(pkg-config --cflags --libs autoround) -o layer
+ *     cc layer.c $(pkg-config --cflags --libs autoround) -Wl,-rpath,"$(pkg-config --variable=libdir autoround)" -o layer
+ *
+ * The run path is for a library outside the system's folders; LD_LIBRARY_PATH when the program starts does as well.
  */
 #include <autoround/autoround.h>
 #include <stdio.h>

@@ -1,6 +1,8 @@
 /* Quantizes a checkpoint folder: quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]
  *
- *     cc quantize.c $(pkg-config --cflags --libs autoround) -o quantize
+ *     cc quantize.c $(pkg-config --cflags --libs autoround) -Wl,-rpath,"$(pkg-config --variable=libdir autoround)" -o quantize
+ *
+ * The run path is for a library outside the system's folders; LD_LIBRARY_PATH when the program starts does as well.
  */
 #include <autoround/autoround.h>
 #include <stdio.h>

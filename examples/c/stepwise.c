@@ -1,6 +1,8 @@
 /* The same run as quantize.c, one step of the lifecycle a call: stepwise MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]
  *
- *     cc stepwise.c $(pkg-config --cflags --libs autoround) -o stepwise
+ *     cc stepwise.c $(pkg-config --cflags --libs autoround) -Wl,-rpath,"$(pkg-config --variable=libdir autoround)" -o stepwise
+ *
+ * The run path is for a library outside the system's folders; LD_LIBRARY_PATH when the program starts does as well.
  *
  * A host takes the steps itself when it wants to look at the model between blocks, spread a run over its own scheduler, or stop
  * after a block. The bytes are those of autoround_oneshot.

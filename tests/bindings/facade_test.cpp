@@ -99,6 +99,7 @@ TEST_CASE("facade: a text that would become a name is refused when it holds NUL,
   CHECK(failure.second.find("NUL") != std::string::npos);
   Names names;
   CHECK(said(names.add(text(nul))).first == AUTOROUND_ERROR_INVALID_ARGUMENT);
+  CHECK(said(names.add({nullptr, 0})).first == AUTOROUND_ERROR_INVALID_ARGUMENT);
   Recipe recipe;
   CHECK(said(recipe.parse(text(nul), text("toml"))).first == AUTOROUND_ERROR_PARSE);  // it arrived whole
   CHECK(said(scene.model.open({nullptr, 0})).first == AUTOROUND_ERROR_INVALID_ARGUMENT);

@@ -39,11 +39,16 @@ unpacked="$work/préfixe with space"
 mkdir "$unpacked"
 tar xzf "$work"/dist/autoround-"$version"-linux-*.tar.gz -C "$unpacked" --strip-components=1
 for library in "$unpacked"/lib/libautoround*.so; do refuse_build_paths "$library"; done
+grep -q '^tokenizers ' "$unpacked"/share/doc/*/THIRD_PARTY_NOTICES
 if env -i "$unpacked/bin/autoround" version 2> "$work/said"; then
   [ -e /opt/libtorch/lib ] || { echo "LibTorch was found in a place that nobody documents"; exit 1; }
 else
   grep -q 'libtorch_cpu.so\|libc10.so' "$work/said"
 fi
+# A CMake project links where there is no LibTorch.
+cmake=$(dirname "$cpack")/cmake
+"$cmake" -S "$source/tests/consumer/find_package" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$unpacked" > "$work/configure.log"
+"$cmake" --build "$work/consumer" > "$work/build.log" || { cat "$work/build.log"; exit 1; }
 mkdir -p "$unpacked/lib/torch"
 ln -s "$work/libtorch" "$unpacked/lib/torch/lib"
 use "$unpacked/bin/autoround" "$work/toy" env -i
@@ -72,6 +77,7 @@ for package in "$work"/dist/*.deb; do
   done
 done
 for library in "$root"/usr/lib/libautoround*.so; do refuse_build_paths "$library"; done
+grep -q '^tokenizers ' "$root"/usr/share/doc/*/THIRD_PARTY_NOTICES
 mv "$work/libtorch" "$root/opt/libtorch/lib"
 cp /proc/cpuinfo "$root/proc/" # LibTorch reads it
 mkdir "$root/toy"
@@ -90,8 +96,9 @@ diff -r "$root/toy/by-packages" "$root/toy/quantized"
 rm -r "$root/opt/from archive"
 
 step 'a C program against the dev package'
+# LibTorch is where this machine's linker does not look: autoround.pc sees to it that it need not.
 cc -std=c99 "$source/examples/c/quantize.c" $(PKG_CONFIG_LIBDIR=$root/usr/lib/pkgconfig pkg-config --define-prefix --cflags --libs autoround) \
-  -Wl,--unresolved-symbols=ignore-in-shared-libs -o "$root/usr/bin/program"
+  -o "$root/usr/bin/program"
 # The toy's columns are multiples of 32, the example's groups are of 64: the message must say so.
 if env -i "$(command -v chroot)" "$root" /usr/bin/program /toy/model /toy/ids.jsonl /toy/out 2 2> "$work/said"; then exit 1; fi
 grep -q group_size "$work/said"

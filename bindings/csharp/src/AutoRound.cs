@@ -5,7 +5,8 @@ using System.Threading;
 namespace LibAutoRound {
   /// <summary>
   /// Quantizes LLM checkpoints inside this process: a Hugging Face folder and a recipe in, a smaller folder out that vLLM and transformers load
-  /// unmodified. An object is used by one thread at a time; members that only read may run concurrently, and so may several runs.
+  /// unmodified. An object is used by one thread at a time, a Model by any number; members that only read may run concurrently, and so may
+  /// several runs.
   /// </summary>
   public static class AutoRound {
     /// <summary>Version of the loaded library: "0.1.0".</summary>

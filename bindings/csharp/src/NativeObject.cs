@@ -15,7 +15,7 @@ namespace LibAutoRound {
     }
 
     /// <summary>Frees the object, at the end of the calls that still use it.</summary>
-    public virtual void Dispose() {
+    public void Dispose() {
       handle.Dispose();
     }
   }
@@ -23,19 +23,21 @@ namespace LibAutoRound {
   /// <summary>Keeps an object of the generated layer until it is closed and no call uses it.</summary>
   internal sealed class Handle<T> : SafeHandle where T : class, IDisposable {
     private readonly T raw;
+    private readonly IDisposable companion; // goes when the object does; null: none
     private volatile bool closed;
 
-    private Handle(T raw) : base(IntPtr.Zero, true) {
+    private Handle(T raw, IDisposable companion) : base(IntPtr.Zero, true) {
       this.raw = raw;
+      this.companion = companion;
       GC.SuppressFinalize(raw); // one of the two has to free it, and only this one counts calls
       SetHandle(new IntPtr(1));
     }
 
-    /// <summary>Takes an object and fills it; one that cannot be filled is freed.</summary>
-    internal static Handle<T> Filled(T raw, Action<T> fill) {
+    /// <summary>Takes an object and fills it; one that cannot be filled is freed, and its companion, which may be null, stays the caller's.</summary>
+    internal static Handle<T> Filled(T raw, Action<T> fill, IDisposable companion = null) {
       try {
         fill(raw);
-        return new Handle<T>(raw);
+        return new Handle<T>(raw, companion);
       } catch {
         raw.Dispose();
         throw;
@@ -48,6 +50,7 @@ namespace LibAutoRound {
 
     protected override bool ReleaseHandle() {
       raw.Dispose();
+      if (companion != null) companion.Dispose();
       return true;
     }
 

@@ -22,9 +22,12 @@ namespace LibAutoRound {
     internal Action<LogLevel, string> Log; // null: nobody
     internal LogLevel LeastLevel;
 
-    /// <summary>The events to ask for. Where only the log is watched, an iteration is where its exception stops the run.</summary>
+    /// <summary>
+    /// The events to ask for. Where the log is watched the usual ones are, whatever progress is told of: there an exception of the log stops
+    /// the run, and a run that only rounds has no iterations.
+    /// </summary>
     internal int Mask(IProgress<Event> progress) {
-      return (int)(progress != null ? Events : Log != null ? EventKinds.Iteration : 0);
+      return (int)((progress != null ? Events : 0) | (Log != null ? EventKinds.Usual : 0));
     }
   }
 
@@ -56,7 +59,7 @@ namespace LibAutoRound {
       return Change(options => options.setComputeDtype(dtype));
     }
 
-    /// <summary>Overrides the recipe's.</summary>
+    /// <summary>Overrides the recipe's; at most long.MaxValue.</summary>
     public Options Seed(ulong seed) {
       return Change(options => options.setSeed(unchecked((long)seed)));
     }

@@ -75,7 +75,10 @@ namespace LibAutoRound {
       }
     }
 
-    /// <summary>A part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale", "input_scale", "input_global_scale".</summary>
+    /// <summary>
+    /// A part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale", "input_scale",
+    /// "input_global_scale"; of the K types of GGUF "scale_factors", "minima", "minimum_factors".
+    /// </summary>
     public Tensor Tensor(Layer layer, string part) {
       if (layer == null) throw new ArgumentNullException("layer");
       return raw.Use(result => new Tensor(tensor => result.layerTensor(layer.Index, part, tensor)));

@@ -59,8 +59,9 @@ namespace LibAutoRound {
       try {
         return Options.With(options, cancellation, (chosen, watch) => model.Raw.Use(m => recipe.Raw.Use(
             r => Handle<Internal.Calibration>.UseOrNull(data == null ? null : data.Raw, d => new Made {
+              // Its companion, or a session that is forgotten would stay registered with a token that lives on.
               Raw = Handle<Internal.Session>.Filled(new Internal.Session(),
-                  session => session.create(m, r, d, chosen, watch.Mask(progress))),
+                  session => session.create(m, r, d, chosen, watch.Mask(progress)), cancellation),
               Watch = watch,
               Cancellation = cancellation
             }))));
@@ -121,12 +122,6 @@ namespace LibAutoRound {
     /// <summary>All steps.</summary>
     internal Result Run() {
       return new Result(result => Step((session, observer) => session.run(observer, result)));
-    }
-
-    /// <summary>Frees the session; what was not finished leaves no output.</summary>
-    public override void Dispose() {
-      base.Dispose();
-      cancellation.Dispose();
     }
 
     private void Step(Action<Internal.Session, Internal.Observer> call) {

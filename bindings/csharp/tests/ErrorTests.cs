@@ -36,7 +36,8 @@ static class ErrorTests {
       Check.Fails(ErrorCode.Unsupported, () => toy.Options.Device("cuda:99"));
       Check.Fails(ErrorCode.InvalidArgument, () => toy.Options.Device("tpu"));
       Check.Fails(ErrorCode.InvalidArgument, () => toy.Options.ComputeDtype("fp3"));
-      toy.Options.MemoryLimit(1000).Seed(ulong.MaxValue).Deterministic(true).Device("cpu");
+      Check.Fails(ErrorCode.InvalidArgument, () => toy.Options.Seed(ulong.MaxValue));
+      toy.Options.MemoryLimit(1000).Seed(long.MaxValue).Deterministic(true).Device("cpu");
       Check.Fails(ErrorCode.InvalidArgument, () => toy.Oneshot());
       Check.Throws<ArgumentNullException>(() => AutoRound.Oneshot(null, toy.Recipe));
     }

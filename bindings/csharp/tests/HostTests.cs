@@ -28,6 +28,18 @@ static class HostTests {
     }
   }
 
+  /// <summary>Also where nothing is tuned, and where progress is told of less than stops the run.</summary>
+  [Test] static void WhatTheLogThrowsStopsRounding() {
+    foreach (Action<Event> told in new Action<Event>[] { null, said => {} }) {
+      using (var toy = new Toy()) {
+        toy.Recipe.Set("iters", 0L);
+        toy.ToDisk().Events(EventKinds.Iteration).Log((level, line) => { throw new IOException("no room for a line"); });
+        Check.Throws<IOException>(() => toy.Oneshot(told));
+        Check.That(!Directory.Exists(toy.Output), "the run went on to its end");
+      }
+    }
+  }
+
   [Test] static void ModulesNamedByTheHost() {
     using (var toy = new Toy())
     using (var session = new Session(toy.Model, toy.Recipe, toy.Data, toy.ToDisk())) {
@@ -36,6 +48,7 @@ static class HostTests {
       session.SequentialEpochEnd(new[] { "model.embed_tokens" });
       var both = new[] { "model.layers.0", "model.layers.1" };
       Check.Fails(ErrorCode.InvalidArgument, () => session.SequentialEpochEnd(both));
+      Check.Fails(ErrorCode.InvalidArgument, () => session.SequentialEpochEnd(new[] { both[0], null }));
       foreach (string layer in both) {
         session.NextBlock();
         session.SequentialEpochEnd(new[] { layer + ".input_layernorm", layer });

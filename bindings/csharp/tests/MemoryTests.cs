@@ -94,6 +94,20 @@ static class MemoryTests {
     AwaitHandles("calibration", 1);
   }
 
+  static void ForgetSessions(Toy toy, CancellationToken token) {
+    for (int i = 0; i < 100; i++) new Session(toy.Model, toy.Recipe, toy.Data, toy.Options, null, token);
+  }
+
+  [Test] static void ForgottenSessionsLeaveATokenThatLivesOn() {
+    using (var source = new CancellationTokenSource())
+    using (var toy = new Toy()) {
+      ForgetSessions(toy, source.Token);
+      AwaitHandles("session", 1);
+      AwaitHandles("cancel", 1);
+      source.Cancel();
+    }
+  }
+
   [Test] static void TensorsAreCopiedOut() {
     using (var toy = new Toy())
     using (Result result = toy.Oneshot()) {

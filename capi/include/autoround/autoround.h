@@ -25,16 +25,20 @@
  * 3. _new, _open, _parse, _load, _clone and **out give ownership; everything returned directly is borrowed from its handle.
  *    _free(NULL) is a no-op. Handles keep what they depend on alive: free in any order. No init call, no shutdown call.
  * 4. A handle may move between threads and is used by one thread at a time; functions that take only const handles may run
- *    concurrently. autoround_cancel_* may be called from any thread and from a signal handler. How many threads work inside
- *    is said by a context; nothing is set for the process.
+ *    concurrently, and so may all on one model but its free: it never changes, and its log sink gets the lines of all threads,
+ *    one at a time. autoround_cancel_* may be called from any thread, autoround_cancel_request and
+ *    autoround_cancel_is_requested from a signal handler too. How many threads work inside is said by a context; nothing is
+ *    set for the process.
  * 5. Callbacks run on the thread that made the call, before it returns, never after. They may call getters and
  *    autoround_cancel_request, nothing else on that session. Non-zero stops the run: status CANCELLED. release(user_data) runs
  *    exactly once. Callbacks must not throw or longjmp.
  * 6. After a failed step the session is FAILED: read its state, free it. The model on disk is never changed; an output folder
  *    appears whole or not at all, whatever happens to the process (autoround_options_set_resume). A call out of order or with a wrong argument changes nothing.
  * 7. Every fallible function gives INVALID_ARGUMENT when a pointer argument not described as "may be NULL" is NULL or a handle
- *    of another type, OUT_OF_MEMORY when memory runs out and INTERNAL for a defect of the library; these three are not repeated
- *    below. Messages are sentences for people: file, key or tensor, what was found, what was wanted.
+ *    of another type, OUT_OF_MEMORY when memory runs out and INTERNAL for a defect of the library; what runs on a GPU (the steps
+ *    of a session, autoround_oneshot, autoround_layer_tune, autoround_model_perplexity) gives DEVICE when the GPU or its driver
+ *    fails. These four are not repeated below. Messages are sentences for people: file, key or tensor, what was found, what was
+ *    wanted.
  */
 #ifndef AUTOROUND_H
 #define AUTOROUND_H
@@ -113,7 +117,7 @@ enum {
 
 typedef int32_t autoround_event_kind;      /* bits, so a mask selects them */
 enum {
-  AUTOROUND_EVENT_PROGRESS = 1,            /* "start", "finish" */
+  AUTOROUND_EVENT_PROGRESS = 1,            /* "start", "finish"; of autoround_model_perplexity "perplexity", after each layer */
   AUTOROUND_EVENT_BLOCK_BEGIN = 2,
   AUTOROUND_EVENT_BLOCK_INPUTS = 4,        /* the captured inputs of a block can be read */
   AUTOROUND_EVENT_ITERATION = 8,
@@ -240,11 +244,12 @@ AUTOROUND_FN(const char *) autoround_model_module_class(const autoround_model *m
 AUTOROUND_FN(int64_t) autoround_model_module_block(const autoround_model *model, size_t module) AUTOROUND_NOEXCEPT;       /* -1 outside the blocks */
 /* Size of its weight along `dim` (Linear: 0 = out, 1 = in features); 0 beyond its rank. Since 0.1 */
 AUTOROUND_FN(int64_t) autoround_model_module_size(const autoround_model *model, size_t module, size_t dim) AUTOROUND_NOEXCEPT;
-/* A tensor of the checkpoint as stored, by its name. Errors: NOT_FOUND, IO. Since 0.1 */
+/* A tensor of the checkpoint as stored, by its name. Errors: NOT_FOUND, IO, UNSUPPORTED (its element type). Since 0.1 */
 AUTOROUND_TRY(autoround_model_tensor, const autoround_model *model, const char *name, autoround_tensor **out);
 /* exp of the mean negative log-likelihood (natural log) of every token of a window but its first. Streams layer by layer; also reads
  * folders that this library wrote. options may be NULL: device, compute dtype (default fp32 here), cancel and callback are used.
- * Errors: INVALID_ARGUMENT (no windows, an id outside the vocabulary), IO, UNSUPPORTED, CANCELLED, NUMERIC. Since 0.1 */
+ * Errors: INVALID_ARGUMENT (no windows, an id outside the vocabulary), IO, PARSE (a weight that is NaN or infinite), UNSUPPORTED, CANCELLED,
+ * NUMERIC. Since 0.1 */
 AUTOROUND_TRY(autoround_model_perplexity, autoround_model *model, const autoround_calibration *data, const autoround_options *options, double *out);
 /* JSON: what the recipe would do to each linear layer, and the memory, disk and time the run is predicted to need. No weights are read.
  * data may be NULL (the recipe's nsamples and seqlen count then); options may be NULL. Free it with autoround_string_free.
@@ -291,7 +296,7 @@ AUTOROUND_TRY(autoround_options_new, autoround_options **out);
 AUTOROUND_TRY(autoround_options_set_device, autoround_options *options, const char *device);
 /* "bf16" or "fp32"; default: bf16 where the CPU multiplies it in hardware (autoround_model_perplexity: fp32). Errors: INVALID_ARGUMENT. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_compute_dtype, autoround_options *options, const char *dtype);
-/* Overrides the recipe's seed. Since 0.1 */
+/* Overrides the recipe's seed. Errors: INVALID_ARGUMENT above 2^63 - 1. Since 0.1 */
 AUTOROUND_TRY(autoround_options_set_seed, autoround_options *options, uint64_t seed);
 /* 1: same seed and thread count, same bytes. 0 allows faster operations whose last bits differ from run to run. Default: 1 on the
  * CPU, where no operation is faster for it; 0 on CUDA, where attention then adds its gradients up in any order. Since 0.1 */
@@ -345,13 +350,17 @@ AUTOROUND_TRY(autoround_session_new, autoround_model *model, const autoround_rec
 AUTOROUND_FN(autoround_state) autoround_session_state(const autoround_session *session) AUTOROUND_NOEXCEPT;   /* FAILED for NULL */
 /* CREATED -> INITIALIZED. Gives every module its scheme or none and checks all that can fail before a weight is read: unmatched targets,
  * columns that a group size does not divide (all of them), a format that cannot hold a scheme, layers that readers fuse with different
- * schemes, token ids, output folders, free disk. Errors: INVALID_STATE, INVALID_ARGUMENT, UNSUPPORTED, IO, PARSE. Since 0.1 */
+ * schemes, token ids, output folders, free disk.
+ * Errors: INVALID_STATE, INVALID_ARGUMENT, UNSUPPORTED, IO, PARSE, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_initialize, autoround_session *session);
 /* INITIALIZED -> STARTED: input-capture hooks on, outputs reserved, tensors that are not quantized copied.
- * Errors: INVALID_STATE (also: another run writes the same folder, or what is to be resumed was made otherwise), INVALID_ARGUMENT (the folder is not empty), IO. Since 0.1 */
+ * Errors: INVALID_STATE (also: another run writes the same folder, or what is to be resumed was made otherwise), INVALID_ARGUMENT (the folder is
+ * not empty), IO, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_start, autoround_session *session);
 /* Runs the data to the next block and captures its inputs and full-precision output. block (may be NULL): the index of its decoder layer, or
- * of the first of `nblocks` layers that are tuned together (the last block has what is left). DONE after the last. Errors: INVALID_STATE (also: the block before was not tuned), IO, CANCELLED. Since 0.1 */
+ * of the first of `nblocks` layers that are tuned together (the last block has what is left). DONE after the last.
+ * Errors: INVALID_STATE (also: the block before was not tuned), IO, PARSE (a weight that is NaN or infinite), NUMERIC (as the block before was
+ * written), CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_next_block, autoround_session *session, size_t *block);
 /* Tunes that block, writes its tensors to every output; a block that is resumed is run with the tensors it has. Errors: INVALID_STATE, IO, NUMERIC, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_sequential_epoch_end, autoround_session *session);
@@ -359,10 +368,11 @@ AUTOROUND_TRY(autoround_session_sequential_epoch_end, autoround_session *session
  * among module_names[0..count): none: nothing to do, OK; one: tunes it, as autoround_session_sequential_epoch_end; N > 1:
  * INVALID_ARGUMENT, "only one decoding layer is expected, found N". With nblocks above 1 it is the layers of one block that are expected. module_names may be NULL when count is 0. Since 0.1 */
 AUTOROUND_TRY(autoround_session_sequential_epoch_end_modules, autoround_session *session, const char *const *module_names, size_t count);
-/* STARTED -> ENDED once every block is tuned: layers outside the blocks are rounded, hooks off. Errors: INVALID_STATE, IO, CANCELLED. Since 0.1 */
+/* STARTED -> ENDED once every block is tuned: layers outside the blocks are rounded, hooks off.
+ * Errors: INVALID_STATE, IO, PARSE, NUMERIC, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_end, autoround_session *session);
 /* -> FINALIZED: writes index and config, makes the outputs visible. Calls end when it was not called. out may be NULL.
- * Errors: INVALID_STATE, IO, CANCELLED. Since 0.1 */
+ * Errors: INVALID_STATE, IO, PARSE, NUMERIC, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_session_finalize, autoround_session *session, autoround_result **out);
 AUTOROUND_FN(void) autoround_session_free(autoround_session *session) AUTOROUND_NOEXCEPT;
 /* All of the above in one call, with the same bytes as the result. data and options as autoround_session_new; out may be NULL. Since 0.1 */
@@ -397,7 +407,7 @@ AUTOROUND_FN(int64_t) autoround_layer_token_count(const autoround_layer *layer) 
  * options may be NULL; output directories are refused. Events are those of one block, number 0, without BLOCK_INPUTS. The layer
  * stays as it is and may be tuned again, with another recipe, or in several threads at once. The result has one block and one layer.
  * Errors: INVALID_ARGUMENT (the recipe breaks a rule or leaves the layer alone, columns that a group size does not divide, no inputs, more
- * memory than the limit), UNSUPPORTED, NUMERIC, CANCELLED. Since 0.1 */
+ * memory than the limit), UNSUPPORTED, IO (the files that a memory limit asks for), NUMERIC, CANCELLED. Since 0.1 */
 AUTOROUND_TRY(autoround_layer_tune, const autoround_layer *layer, const autoround_recipe *recipe, const autoround_options *options, autoround_result **out);
 AUTOROUND_FN(void) autoround_layer_free(autoround_layer *layer) AUTOROUND_NOEXCEPT;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # installed.sh CMAKE BUILD_DIR SOURCE_DIR CARGO: builds the example against a copy that pkg-config finds, in a prefix whose path holds
-# a space and a letter beyond ASCII, and starts it without LD_LIBRARY_PATH.
+# a space and a letter beyond ASCII, and starts it as README.md says, without LD_LIBRARY_PATH.
 set -euo pipefail
 cmake=$1 build=$2 source=$3 cargo=$4
 work=$(mktemp -d)
@@ -13,7 +13,7 @@ export PKG_CONFIG_PATH CARGO_TARGET_DIR="$work/target"
 cd "$source/examples/rust"
 "$cargo" build --quiet --locked
 
-if "$work/target/debug/quantize" /no/such/model text.txt out 2> "$work/said"; then
+if "$cargo" run --quiet --locked -- /no/such/model text.txt out 2> "$work/said"; then
   echo "a model that is not there was quantized"; exit 1
 fi
 grep '^/no/such/model: ' "$work/said"

@@ -102,7 +102,7 @@ class Options {
   Status *create() noexcept { return detail::call(autoround_options_new, handle_.out()); }
   Status *setDevice(Text device) noexcept { return detail::call(autoround_options_set_device, raw(), device); }
   Status *setComputeDtype(Text dtype) noexcept { return detail::call(autoround_options_set_compute_dtype, raw(), dtype); }
-  /* The 64 bits of the seed: Java has no unsigned numbers. */
+  /* Signed, as Java has no other numbers: seeds end at 2^63 - 1. */
   Status *setSeed(int64_t seed) noexcept { return detail::call(autoround_options_set_seed, raw(), static_cast<uint64_t>(seed)); }
   Status *setDeterministic(bool on) noexcept { return detail::call(autoround_options_set_deterministic, raw(), on); }
   Status *setMemoryLimit(Text device, int64_t bytes) noexcept {

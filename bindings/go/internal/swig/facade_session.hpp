@@ -39,10 +39,11 @@ class Result {
 class Names {
  public:
   Status *add(Text name) noexcept {
+    if (!name.data) return new Status(AUTOROUND_ERROR_INVALID_ARGUMENT, nullptr, "the name of a module is null");
     const detail::Argument<Text> copy(name);
     if (Status *failed = detail::refused(copy.fault())) return failed;
     try {
-      texts_.emplace_back(copy.get() ? copy.get() : "");
+      texts_.emplace_back(copy.get());
     } catch (...) {
       return detail::refused(AUTOROUND_ERROR_OUT_OF_MEMORY);
     }

@@ -36,7 +36,7 @@
 //!   once the call has come back.
 //! - **Errors** are values of type [`Error`]: code, sentence, subject, line and column. Beside those named at each function, every
 //!   fallible function can give [`Code::OutOfMemory`], and [`Code::InvalidArgument`] for text with a NUL byte where the library
-//!   takes none. Nothing is printed and nothing exits.
+//!   takes none; what runs on a GPU gives [`Code::Device`] when the GPU or its driver fails. Nothing is printed and nothing exits.
 //! - **Same bytes.** The same model, recipe, data, seed and thread count give the same files.
 
 #![deny(missing_docs, missing_debug_implementations)]

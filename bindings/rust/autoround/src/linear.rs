@@ -90,7 +90,8 @@ impl Linear {
     /// # Errors
     /// [`InvalidArgument`](crate::Code::InvalidArgument): the recipe breaks a rule or leaves the layer alone, a group size does not divide
     /// the columns, there are no inputs, the memory limit is too low. [`Unsupported`](crate::Code::Unsupported),
-    /// [`Numeric`](crate::Code::Numeric), [`Cancelled`](crate::Code::Cancelled).
+    /// [`Io`](crate::Code::Io) (the files that a memory limit asks for), [`Numeric`](crate::Code::Numeric),
+    /// [`Cancelled`](crate::Code::Cancelled).
     pub fn tune(&self, recipe: &Recipe, options: Options<'_>) -> Result<RunResult> {
         create(|out, error| unsafe {
             sys::autoround_layer_tune(self.as_ptr(), recipe.as_ptr(), options.as_ptr(), out, error)

@@ -82,7 +82,7 @@ impl Model {
     /// A tensor of the checkpoint as it is stored, by its name.
     ///
     /// # Errors
-    /// [`NotFound`](crate::Code::NotFound), [`Io`](crate::Code::Io).
+    /// [`NotFound`](crate::Code::NotFound), [`Io`](crate::Code::Io), [`Unsupported`](crate::Code::Unsupported) (its element type).
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let name = c_text(name, "name")?;
         create(|out, error| unsafe { sys::autoround_model_tensor(self.as_ptr(), name.as_ptr(), out, error) })
@@ -94,7 +94,8 @@ impl Model {
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Code::InvalidArgument) (no windows, an id outside the vocabulary), [`Io`](crate::Code::Io),
-    /// [`Unsupported`](crate::Code::Unsupported), [`Cancelled`](crate::Code::Cancelled), [`Numeric`](crate::Code::Numeric).
+    /// [`Parse`](crate::Code::Parse) (a weight that is NaN or infinite), [`Unsupported`](crate::Code::Unsupported),
+    /// [`Cancelled`](crate::Code::Cancelled), [`Numeric`](crate::Code::Numeric).
     pub fn perplexity(&self, data: &Calibration, options: Options<'_>) -> Result<f64> {
         let mut perplexity = 0.0;
         check(|error| unsafe {

@@ -70,7 +70,7 @@ impl<'a> Options<'a> {
     /// Overrides the recipe's seed.
     ///
     /// # Errors
-    /// None of its own.
+    /// [`InvalidArgument`](crate::Code::InvalidArgument) above [`i64::MAX`].
     pub fn set_seed(&mut self, seed: u64) -> Result<&mut Self> {
         check(|error| unsafe { sys::autoround_options_set_seed(self.as_ptr(), seed, error) })?;
         Ok(self)

@@ -96,6 +96,12 @@ pub enum Part {
     Weight,
     /// F32 of one element, the divisor of NVFP4 scales.
     GlobalScale,
+    /// I8 of shape out, groups; only K types of GGUF, of whose scales each is for several groups.
+    ScaleFactors,
+    /// F16 of the shape of the scales; only asymmetric K types of GGUF.
+    Minima,
+    /// I8 of shape out, groups; only asymmetric K types of GGUF.
+    MinimumFactors,
     /// The scale of a quantized input, of one element; static ones only.
     InputScale,
     /// F32 of one element, the divisor of the scales of NVFP4 inputs.
@@ -110,6 +116,9 @@ impl Part {
             Self::ZeroPoints => c"zero_points",
             Self::Weight => c"weight",
             Self::GlobalScale => c"global_scale",
+            Self::ScaleFactors => c"scale_factors",
+            Self::Minima => c"minima",
+            Self::MinimumFactors => c"minimum_factors",
             Self::InputScale => c"input_scale",
             Self::InputGlobalScale => c"input_global_scale",
         }

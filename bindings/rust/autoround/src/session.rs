@@ -110,7 +110,8 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// [`InvalidState`](crate::Code::InvalidState), [`InvalidArgument`](crate::Code::InvalidArgument),
-    /// [`Unsupported`](crate::Code::Unsupported), [`Io`](crate::Code::Io), [`Parse`](crate::Code::Parse).
+    /// [`Unsupported`](crate::Code::Unsupported), [`Io`](crate::Code::Io), [`Parse`](crate::Code::Parse),
+    /// [`Cancelled`](crate::Code::Cancelled).
     pub fn initialize(&mut self) -> Result<()> {
         check(|error| unsafe { sys::autoround_session_initialize(self.as_ptr(), error) })
     }
@@ -119,7 +120,8 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// [`InvalidState`](crate::Code::InvalidState) (also: another run writes the same folder),
-    /// [`InvalidArgument`](crate::Code::InvalidArgument) (the folder is not empty), [`Io`](crate::Code::Io).
+    /// [`InvalidArgument`](crate::Code::InvalidArgument) (the folder is not empty), [`Io`](crate::Code::Io),
+    /// [`Cancelled`](crate::Code::Cancelled).
     pub fn start(&mut self) -> Result<()> {
         check(|error| unsafe { sys::autoround_session_start(self.as_ptr(), error) })
     }
@@ -128,7 +130,8 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// [`InvalidState`](crate::Code::InvalidState) (also: the block before was not tuned), [`Io`](crate::Code::Io),
-    /// [`Cancelled`](crate::Code::Cancelled).
+    /// [`Parse`](crate::Code::Parse) (a weight that is NaN or infinite), [`Numeric`](crate::Code::Numeric) (as the block before was
+    /// written), [`Cancelled`](crate::Code::Cancelled).
     pub fn next_block(&mut self) -> Result<Option<usize>> {
         let mut block = 0;
         let status = status(|error| unsafe { sys::autoround_session_next_block(self.as_ptr(), &mut block, error) })?;
@@ -162,7 +165,8 @@ impl<'a> Session<'a> {
     /// Started to ended, once every block is tuned: layers outside the blocks are rounded, hooks off.
     ///
     /// # Errors
-    /// [`InvalidState`](crate::Code::InvalidState), [`Io`](crate::Code::Io), [`Cancelled`](crate::Code::Cancelled).
+    /// [`InvalidState`](crate::Code::InvalidState), [`Io`](crate::Code::Io), [`Parse`](crate::Code::Parse),
+    /// [`Numeric`](crate::Code::Numeric), [`Cancelled`](crate::Code::Cancelled).
     pub fn end(&mut self) -> Result<()> {
         check(|error| unsafe { sys::autoround_session_end(self.as_ptr(), error) })
     }

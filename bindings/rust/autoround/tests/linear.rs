@@ -66,6 +66,21 @@ fn tuning_beats_rounding_and_repeats_itself() {
 }
 
 #[test]
+fn k_types_of_gguf_have_scales_of_scales() {
+    let weight = Tensor::from_f32(&[8, 256], &values(8 * 256, 1)).unwrap();
+    let linear = Linear::new("proj", &weight, None).unwrap();
+    let result = linear.tune(&recipe("GGUF:Q4_K", 0), Options::new().unwrap()).unwrap();
+    let layer = result.layers().next().unwrap();
+    let shape_of = |part| layer.tensor(part).map(|tensor| (tensor.dtype().to_owned(), tensor.shape()));
+    for part in [Part::Scales, Part::Minima] {
+        assert_eq!(shape_of(part).unwrap(), ("F16".to_owned(), vec![8, 1]));
+    }
+    for part in [Part::ScaleFactors, Part::MinimumFactors] {
+        assert_eq!(shape_of(part).unwrap(), ("I8".to_owned(), vec![8, 8]));
+    }
+}
+
+#[test]
 fn nvfp4_has_scales_of_its_own() {
     let result = layer().tune(&recipe("NVFP4", 5), Options::new().unwrap()).unwrap();
     let layer = result.layers().next().unwrap();

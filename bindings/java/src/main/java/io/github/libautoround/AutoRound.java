@@ -13,7 +13,8 @@ import java.util.stream.LongStream;
  * Quantizes LLM checkpoints inside this process: a Hugging Face folder and a recipe in, a smaller folder out that vLLM and
  * transformers load unmodified.
  *
- * <p>An object is used by one thread at a time; methods that only read may run concurrently, and so may several runs.
+ * <p>An object is used by one thread at a time, a {@link Model} by any number; methods that only read may run concurrently, and so may
+ * several runs.
  */
 public final class AutoRound {
   private AutoRound() {}

@@ -55,7 +55,7 @@ public abstract class NativeObject<T> implements AutoCloseable {
     try {
       fill.accept(object);
       return object;
-    } catch (RuntimeException failure) {
+    } catch (Throwable failure) {
       free.accept(object);
       throw failure;
     }

@@ -37,7 +37,7 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
     return change(raw -> raw.setComputeDtype(dtype));
   }
 
-  /** Overrides the recipe's: 64 bits, unsigned. */
+  /** Overrides the recipe's; not negative. */
   public Options seed(long seed) {
     return change(raw -> raw.setSeed(seed));
   }
@@ -118,9 +118,9 @@ public final class Options extends NativeObject<io.github.libautoround.internal.
 
   /** Who is told of which events, and who gets the log; each may be null. */
   record Watch(Consumer<? super Event> listener, int events, System.Logger logger) {
-    /** Iterations are asked for in any case: there an interrupted thread stops its run. */
+    /** The usual ones are asked for in any case: there an interrupted thread stops its run, and a run that only rounds has no iterations. */
     int mask() {
-      return events | Event.Kind.ITERATION.bit;
+      return events | USUAL;
     }
 
     void during(Consumer<Observer> call) {

@@ -38,7 +38,10 @@ public final class Result extends NativeObject<io.github.libautoround.internal.R
     return use(raw -> AutoRound.list(raw.layerCount(), i -> new Layer(i, raw.layerName(i), raw.layerScheme(i), raw.layerReason(i))));
   }
 
-  /** A part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale", "input_scale", "input_global_scale". */
+  /**
+   * A part of a layer: "qweight", "scales", "weight", and where there are such "zero_points", "global_scale", "input_scale",
+   * "input_global_scale"; of the K types of GGUF "scale_factors", "minima", "minimum_factors".
+   */
   public Tensor tensor(Layer layer, String part) {
     return use(raw -> new Tensor(out -> raw.layerTensor(layer.index(), part, out)));
   }

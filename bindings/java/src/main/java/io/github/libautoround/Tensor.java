@@ -2,6 +2,7 @@ package io.github.libautoround;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Objects;
 import java.util.function.Consumer;
 
 /** Contiguous, in C order. */
@@ -13,6 +14,8 @@ public final class Tensor extends NativeObject<io.github.libautoround.internal.T
 
   /** A copy of elements in native byte order and C order; dtype as {@link #dtype}. */
   public static Tensor of(String dtype, long[] shape, byte[] elements) {
+    Objects.requireNonNull(shape, "shape");
+    Objects.requireNonNull(elements, "elements");
     return new Tensor(out -> out.create(dtype, shape, elements));
   }
 

@@ -47,7 +47,8 @@ class ErrorTest {
       Toy.assertFails(Code.UNSUPPORTED, () -> toy.options.device("cuda:99"));
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> toy.options.device("tpu"));
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> toy.options.computeDtype("fp3"));
-      toy.options.memoryLimit(1000).seed(-1).deterministic(true);
+      Toy.assertFails(Code.INVALID_ARGUMENT, () -> toy.options.seed(-1));
+      toy.options.memoryLimit(1000).seed(Long.MAX_VALUE).deterministic(true);
       Toy.assertFails(Code.INVALID_ARGUMENT, toy::oneshot);
     }
   }

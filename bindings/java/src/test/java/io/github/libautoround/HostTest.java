@@ -1,6 +1,7 @@
 package io.github.libautoround;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -10,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.ResourceBundle;
@@ -64,6 +66,16 @@ class HostTest {
     }
   }
 
+  @Test void whatTheLoggerThrowsStopsRounding() {
+    RuntimeException full = new IllegalStateException("no room for a line");
+    try (Toy toy = new Toy(folder, 0)) {
+      toy.recipe.set("iters", 0);
+      toy.toDisk().logger(new Lines(System.Logger.Level.INFO, null, full)).onEvent(event -> {}, Event.Kind.ITERATION);
+      assertSame(full, assertThrows(IllegalStateException.class, toy::oneshot));
+      assertFalse(Files.exists(toy.output));
+    }
+  }
+
   @Test void modulesNamedByTheHost() throws IOException {
     try (Toy toy = new Toy(folder, 0); Session session = new Session(toy.model, toy.recipe, toy.data, toy.toDisk())) {
       session.initialize();
@@ -72,6 +84,8 @@ class HostTest {
       List<String> both = List.of("model.layers.0", "model.layers.1");
       AutoRoundException failure = Toy.assertFails(Code.INVALID_ARGUMENT, () -> session.sequentialEpochEnd(both));
       assertTrue(failure.getMessage().contains("found 2"), failure.getMessage());
+      List<String> halfNamed = Arrays.asList(both.get(0), null);
+      Toy.assertFails(Code.INVALID_ARGUMENT, () -> session.sequentialEpochEnd(halfNamed));
       for (String layer : both) {
         session.nextBlock();
         session.sequentialEpochEnd(List.of(layer + ".input_layernorm", layer));

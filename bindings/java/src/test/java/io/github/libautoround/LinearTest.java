@@ -2,6 +2,7 @@ package io.github.libautoround;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.libautoround.AutoRoundException.Code;
@@ -78,6 +79,8 @@ class LinearTest {
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> layer.addInputs(targets, null));
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> Tensor.of(new long[] {2, 2}, new float[1]));
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> Tensor.of("float", new long[] {1}, new byte[4]));
+      assertThrows(NullPointerException.class, () -> Tensor.of("F32", null, new byte[4]));
+      assertThrows(NullPointerException.class, () -> Tensor.of("F32", new long[] {1}, null));
       recipe.append("ignore", "proj");
       Toy.assertFails(Code.INVALID_ARGUMENT, () -> layer.tune(recipe, null));
       layer.close();

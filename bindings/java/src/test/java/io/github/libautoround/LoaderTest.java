@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.spi.ToolProvider;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 class LoaderTest {
   private static final Path LIBRARIES = Path.of(System.getProperty("autoround.native.path"));
   private static final String CLASSES = Path.of(AutoRound.class.getProtectionDomain().getCodeSource().getLocation().getPath()).toString();
+  private static final String TESTS = Path.of(LoaderTest.class.getProtectionDomain().getCodeSource().getLocation().getPath()).toString();
   /** The folder that becomes the native jar. */
   private static final String JAR = LIBRARIES.getParent().getParent().getParent().toString();
 
@@ -31,11 +33,15 @@ class LoaderTest {
   }
 
   private String run(boolean withJar, String... properties) throws IOException, InterruptedException {
+    List<String> arguments = new ArrayList<>(List.of(properties));
+    arguments.addAll(List.of("-cp", String.join(":", withJar ? List.of(CLASSES, TESTS, JAR) : List.of(CLASSES, TESTS)), Program.class.getName()));
+    return java(arguments);
+  }
+
+  private String java(List<String> arguments) throws IOException, InterruptedException {
     List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xshare:auto"));
-    command.addAll(List.of(properties));
-    String tests = Path.of(LoaderTest.class.getProtectionDomain().getCodeSource().getLocation().getPath()).toString();
-    command.addAll(List.of("-cp", String.join(":", withJar ? List.of(CLASSES, tests, JAR) : List.of(CLASSES, tests)), Program.class.getName()));
-    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    command.addAll(arguments);
+    Process process = new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true).start();
     String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     process.waitFor();
     return said;
@@ -57,6 +63,26 @@ class LoaderTest {
     try (Stream<Path> left = Files.list(library.getParent())) {
       assertEquals(List.of("libautoround.so.0", "libautoround_jni.so"), left.map(p -> p.getFileName().toString()).sorted().toList());
     }
+  }
+
+  @Test void aCacheIsNamedFromWhereTheProgramStarts() throws Exception {
+    assertEquals(AutoRound.version() + "\n", run(true, "-Dautoround.cache.path=cache"));
+    assertTrue(Files.exists(folder.resolve("cache")));
+  }
+
+  /** Names of modules are those of pom.xml, where one of the jars has the classes and the other the library. */
+  @Test void fromTheJarsAsNamedModules() throws Exception {
+    jar("classes.jar", "io.github.libautoround", CLASSES);
+    jar("native.jar", "io.github.libautoround.linux.x86_64", JAR);
+    assertEquals(AutoRound.version() + "\n", java(List.of("-Dautoround.cache.path=" + folder.resolve("cache"),
+        "--module-path", folder.resolve("classes.jar") + ":" + folder.resolve("native.jar"),
+        "--patch-module", "io.github.libautoround=" + TESTS, "-m", "io.github.libautoround/" + Program.class.getName())));
+  }
+
+  private void jar(String name, String module, String content) throws IOException {
+    Path manifest = Files.writeString(folder.resolve("manifest"), "Automatic-Module-Name: " + module + "\n");
+    ToolProvider tool = ToolProvider.findFirst("jar").orElseThrow();
+    assertEquals(0, tool.run(System.out, System.err, "-cfm0", folder.resolve(name).toString(), manifest.toString(), "-C", content, "."));
   }
 
   @Test void fromTheLibraryPath() throws Exception {

@@ -2,6 +2,7 @@ package io.github.libautoround;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,6 +12,8 @@ import java.nio.ByteBuffer;
 import java.nio.ReadOnlyBufferException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -94,6 +97,15 @@ class MemoryTest {
     // The virtual machine has a file of its own open now and then, for a moment.
     for (int i = 0; i < 1000 && entries("/proc/self/fd") != descriptors; i++) Thread.sleep(10);
     assertEquals(descriptors, entries("/proc/self/fd"));
+  }
+
+  @Test void whatCannotBeFilledIsFreed() {
+    List<String> freed = new ArrayList<>();
+    StackOverflowError deep = new StackOverflowError("no exception, an error");
+    assertSame(deep, assertThrows(StackOverflowError.class, () -> NativeObject.made("object", freed::add, object -> {
+      throw deep;
+    })));
+    assertEquals(List.of("object"), freed);
   }
 
   @Test void whatIsForgottenIsFreed() throws InterruptedException {

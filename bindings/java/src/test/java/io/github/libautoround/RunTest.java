@@ -113,6 +113,16 @@ class RunTest {
     }
   }
 
+  @Test void anInterruptCancelsRoundingToNearestToo() {
+    try (Toy toy = new Toy(folder, 0)) {
+      toy.recipe.set("iters", 0L);
+      toy.toDisk();
+      Thread.currentThread().interrupt();
+      assertCancelled(toy);
+      assertTrue(Thread.interrupted());
+    }
+  }
+
   @Test void exceptionInCallback() {
     try (Toy toy = new Toy(folder, 100000)) {
       long before = AutoRound.liveHandles("");

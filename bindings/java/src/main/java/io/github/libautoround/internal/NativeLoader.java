@@ -93,10 +93,10 @@ public final class NativeLoader {
 
   /** Copies the libraries of the native jar where that was not done before, and checks them by their hashes. */
   private static Path extracted() throws IOException {
-    String root = "/native/lib/" + platform() + "/";
+    String root = "native/lib/" + platform() + "/";
     byte[] sums = resource(root + "SHA256SUMS");
     String base = System.getProperty("autoround.cache.path", System.getProperty("user.home") + File.separator + ".cache" + File.separator + "autoround");
-    Path folder = Path.of(base, hash(sums).substring(0, 16));
+    Path folder = Path.of(base, hash(sums).substring(0, 16)).toAbsolutePath();
     Files.createDirectories(folder.getParent());
     if (!Files.exists(folder)) {
       Path fresh = Files.createTempDirectory(folder.getParent(), "new", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
@@ -123,7 +123,8 @@ public final class NativeLoader {
   }
 
   private static byte[] resource(String name) throws IOException {
-    try (InputStream stream = NativeLoader.class.getResourceAsStream(name)) {
+    // Not the class's own: of a named module that one sees its module alone, and the libraries are in another jar.
+    try (InputStream stream = NativeLoader.class.getClassLoader().getResourceAsStream(name)) {
       if (stream == null) throw new IOException("there is no " + name + " on the class path");
       return stream.readAllBytes();
     }
