@@ -35,10 +35,10 @@
  * 6. After a failed step the session is FAILED: read its state, free it. The model on disk is never changed; an output folder
  *    appears whole or not at all, whatever happens to the process (autoround_options_set_resume). A call out of order or with a wrong argument changes nothing.
  * 7. Every fallible function gives INVALID_ARGUMENT when a pointer argument not described as "may be NULL" is NULL or a handle
- *    of another type, OUT_OF_MEMORY when memory runs out and INTERNAL for a defect of the library; what runs on a GPU (the steps
- *    of a session, autoround_oneshot, autoround_layer_tune, autoround_model_perplexity) gives DEVICE when the GPU or its driver
- *    fails. These four are not repeated below. Messages are sentences for people: file, key or tensor, what was found, what was
- *    wanted.
+ *    of another type, OUT_OF_MEMORY when memory runs out and INTERNAL for a defect of the library; what computes on a GPU (the
+ *    steps of a session, autoround_oneshot, autoround_layer_tune, autoround_model_perplexity, autoround_model_plan) gives DEVICE
+ *    when the GPU or its driver fails. These four are not repeated below. Messages are sentences for people: file, key or tensor,
+ *    what was found, what was wanted.
  */
 #ifndef AUTOROUND_H
 #define AUTOROUND_H

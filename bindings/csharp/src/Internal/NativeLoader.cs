@@ -47,7 +47,7 @@ namespace LibAutoRound.Internal {
     }
 
     private static bool Open(string path, List<string> tried) {
-      dlerror(); // bound when it is first called, which would clear the error that dlopen leaves
+      dlerror(); // CoreCLR binds it at the first call, by a dlopen and dlsym of its own, which would clear what ours has left
       if (dlopen(System.Text.Encoding.UTF8.GetBytes(path + "\0"), Now) != IntPtr.Zero) return true;
       tried.Add(Utf8.ReadToNul(dlerror()));
       return false;
