@@ -6,7 +6,7 @@
 #include "base/text.hpp"
 #include "exporter/folder_output.hpp"
 #include "exporter/stored_module.hpp"
-#include "recipe/pattern.hpp"
+#include "recipe/matching.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -36,16 +36,12 @@ std::list<Group> groups_by_first_appearance(const ExportPlan& plan) {
   return groups;
 }
 
-bool is_pattern(const std::string& target) { return target.rfind("re:", 0) == 0; }
-
 /// Whether a target is or matches that name, not the class of what has it.
 bool reach(const std::vector<std::string>& targets, std::string_view name) {
-  for (const std::string& target : targets) {
-    if (target == name) return true;
-    if (is_pattern(target) && recipe::Pattern(target.substr(3), target).matches_start_of(std::string(name)))
-      return true;
-  }
-  return false;
+  recipe::ModuleInfo named;
+  named.name = name;
+  return std::any_of(targets.begin(), targets.end(),
+                     [&](const std::string& target) { return recipe::matches(target, named); });
 }
 
 bool names_module(const std::vector<std::string>& targets, const recipe::ModuleInfo& module) {
@@ -89,7 +85,7 @@ bool class_hides_fused(const std::list<Group>& groups) {
 bool is_expert(const recipe::ModuleInfo* module) { return module->fused_with == recipe::fused_experts; }
 bool holds_experts(const Group& group) { return std::any_of(group.modules.begin(), group.modules.end(), is_expert); }
 bool says_experts(const std::string& target) {
-  return is_pattern(target) && target.find("experts") != std::string::npos;
+  return target.rfind("re:", 0) == 0 && target.find("experts") != std::string::npos;
 }
 
 /// @param expert_pattern no other group has experts, and this one's are to be found by a pattern

@@ -11,10 +11,11 @@ namespace {
 
 /// How a module is stored: its group may ask for it. Few do, and with experts there are many modules to look through.
 CompressionFormat compression_of(const ExportPlan& plan, const std::string& module, const quant::WeightFormat& format) {
+  if (!format.input) return exporter::compression_of(format);
   const auto groups = plan.recipe.groups();
   const bool any_asks =
       std::any_of(groups.begin(), groups.end(), [](const auto& group) { return !group.second.format.empty(); });
-  if (!format.input || !any_asks) return exporter::compression_of(format);
+  if (!any_asks) return exporter::compression_of(format);
   for (const auto& entry : plan.assignment.linears)
     if (entry.module->name == module) return exporter::compression_of(format, entry.scheme.format);
   return exporter::compression_of(format);
