@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "model/mapped_memory.hpp"
 #include "modifier/cache_formats.hpp"
 #include "modifier/tune_options.hpp"
 
@@ -181,7 +182,8 @@ void AutoRoundModifier::round_outside_blocks(Run& run) {
     if (!run.weights.has(stored)) stored = run.spec.embed_tokens() + ".weight";  // a tied head is untied here
     run.log.info(matched.module->name + ": rounded to nearest (outside the decoder layers)");
     model::Projection projection;
-    projection.weight = run.weights.load(stored, run.compute_type);
+    projection.weight = model::lasting_tensor(matched.module->shape, run.compute_type, run.weights.device());
+    run.weights.load_into(stored, projection.weight);
     projection.parts = {{.name = matched.module->name, .rows = projection.weight.size(0)}};
     const tuner::LinearBlock block(projection);
     for (quant::QuantizedWeight& weight : tuner::round_block(block, {{matched.module->name, matched.format}}))

@@ -2,7 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <gsl/assert>
+
+#include "model/mapped_memory.hpp"
 
 namespace autoround::quant::plain {
 namespace {
@@ -122,16 +125,38 @@ void step_scales(const RoundingState& state, const Groups& groups, const at::Ten
   state.max_scale.sub_(direction(state, state.max_velocity, of_max * state.weight_max).sign(), rate);
 }
 
-}  // namespace
+/// Weights that are handled at once on a CPU: the operations hold some ten tensors of fp32 like them. A device is not
+/// worth the launches.
+constexpr std::int64_t weights_at_once = std::int64_t{1} << 18;
 
-void forward(const RoundingState& state, const at::Tensor& out) {
+/// Rows of a state, in the memory of all.
+RoundingState narrowed(const RoundingState& state, std::int64_t first, std::int64_t count) {
+  RoundingState rows = state;
+  for (at::Tensor* x : {&rows.weight, &rows.value, &rows.min_scale, &rows.max_scale, &rows.weight_min, &rows.weight_max,
+                        &rows.searched_scale, &rows.value_velocity, &rows.min_velocity, &rows.max_velocity}) {
+    if (x->defined()) *x = x->narrow(0, first, count);
+  }
+  return rows;
+}
+
+/// Calls body(rows, first) for some rows after the other; for all at once where they share a scale.
+template <class Body>
+void for_rows(const RoundingState& state, const Body& body) {
+  if (state.format.group == 0 || !state.weight.is_cpu()) return body(state, 0);
+  const std::int64_t out = state.weight.size(0), in = state.weight.size(1);
+  const std::int64_t step = std::max<std::int64_t>(weights_at_once / in, 1);
+  for (std::int64_t first = 0; first < out; first += step)
+    body(narrowed(state, first, std::min(step, out - first)), first);
+}
+
+void forward_rows(const RoundingState& state, const at::Tensor& out) {
   const Groups groups = groups_of(state, scales(state));
   at::Tensor result = groups.centred * groups.scale;
   if (state.format.scale_type == at::kBFloat16) result = round_to(result, at::kBFloat16);
   out.copy_(ungrouped(result, out));
 }
 
-void update(const RoundingState& state, const at::Tensor& gradient, StepRates rates) {
+void update_rows(const RoundingState& state, const at::Tensor& gradient, StepRates rates) {
   const Groups groups = groups_of(state, scales(state));
   const at::Tensor of_weight = grouped(state.format, gradient).to(at::kFloat);
   const at::Tensor of_code = of_weight * groups.scale;
@@ -140,14 +165,31 @@ void update(const RoundingState& state, const at::Tensor& gradient, StepRates ra
   if (state.tune_minmax) step_scales(state, groups, of_weight, of_value, rates.minmax);
 }
 
+}  // namespace
+
+void forward(const RoundingState& state, const at::Tensor& out) {
+  for_rows(state, [&](const RoundingState& rows, std::int64_t first) {
+    forward_rows(rows, out.narrow(0, first, rows.weight.size(0)));
+  });
+}
+
+void update(const RoundingState& state, const at::Tensor& gradient, StepRates rates) {
+  for_rows(state, [&](const RoundingState& rows, std::int64_t first) {
+    update_rows(rows, gradient.narrow(0, first, rows.weight.size(0)), rates);
+  });
+}
+
 QuantizedWeight quantize(const RoundingState& state) {
   const WeightFormat& format = state.format;
-  const Scales current = scales(state);
-  const Groups groups = groups_of(state, current);
   const auto shape = format.scales_shape(state.weight.size(0), state.weight.size(1));
+  const Scales current = scales(state);
   QuantizedWeight result;
   result.format = format;
-  result.codes = ungrouped(groups.centred - groups.low, state.weight).to(at::kByte).contiguous();
+  result.codes = model::lasting_tensor(state.weight.sizes(), at::kByte, state.weight.device());
+  for_rows(state, [&](const RoundingState& rows, std::int64_t first) {
+    const Groups groups = groups_of(rows, scales(rows));
+    result.codes.narrow(0, first, rows.weight.size(0)).copy_(ungrouped(groups.centred - groups.low, rows.weight));
+  });
   result.scales = current.scale.to(format.scale_type).reshape(shape);
   if (!format.symmetric) result.zero_points = current.zero.to(at::kByte).reshape(shape);
   return result;

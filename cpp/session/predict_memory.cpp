@@ -21,6 +21,8 @@ struct Copies {
 /// with its gradient. Of a copy what an expert took and gave, all that they gave side by side, two gradients of such
 /// rows, gate|up with half of its gradient and the gated product twice.
 constexpr Copies on_cpu{2, 2, 8, 7, 4, 5, 5};
+/// Of plain operations, which also keep what the fused ones compute again, and take norms apart in fp32. Measured.
+constexpr Copies on_cpu_plain{2, 2, 26, 6, 5, 10, 10};
 /// Without gradients: the residual, its norm and the result, gate|up and the gated product. Of a copy what an expert
 /// gave and what it took, whose place all together take.
 constexpr Copies of_a_pass{1, 1, 4, 3, 2, 2, 1};
@@ -63,11 +65,8 @@ std::int64_t inputs_width(const model::DecoderSpec& spec) {
   return widest;
 }
 
-/// Plain operations keep what the fused ones compute again, which is more of what those of a device keep.
-std::int64_t kept_activations(const recipe::Recipe& recipe, at::Device device) {
-  if (recipe.enable_torch_compile) return 1;
-  return device.is_cpu() ? 2 : 4;
-}
+/// Plain operations keep what the fused ones of a device compute again.
+std::int64_t kept_on_device(const recipe::Recipe& recipe) { return recipe.enable_torch_compile ? 1 : 4; }
 
 bool is_fused(const recipe::Recipe& recipe) { return recipe.enable_torch_compile && recipe.momentum == 0.0; }
 
@@ -76,9 +75,12 @@ std::int64_t bytes_of_value(const recipe::Recipe& recipe) {
   return is_fused(recipe) && recipe.iters <= tuner::most_iterations_in_ticks ? 2 : 4;
 }
 
-/// Beside V, of a weight: the plain step holds some six fp32 tensors like it at once; momentum keeps a second V.
-std::int64_t bytes_of_step(const recipe::Recipe& recipe) {
-  return (is_fused(recipe) ? 0 : 24) + (recipe.momentum == 0.0 ? 0 : 4);
+/// Beside V, of a weight: momentum keeps a second one.
+std::int64_t bytes_of_momentum(const recipe::Recipe& recipe) { return recipe.momentum == 0.0 ? 0 : 4; }
+
+/// On a device the plain step holds some six fp32 tensors like the weights at once.
+std::int64_t bytes_of_device_step(const recipe::Recipe& recipe) {
+  return (is_fused(recipe) ? 0 : 24) + bytes_of_momentum(recipe);
 }
 
 bool has_experts(const model::DecoderSpec& spec) {
@@ -92,7 +94,7 @@ constexpr std::int64_t device_workspaces = std::int64_t{128} << 20;  // of the l
 /// `gradient` bytes.
 std::int64_t on_device_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates,
                                 std::int64_t gradient) {
-  const std::int64_t in_loop = bytes_of_value(recipe) + gradient + (accumulates ? 4 : 0) + bytes_of_step(recipe);
+  const std::int64_t in_loop = bytes_of_value(recipe) + gradient + (accumulates ? 4 : 0) + bytes_of_device_step(recipe);
   return 2 * shape.element_bytes + 1 + (tunes(recipe, shape) ? in_loop : 0);
 }
 
@@ -105,9 +107,9 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
   const std::int64_t stream = mode.streams_outside ? 0 : shape.samples * shape.length * spec.hidden_size * bytes;
   const std::int64_t width = activation_width(spec, on_device) + (shape.rounds_inputs ? spec.hidden_size : 0);
   const ScoreBytes scores = score_bytes(spec, recipe, shape, layers, samples);
-  const std::int64_t activations =
-      tunes(recipe, shape) ? tokens * layers * width * bytes * kept_activations(recipe, shape.device) + scores.trained
-                           : tokens * activation_width(spec, of_a_pass) * bytes + scores.passed;
+  const std::int64_t activations = tunes(recipe, shape)
+                                       ? tokens * layers * width * bytes * kept_on_device(recipe) + scores.trained
+                                       : tokens * activation_width(spec, of_a_pass) * bytes + scores.passed;
   // Of the largest projection; of gate and up of all experts together, two of three weights.
   const std::int64_t gradient = has_experts(spec) ? 2 * bytes / 3 + 1 : bytes / 2;
   const std::int64_t per_weight = on_device_of_tuned(recipe, shape, samples < step_samples(recipe, shape), gradient);
@@ -119,9 +121,9 @@ std::uint64_t device_memory(const model::DecoderSpec& spec, const recipe::Recipe
 /// Bytes of a tuned weight while its block is tuned: the weight and its rounded twin, V, the best codes (1
 /// byte); where it is ever whole, also the gradient (of the largest projection, about half of all).
 std::int64_t bytes_of_tuned(const recipe::Recipe& recipe, const RunShape& shape, bool accumulates) {
-  const bool packs = recipe.enable_torch_compile && shape.element_bytes == 2 && model::LinearProducts::packs_bf16();
+  const bool packs = is_fused(recipe) && shape.element_bytes == 2 && model::LinearProducts::packs_bf16();
   const std::int64_t gradient = packs ? 0 : shape.element_bytes / 2;
-  return 2 * shape.element_bytes + bytes_of_value(recipe) + 1 + gradient + bytes_of_step(recipe) +
+  return 2 * shape.element_bytes + bytes_of_value(recipe) + 1 + gradient + bytes_of_momentum(recipe) +
          (accumulates ? 4 : 0);
 }
 
@@ -151,8 +153,7 @@ std::uint64_t host_memory(const recipe::Recipe& recipe, const RunShape& shape, c
     const std::int64_t held =
         work.loaded * bytes +
         shape.tuned_weights * bytes_of_tuned(recipe, shape, samples < step_samples(recipe, shape));
-    const std::int64_t loop =
-        2 * stream + tokens * work.trained * bytes * kept_activations(recipe, shape.device) + work.scores.trained;
+    const std::int64_t loop = 2 * stream + tokens * work.trained * bytes + work.scores.trained;
     most = std::max(most, held + std::max(loop, 3 * stream + passing));
   }
   // Of LibTorch and of the C library's arenas, what only the first products bring into memory. Measured.
@@ -169,7 +170,8 @@ std::uint64_t predict_memory(const model::DecoderSpec& spec, const recipe::Recip
   Work work;
   work.reference_streams = static_cast<std::int64_t>(most_streams(layers));
   work.stream = spec.hidden_size;
-  work.trained = layers * (activation_width(spec, on_cpu) + (shape.rounds_inputs ? inputs_width(spec) : 0));
+  const Copies& copies = recipe.enable_torch_compile ? on_cpu : on_cpu_plain;
+  work.trained = layers * (activation_width(spec, copies) + (shape.rounds_inputs ? inputs_width(spec) : 0));
   work.passed = activation_width(spec, of_a_pass);
   work.loaded = shape.other_weights;
   const std::int64_t samples = std::min(shape.samples, mode.micro_batch);
