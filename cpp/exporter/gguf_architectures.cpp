@@ -124,7 +124,7 @@ Offences gguf_offences(const GgufArchitecture& architecture, const DecoderSpec& 
   if (!architecture.has_biases && std::any_of(spec.layers.begin(), spec.layers.end(), is_biased))
     offences.emplace_back("llama.cpp knows no biases of o_proj and of feed-forward networks in this family");
   check_windows(architecture, spec, offences);
-  check_rope(spec, architecture.window_period > 0, offences);
+  check_rope(architecture, spec, offences);
   if (architecture.check != nullptr) architecture.check(spec, offences);
   return offences;
 }

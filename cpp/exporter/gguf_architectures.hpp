@@ -27,7 +27,9 @@ struct GgufArchitecture {
   bool pairs_rows = false;
   model::Activation activation = model::Activation::silu;  // gelu_tanh stands for gelu too
   bool has_biases = false;                                 // of attention's output and of feed-forward networks
-  bool has_head = true;              // false: llama.cpp takes the embeddings for the head, whatever the file holds
+  bool has_head = true;  // false: llama.cpp takes the embeddings for the head, whatever the file holds
+  /// Positions that are scaled by a tensor of divisors, which llama.cpp looks for in these families alone.
+  bool has_llama3 = false, has_longrope = false;
   const char* length_key = nullptr;  // of config.json, where it knows better than max_position_embeddings
   std::int64_t window_period = 0;    // all but every n-th layer have a sliding window; 0: llama.cpp knows none
   gsl::span<const GgufName> names;   // of modules that not every family has; before the common ones

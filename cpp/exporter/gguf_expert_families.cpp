@@ -45,13 +45,6 @@ constexpr std::array<GgufName, 3> of_gpt_oss{{
     {"mlp.router", "ffn_gate_inp"},
 }};
 
-/// Ways of scaling for which llama.cpp needs a tensor of divisors, which it does not look for in every family.
-void check_plain_positions(const model::AttentionSpec& attention, Offences& offences) {
-  const RopeType rope = attention.rope->type;
-  if (rope == RopeType::llama3 || rope == RopeType::longrope)
-    offences.emplace_back("llama.cpp knows no llama3 and longrope positions in this family");
-}
-
 }  // namespace
 
 gsl::span<const GgufName> mixtral_names() { return of_mixtral; }
@@ -121,14 +114,13 @@ void check_deepseek(const DecoderSpec& spec, Offences& offences) {
     offences.push_back("llama.cpp takes rms_norm_eps " + format_number(latent.norm_eps) + " for granted in deepseek");
   if (layers_before_experts(spec) == spec.layers.size())
     offences.emplace_back("llama.cpp wants a layer with experts in deepseek");
-  check_plain_positions(attention, offences);
-  if (attention.rope->type == RopeType::yarn && attention.rope->factor <= 1.0)
-    offences.emplace_back("llama.cpp wants a factor above 1 in deepseek's yarn");
+  const bool is_scaled = attention.rope->type == RopeType::yarn || attention.rope->type == RopeType::linear;
+  if (is_scaled && attention.rope->factor <= 1.0)
+    offences.emplace_back("llama.cpp wants a factor above 1 in deepseek's positions");
 }
 
 void check_gpt_oss(const DecoderSpec& spec, Offences& offences) {
   const model::AttentionSpec& attention = spec.layers.front().attention;
-  check_plain_positions(attention, offences);
   if (!attention.qkv_bias || !attention.out_bias)
     offences.emplace_back("llama.cpp wants all biases of attention in gpt_oss");
   if (spec.tie_word_embeddings) offences.emplace_back("llama.cpp wants a head of its own in gpt_oss");

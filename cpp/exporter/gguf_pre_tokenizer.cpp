@@ -11,7 +11,7 @@
 namespace autoround::exporter {
 namespace {
 
-// Words of one expression each, as tokenizer.json spells it.
+// Words of one expression each, as tokenizer.json spells it, ends of lines as escapes.
 constexpr std::string_view llama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view qwen2 =
@@ -20,6 +20,9 @@ constexpr std::string_view tekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view gpt4o =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Three steps, one after the other.
+constexpr std::string_view deepseek3 =
+    R"(\p{N}{1,3} [一-龥぀-ゟ゠-ヿ]+ [!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 // Not an expression of tokenizer.json: what ByteLevel does itself, alone or after each digit was cut off.
 constexpr std::string_view gpt2 = "ByteLevel";
 constexpr std::string_view digits_gpt2 = "Digits ByteLevel";
@@ -32,7 +35,7 @@ struct Known {
   std::string_view model_type;  // "": all others
   std::string_view name;
 };
-constexpr std::array<Known, 12> table{{
+constexpr std::array<Known, 13> table{{
     {gpt2, Merges::any, "gpt_neox", "olmo"},
     {gpt2, Merges::any, "", "gpt-2"},
     {digits_gpt2, Merges::any, "cohere", "command-r"},
@@ -45,7 +48,15 @@ constexpr std::array<Known, 12> table{{
     {qwen2, Merges::any, "", "qwen2"},
     {tekken, Merges::any, "", "tekken"},
     {gpt4o, Merges::any, "", "gpt-4o"},
+    {deepseek3, Merges::any, "", "deepseek-v3"},
 }};
+
+/// Some files have the ends of lines themselves where others have escapes.
+std::string with_escapes(std::string_view expression) {
+  std::string spelled;
+  for (const char c : expression) c == '\r' ? spelled += "\\r" : c == '\n' ? spelled += "\\n" : spelled += c;
+  return spelled;
+}
 
 /// The expression, or the names of steps that have none, that cut a text into words; nullopt: there are other steps.
 std::optional<std::string> words_of(const Json& step) {
@@ -67,7 +78,7 @@ std::optional<std::string> words_of(const Json& step) {
   const std::string behavior = text_member(step, "behavior");
   const bool inverted = flag_member(step, "invert", false);
   if (behavior != (inverted ? "Removed" : "Isolated")) return std::nullopt;
-  return text_member(member(step, "pattern"), "Regex");
+  return with_escapes(text_member(member(step, "pattern"), "Regex"));
 }
 
 }  // namespace

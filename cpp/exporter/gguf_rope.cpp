@@ -50,11 +50,22 @@ void add_yarn(const std::string& scaling, const model::AttentionSpec& attention,
   metadata.add_number(scaling + "attn_factor", turned / of_paper);
 }
 
+void add_linear(const std::string& scaling, const model::AttentionSpec& attention, GgufMetadata& metadata) {
+  const double factor = attention.rope->factor;
+  metadata.add_text(scaling + "type", "linear");
+  metadata.add_number(scaling + "factor", factor);
+  // Keys of latent attention are lengthened by the factor of yarn's paper however they are scaled.
+  if (attention.latent && factor > 1.0)
+    metadata.add_number(scaling + "yarn_log_multiplier",
+                        (1.0 / (0.1 * std::log(factor) + 1.0) - 1.0) / std::log(factor));
+}
+
 at::Tensor divisors(const std::vector<double>& factors) { return at::tensor(factors, at::kDouble).to(at::kFloat); }
 
 }  // namespace
 
-void check_rope(const model::DecoderSpec& spec, bool windows, Offences& offences) {
+void check_rope(const GgufArchitecture& architecture, const model::DecoderSpec& spec, Offences& offences) {
+  const bool windows = architecture.window_period > 0;
   const model::AttentionSpec* attention = rotating_attention(spec);
   if (attention == nullptr) {
     offences.emplace_back("no layer has rotary positions");
@@ -72,6 +83,10 @@ void check_rope(const model::DecoderSpec& spec, bool windows, Offences& offences
   const bool is_usual = rope->beta_fast == 32.0 && rope->beta_slow == 1.0;
   if (rope->type == RopeType::yarn && !is_usual)
     offences.emplace_back("llama.cpp takes beta_fast 32 and beta_slow 1 for granted in yarn");
+  if (rope->type == RopeType::llama3 && !architecture.has_llama3)
+    offences.emplace_back("llama.cpp knows no llama3 positions in this family");
+  if (rope->type == RopeType::longrope && !architecture.has_longrope)
+    offences.emplace_back("llama.cpp knows no longrope positions in this family");
 }
 
 void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, GgufMetadata& metadata) {
@@ -79,14 +94,13 @@ void add_rope_keys(const std::string& prefix, const model::DecoderSpec& spec, Gg
   const RopeSpec& rope = *attention.rope;
   metadata.add_integer(prefix + "rope.dimension_count", rope.rotary_dim);
   metadata.add_number(prefix + "rope.freq_base", rope.theta);
-  const RopeSpec* of_windows = rope_of_windows(spec);
-  if (of_windows != nullptr && of_windows->theta != rope.theta)
+  // Of some families llama.cpp has a default of its own for it.
+  if (const RopeSpec* of_windows = rope_of_windows(spec))
     metadata.add_number(prefix + "rope.freq_base_swa", of_windows->theta);
   const std::string scaling = prefix + "rope.scaling.";
   switch (rope.type) {
     case RopeType::linear:
-      metadata.add_text(scaling + "type", "linear");
-      metadata.add_number(scaling + "factor", rope.factor);
+      add_linear(scaling, attention, metadata);
       break;
     case RopeType::yarn:
       add_yarn(scaling, attention, metadata);

@@ -67,9 +67,11 @@ TYPES = {
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 10000.0}
 LONGROPE = {"rope_type": "longrope", "long_factor": [float(i + 2) for i in range(32)], "rope_theta": 10000.0,
-            "short_factor": [1.0 + i / 16 for i in range(32)], "original_max_position_embeddings": 32}
+            "short_factor": [1.0 + i / 16 for i in range(32)], "original_max_position_embeddings": 256}  # the least context that llama.cpp makes
+LONGER = LONGROPE | {"original_max_position_embeddings": 16}  # than which the texts are longer
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32, "rope_theta": 10000.0}
+LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}
 GEMMA3 = {"query_pre_attn_scalar": 32, "sliding_window_pattern": 6, "num_hidden_layers": 7}
 # What llama.cpp takes for granted, or knows nothing of.
 SETTLED = {
@@ -84,10 +86,12 @@ MODELS = {
     "llama": (LlamaConfig, {}), "llama_tied": (LlamaConfig, {"tie_word_embeddings": True}),
     "llama_biased": (LlamaConfig, {"attention_bias": True, "mlp_bias": True, "head_dim": 32}),
     "llama_rope3": (LlamaConfig, {"rope_parameters": LLAMA3}),
-    "llama_linear": (LlamaConfig, {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}}),
+    "llama_linear": (LlamaConfig, {"rope_parameters": LINEAR}),
+    "llama_longrope": (LlamaConfig, {"max_position_embeddings": 512, "rope_parameters": LONGROPE}),
+    "llama_longer": (LlamaConfig, {"rope_parameters": LONGER}),
     "qwen2_yarn": (Qwen2Config, {"rope_parameters": YARN}),
     "llama_yarn": (LlamaConfig, {"rope_parameters": YARN | {"attention_factor": 1.5}}),
-    "phi3_longrope": (Phi3Config, {"pad_token_id": 0, "rope_parameters": LONGROPE}),
+    "phi3_longrope": (Phi3Config, {"pad_token_id": 0, "original_max_position_embeddings": 16, "rope_parameters": LONGER}),
     "phi3_partial": (Phi3Config, {"pad_token_id": 0, "rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 10000.0}}),
     **{name: (config_class, options | SETTLED.get(name, {})) for name, (config_class, options) in FAMILIES.items() if name not in ABSENT},
 }
@@ -95,10 +99,18 @@ MODELS["granite_biased"] = (MODELS["granite"][0], MODELS["granite"][1] | {"atten
 for name, base, options in (("deepseek_v2_lite", "deepseek_v2", {"q_lora_rank": None, "num_hidden_layers": 27}),
                             ("deepseek_v3_yarn", "deepseek_v3", {"rope_parameters": YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}}),
                             ("deepseek_v3_mscale", "deepseek_v3", {"rope_parameters": YARN | {"mscale": 1.2, "mscale_all_dim": 0.707}}),
-                            ("deepseek_v3_plain", "deepseek_v3", {"rope_parameters": YARN, "norm_topk_prob": False})):
+                            ("deepseek_v3_plain", "deepseek_v3", {"rope_parameters": YARN, "norm_topk_prob": False}),
+                            ("deepseek_v2_linear", "deepseek_v2", {"rope_parameters": LINEAR}),
+                            ("deepseek_v3_linear", "deepseek_v3", {"rope_parameters": LINEAR}),
+                            ("granite_rope3", "granite", {"rope_parameters": LLAMA3}),
+                            ("granite_longrope", "granite", {"rope_parameters": LONGER}),
+                            ("mistral_rope3", "mistral", {"rope_parameters": LLAMA3}),
+                            ("mixtral_rope3", "mixtral", {"rope_parameters": LLAMA3}),
+                            ("gemma3_text_theta", "gemma3_text", {"rope_parameters": dict.fromkeys(
+                                ("full_attention", "sliding_attention"), {"rope_type": "default", "rope_theta": 1e6})})):
     MODELS[name] = (MODELS[base][0], MODELS[base][1] | options)
 MODELS["gpt_neox_sequential"] = (MODELS["gpt_neox"][0], MODELS["gpt_neox"][1] | {"use_parallel_residual": False})
-HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3", "gemma3_text")  # their embeddings cannot be quantized alone: a layer is
+HEADLESS = ("cohere", "cohere2", "gemma", "gemma2", "gemma3", "gemma3_text", "gemma3_text_theta")  # their embeddings cannot be quantized alone: a layer is
 IMAGES = ("gemma3", "mistral3")  # of which the file holds the text part
 EXPERTS = ("deepseek_v2", "deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen2_moe", "qwen3_moe")
 

@@ -1,6 +1,7 @@
 """What the loader tests share: tiny random checkpoints of transformers, their export by this library, and a loaded model's
 tensors under the names that its checkpoint has for them."""
 
+import copy
 import json
 import re
 import subprocess
@@ -62,7 +63,8 @@ def make_model(folder, tied, config_class=LlamaConfig, dtype=torch.bfloat16, **o
     sizes = {
         "hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "vocab_size": 128, "max_position_embeddings": 64, "tie_word_embeddings": tied, "initializer_range": 0.1, **options}
-    config = config_class(**{key: value for key, value in sizes.items() if value is not ...})
+    given = {key: value for key, value in sizes.items() if value is not ...}
+    config = config_class(**copy.deepcopy(given))  # which writes into dictionaries that it is given
     model = auto_class(config).from_config(config, dtype=dtype)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):

@@ -25,12 +25,16 @@ REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 REST_WITH_SLASH = REST.replace(r"[\r\n]*|", r"[\r\n/]*|")
 UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 START = r"[^\r\n\p{L}\p{N}]?"
-WORDS = {  # tokenizer.ggml.pre -> (expression, whether words that are tokens are taken whole)
+DEEPSEEK3 = (r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",  # as its file has it: ends of lines are no escapes
+             r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^CN\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[CN]*|\s*[CN]+|\s+(?!\S)|\s+"""
+             .replace("CN", "\r\n"))
+WORDS = {  # tokenizer.ggml.pre -> (expression, or one for each step, whether words that are tokens are taken whole)
     "llama-bpe": (CONTRACTIONS + "|" + START + r"\p{L}+|\p{N}{1,3}" + REST, True),
     "dbrx": (CONTRACTIONS + "|" + START + r"\p{L}+|\p{N}{1,3}" + REST, False),
     "qwen2": (CONTRACTIONS + "|" + START + r"\p{L}+|\p{N}" + REST, False),
     "tekken": (f"{START}{UPPER}*{LOWER}+|{START}{UPPER}+{LOWER}*|" + r"\p{N}" + REST_WITH_SLASH, True),
     "gpt-4o": (f"{START}{UPPER}*{LOWER}+{CONTRACTIONS}?|{START}{UPPER}+{LOWER}*{CONTRACTIONS}?|" + r"\p{N}{1,3}" + REST_WITH_SLASH, False),
+    "deepseek-v3": (DEEPSEEK3, False),
 }
 TEXTS = ["Hello, World!", "  two spaces", "trailing  \n\n  lines\n", "don't I'LL we've THEY'RE", "1 22 333 4444 55555 3.14159",
          "for (int i = 0; i < n; ++i) { a[i] += b[i]; }", "naïve café Привет мир 日本語 🚀", "a\tb\r\nc", "x<s>y <s>z", "CamelCaseWords http://a.b/c"]
@@ -40,7 +44,8 @@ def byte_level(name):
     tokenizer = Tokenizer(models.BPE(ignore_merges=WORDS[name][1] if name in WORDS else False))
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=name not in WORDS)
     if name in WORDS:
-        first = [pre_tokenizers.Split(Regex(WORDS[name][0]), "isolated")]
+        steps = WORDS[name][0]
+        first = [pre_tokenizers.Split(Regex(step), "isolated") for step in ((steps,) if isinstance(steps, str) else steps)]
     else:
         first = [pre_tokenizers.Digits(individual_digits=True)] if name == "smollm" else []
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*first, plain])

@@ -275,6 +275,14 @@ TEST_CASE("gguf: what the format has no place for", "[exporter]") {
                      R"("rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4, "beta_fast": 16})");
     CHECK(mentions(tiny.refusal(), "beta_fast 32"));
   }
+  SECTION("positions for which the family has no tensor of divisors") {
+    tiny.reconfigure("\"rope_theta\": 10000.0",
+                     R"("rope_parameters": {"rope_type": "llama3", "factor": 8.0, "rope_theta": 1e4,
+                        "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 32})");
+    CHECK_NOTHROW(exporter::plan_gguf(tiny.plan()));
+    tiny.reconfigure("\"llama\"", "\"qwen2\"");
+    CHECK(mentions(tiny.refusal(), "no llama3 positions in this family"));
+  }
 }
 
 TEST_CASE("gguf: a head of its own, where llama.cpp takes the embeddings", "[exporter]") {
