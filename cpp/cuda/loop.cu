@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kThreads) decide_kernel(device::Decide a) {
   const std::int64_t now = progress.iteration;
   const double loss = shares[0] / a.elements[now];
   progress.loss = loss;
-  if (!isfinite(loss) || (a.rtn_loss > 0.0 && loss > a.divergence_factor * a.rtn_loss)) {
+  if (!isfinite(loss) || loss > a.largest_loss) {
     progress.diverged = progress.stopped = 1;
     progress.is_best = 0;
     return;

@@ -125,7 +125,7 @@ struct Decide {
   std::int64_t count = 0;
   const double* elements = nullptr;  // [iterations]: what the sum is divided by
   std::int64_t iterations = 0;
-  double rtn_loss = 0.0, divergence_factor = 0.0;
+  double largest_loss = 0.0;  // one above it has diverged
   bool keep_last = false;     // the last iteration is the best, whatever its loss
   std::int64_t patience = 0;  // iterations without a lower loss after which tuning stops; 0: never
 };

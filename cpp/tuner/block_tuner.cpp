@@ -1,11 +1,13 @@
 #include "tuner/block_tuner.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <gsl/assert>
 #include <gsl/span>
+#include <limits>
 #include <numeric>
 
 #include "base/error.hpp"
@@ -40,7 +42,7 @@ void check(const BlockData& data) {
   Expects(data.input.size(0) == static_cast<std::int64_t>(data.lengths.size()) * data.length);
 }
 
-/// Mean squared error of a whole stream on its real tokens, `batch` samples at a time.
+/// Mean squared error of a whole stream on its real tokens, `batch` samples at a time; undefined: of zeros.
 double mean_error(const at::Tensor& output, const BlockData& data, std::int64_t batch) {
   const gsl::span<const std::int64_t> lengths(data.lengths);
   const auto samples = static_cast<std::int64_t>(lengths.size());
@@ -48,13 +50,24 @@ double mean_error(const at::Tensor& output, const BlockData& data, std::int64_t 
   for (std::int64_t first = 0; first < samples; first += batch) {
     const std::int64_t count = std::min(batch, samples - first);
     const auto rows = [&](const at::Tensor& x) { return x.narrow(0, first * data.length, count * data.length); };
-    const at::Tensor made = rows(output), wanted = rows(data.target);
+    const at::Tensor wanted = rows(data.target), made = output.defined() ? rows(output) : at::zeros_like(wanted);
     sum += squared_error(made, wanted, lengths.subspan(first, count), data.length);
     data.streams.rest(made);
     data.streams.rest(wanted);
   }
   const auto tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-  return sum / static_cast<double>(std::max<std::int64_t>(tokens, 1) * output.size(1));
+  return sum / static_cast<double>(std::max<std::int64_t>(tokens, 1) * data.target.size(1));
+}
+
+/// A loss above it has diverged: minibatches differ from the mean by orders of magnitude less than the factor, and
+/// where rounding to nearest changes next to nothing, as of weights that were quantized before, it is worse than a
+/// block that computes nothing.
+double largest_loss(double rtn_loss, const BlockData& data, std::int64_t batch) {
+  constexpr double factor = 1e4;
+  const bool adds = data.input.sizes() == data.target.sizes();  // to a stream, as layers of a model do
+  const double of_nothing = mean_error(adds ? data.input : at::Tensor(), data, batch);
+  const double largest = std::max(factor * rtn_loss, of_nothing);
+  return largest > 0.0 ? largest : std::numeric_limits<double>::max();
 }
 
 /// Weights to choose from, with what the block makes of them.
@@ -88,7 +101,7 @@ BlockResult tune_block(const Block& block, const BlockData& data,
   RoundingStates states(block.projections(), formats, options);
   states.search_scales(data.importance, options);
   if (states.needs_calibration()) {
-    CalibrationOps observing(states, ops);
+    CalibrationOps observing(states, data, ops);
     run(observing);
     states.finish_calibration();
   }
@@ -127,7 +140,8 @@ BlockResult tune_block(const Block& block, const BlockData& data,
       const Optimization tuned = [&] {
         // Of its own: what they keep from one iteration to the next is gone before all samples are run again.
         const auto loop_ops = model::make_ops(data.input.device(), options.arithmetic);
-        return optimize(block, states, data, options, result.rtn_loss, *loop_ops, cancel, on_iteration);
+        const double largest = largest_loss(result.rtn_loss, data, options.pass_samples());
+        return optimize(block, states, data, options, largest, *loop_ops, cancel, on_iteration);
       }();
       result.losses = tuned.losses;
       if (!tuned.not_recorded.empty())

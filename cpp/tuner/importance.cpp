@@ -8,6 +8,7 @@
 #include "model/forwarding_ops.hpp"
 #include "quant/scale_search.hpp"
 #include "tuner/block_tuner.hpp"
+#include "tuner/real_rows.hpp"
 
 namespace autoround::tuner {
 namespace {
@@ -28,18 +29,23 @@ bool counts_channels_alike(const quant::WeightFormat& format, const TuneOptions&
 /// Adds up the squares of what comes into the linears that it is told.
 class MeasuringOps final : public model::ForwardingOps {
  public:
-  MeasuringOps(const BlockData& data, model::Ops& inner) : ForwardingOps(inner), data_(data) {}
+  MeasuringOps(const BlockData& data, model::Ops& inner) : ForwardingOps(inner), rows_(data) {}
 
   void want(const std::string& linear) { sums_[linear]; }
-  /// Samples from `first` on come next.
-  void begin(std::int64_t first) { first_ = first; }
 
+  void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
+    rows_.routed(layer, experts, count);
+    inner().routed(layer, experts, count);
+  }
   at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
     at::Tensor sum;  // parts of a projection have one input
+    for (const at::Tensor& rows : rows_.of(projection, x)) {
+      const at::Tensor squares = rows.to(at::kFloat).square().sum(0);
+      sum = sum.defined() ? sum + squares : squares;
+    }
     for (const auto& part : projection.parts) {
       const auto wanted = sums_.find(part.name);
-      if (wanted == sums_.end()) continue;
-      if (!sum.defined()) sum = is_routed_expert(part.name) ? sum_of_rows(x) : sum_of_real_rows(x);
+      if (!sum.defined() || wanted == sums_.end()) continue;
       wanted->second = wanted->second.defined() ? wanted->second + sum : sum;
     }
     return inner().linear(projection, x);
@@ -57,19 +63,7 @@ class MeasuringOps final : public model::ForwardingOps {
   }
 
  private:
-  /// A routed expert sees some tokens of many samples, of which padding cannot be told.
-  static at::Tensor sum_of_rows(const at::Tensor& x) { return x.to(at::kFloat).square().sum(0); }
-  at::Tensor sum_of_real_rows(const at::Tensor& x) const {
-    at::Tensor sum = at::zeros({x.size(1)}, x.options().dtype(at::kFloat));
-    for (std::int64_t sample = 0; sample < x.size(0) / data_.length; ++sample) {
-      const auto tokens = data_.lengths[static_cast<std::size_t>(first_ + sample)];
-      sum += sum_of_rows(x.narrow(0, sample * data_.length, tokens));
-    }
-    return sum;
-  }
-
-  const BlockData& data_;
-  std::int64_t first_ = 0;
+  RealRows rows_;
   Importance sums_;
 };
 
@@ -108,7 +102,6 @@ Importance measure_importance(const Block& block, const BlockData& data,
   for (std::int64_t first = 0; first < samples; first += options.pass_samples()) {
     cancel.throw_if_requested();
     const std::int64_t count = std::min(options.pass_samples(), samples - first);
-    measuring.begin(first);
     const at::Tensor x = data.input.narrow(0, first * data.length, count * data.length);
     block.forward(x, count, measuring);
     data.streams.rest(x);

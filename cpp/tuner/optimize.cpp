@@ -20,14 +20,15 @@ namespace {
 
 constexpr double outlier_share = 0.001;  // of the elements, where drops_outliers
 
-bool diverged(double loss, double rtn_loss) {
-  return !std::isfinite(loss) || (rtn_loss > 0.0 && loss > divergence_factor * rtn_loss);
-}
-
 /// What the block made of one micro-batch, recorded for the backward pass.
 struct Forward {
   at::Tensor output, gradient;  // of the block; of the loss with respect to it
   double error = 0.0;           // sum of squares
+
+  /// Nothing where no token came to a linear that is tuned: a routed expert.
+  void backward() const {
+    if (output.requires_grad()) output.backward(gradient);
+  }
 };
 
 /// Which iteration's parameters to keep: those of the lowest minibatch loss so far, or just the last.
@@ -79,10 +80,10 @@ StepShape step_shape(const BlockData& data, const TuneOptions& options) {
 }
 
 Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
-                      double rtn_loss, model::Ops& ops, const CancelToken& cancel,
+                      double largest_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration) {
   if (!data.input.is_cpu() && states.can_record())
-    return optimize_recorded(block, states, data, options, rtn_loss, ops, cancel, on_iteration);
+    return optimize_recorded(block, states, data, options, largest_loss, ops, cancel, on_iteration);
   const StepShape shape = step_shape(data, options);
   const auto micro_samples = static_cast<std::size_t>(shape.micro_samples);
 
@@ -117,18 +118,18 @@ Optimization optimize(const Block& block, RoundingStates& states, const BlockDat
       const Forward pass = forward(rest.first(micro_samples));
       error += pass.error;
       states.begin({.first = rest.size() == batch.size(), .last = false, .is_best = false});
-      pass.output.backward(pass.gradient);
+      pass.backward();
     }
     const Forward pass = forward(rest);
     const double loss = (error + pass.error) / real_elements(data, batch);
     result.losses.push_back(static_cast<float>(loss));
-    result.diverged = diverged(loss, rtn_loss);
+    result.diverged = !std::isfinite(loss) || loss > largest_loss;
     if (result.diverged) break;
 
     // Known before the step, so that the update itself keeps the codes of the best parameters: V is never copied.
     const bool is_best = best.observe(index, loss);
     states.begin({.first = rest.size() == batch.size(), .last = true, .is_best = is_best});
-    pass.output.backward(pass.gradient);
+    pass.backward();
     states.finish_step();
     states.advance();
     if (on_iteration) on_iteration({index, loss, best.loss(), best.index()});

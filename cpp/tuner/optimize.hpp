@@ -18,11 +18,9 @@ namespace autoround::tuner {
 struct Optimization {
   std::vector<float> losses;         // of each iteration's minibatch: mean squared error on real tokens
   std::int64_t best_iteration = -1;  // whose codes the states keep
-  bool diverged = false;             // the last loss is not finite or far above round-to-nearest; no step follows it
+  bool diverged = false;             // the last loss is not finite or above the largest; no step follows it
   std::string not_recorded;          // why a device could not record iterations that can be; then they ran one by one
 };
-
-inline constexpr double divergence_factor = 1e4;
 
 /// What of the samples a step sees.
 struct StepShape {
@@ -35,10 +33,9 @@ StepShape step_shape(const BlockData& data, const TuneOptions& options);
 double real_elements(const BlockData& data, gsl::span<const std::int64_t> batch);
 
 /// Runs options.iters iterations, fewer with dynamic_max_gap, on `block`, whose quantized linears `states` has taken
-/// over; on a device recorded once and replayed where that can be. A loss above 10^4 times `rtn_loss` counts as
-/// diverged: minibatches differ from the mean by orders of magnitude less.
+/// over; on a device recorded once and replayed where that can be. A loss above `largest_loss` counts as diverged.
 Optimization optimize(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
-                      double rtn_loss, model::Ops& ops, const CancelToken& cancel,
+                      double largest_loss, model::Ops& ops, const CancelToken& cancel,
                       const std::function<void(const Iteration&)>& on_iteration);
 
 }  // namespace autoround::tuner

@@ -4,6 +4,7 @@
 #include "model/buffer_pool.hpp"
 #include "model/forwarding_ops.hpp"
 #include "model/linear_products.hpp"
+#include "tuner/real_rows.hpp"
 #include "tuner/rounding_states.hpp"
 
 namespace autoround::tuner {
@@ -28,18 +29,24 @@ class QuantOps final : public model::ForwardingOps {
   model::BufferPool pool_;
 };
 
-/// Shows the states what comes into each linear.
+/// Shows the states what comes into each linear: real tokens, as any token may stand for padding.
 class CalibrationOps final : public model::ForwardingOps {
  public:
-  CalibrationOps(RoundingStates& states, model::Ops& inner) : ForwardingOps(inner), states_(states) {}
+  CalibrationOps(RoundingStates& states, const BlockData& data, model::Ops& inner)
+      : ForwardingOps(inner), states_(states), rows_(data) {}
 
+  void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
+    rows_.routed(layer, experts, count);
+    inner().routed(layer, experts, count);
+  }
   at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
-    states_.observe(projection, x);
+    for (const at::Tensor& rows : rows_.of(projection, x)) states_.observe(projection, rows);
     return inner().linear(projection, x);
   }
 
  private:
   RoundingStates& states_;
+  RealRows rows_;
 };
 
 }  // namespace autoround::tuner

@@ -43,8 +43,8 @@ Schedule make_schedule(const BlockData& data, const TuneOptions& options, const 
 /// What an iteration works with. Everything it touches stays where it is.
 class Loop {
  public:
-  Loop(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options, double rtn_loss,
-       model::Ops& ops)
+  Loop(const Block& block, RoundingStates& states, const BlockData& data, const TuneOptions& options,
+       double largest_loss, model::Ops& ops)
       : block_(block),
         states_(states),
         data_(data),
@@ -64,8 +64,7 @@ class Loop {
     decide_.count = errors_.numel();
     decide_.elements = schedule_.elements.const_data_ptr<double>();
     decide_.iterations = options.iters;
-    decide_.rtn_loss = rtn_loss;
-    decide_.divergence_factor = divergence_factor;
+    decide_.largest_loss = largest_loss;
     decide_.keep_last = options.not_use_best_mse;
     decide_.patience = options.not_use_best_mse ? 0 : std::max<std::int64_t>(0, options.dynamic_max_gap);
     states.record(progress(), options.iters);
@@ -205,9 +204,9 @@ std::unique_ptr<device::Graph> record(Loop& loop, std::string& why_not) {
 }  // namespace
 
 Optimization optimize_recorded(const Block& block, RoundingStates& states, const BlockData& data,
-                               const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
-                               const std::function<void(const Iteration&)>& on_iteration) {
-  Loop loop(block, states, data, options, rtn_loss, ops);
+                               const TuneOptions& options, double largest_loss, model::Ops& ops,
+                               const CancelToken& cancel, const std::function<void(const Iteration&)>& on_iteration) {
+  Loop loop(block, states, data, options, largest_loss, ops);
   Onlooker onlooker(loop.progress_bytes(), options.iters);
   std::unique_ptr<device::Graph> graph;
   Optimization result;

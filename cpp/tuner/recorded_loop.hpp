@@ -9,7 +9,7 @@ namespace autoround::tuner {
 /// As optimize(), for states that can_record() and data on a device. `on_iteration` and cancel come up to a few
 /// iterations late, in order.
 Optimization optimize_recorded(const Block& block, RoundingStates& states, const BlockData& data,
-                               const TuneOptions& options, double rtn_loss, model::Ops& ops, const CancelToken& cancel,
-                               const std::function<void(const Iteration&)>& on_iteration);
+                               const TuneOptions& options, double largest_loss, model::Ops& ops,
+                               const CancelToken& cancel, const std::function<void(const Iteration&)>& on_iteration);
 
 }  // namespace autoround::tuner

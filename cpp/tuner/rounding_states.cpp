@@ -97,6 +97,10 @@ RoundingStates::RoundingStates(const std::vector<model::Projection*>& projection
     }
     has_experts_ = has_experts_ || !projection->expert_role.empty();
     if (tuned.parts.empty()) continue;
+    if (tuned.input && tuned.parts.size() < projection->parts.size())
+      fail(Code::unsupported, tuned.parts.front().name,
+           "its input is quantized, and also that of a linear layer that is not: quantize all of q_proj, k_proj and "
+           "v_proj, and both of gate_proj and up_proj");
     std::vector<quant::RoundingState*> states;
     for (TunedPart& part : tuned.parts) states.push_back(&part.state);
     quant::share_global_scale(states);

@@ -31,6 +31,7 @@ DecoderSpec read_gpt_oss(const checkpoint::HfConfig& config) {
     layer.mlp.activation = Activation::clamped_swiglu;
     layer.experts = experts;
   }
+  spec.norm.wide = true;
   read_window_pattern(spec, text, /*interval=*/2, /*fallback=*/128);
   return spec;
 }

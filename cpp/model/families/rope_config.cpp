@@ -61,6 +61,7 @@ RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t head_dim, st
 
   RopeSpec rope;
   rope.type = read_type(view);
+  if (rope.type == RopeType::yarn && defaults.yarn_is_longrope) rope.type = RopeType::longrope;
   rope.theta = above(view, "rope_theta", view.number("rope_theta"), 1.0);
   const std::string& part_key = defaults.partial_rotary_key;
   const double part =
@@ -79,8 +80,11 @@ RopeSpec read_rope(const checkpoint::HfConfig& config, std::int64_t head_dim, st
 
   // A value beside the rope parameters wins over one inside, as in transformers.
   const std::string original = "original_max_position_embeddings";
-  rope.original_max_position =
-      above(view, original, text.number_or(original, view.number_or(original, rope.max_position)), 1.0);
+  rope.original_max_position = above(
+      view, original,
+      text.number_or(original, defaults.original_max_position ? static_cast<double>(*defaults.original_max_position)
+                                                              : view.number_or(original, rope.max_position)),
+      1.0);
   const bool factor_may_be_implied = rope.type == RopeType::yarn || rope.type == RopeType::longrope;
   rope.factor = above(view, "factor",
                       factor_may_be_implied && !view.has("factor") ? rope.max_position / rope.original_max_position

@@ -19,6 +19,7 @@ struct SkeletonDefaults {
   std::optional<std::int64_t> kv_heads;  // nullopt: as many as heads
   std::optional<std::int64_t> head_dim;  // nullopt: hidden_size / num_attention_heads
   std::int64_t max_position = 2048;
+  std::optional<std::int64_t> original_max_position;  // nullopt: the rope parameters', else max_position
   double norm_eps = 1e-6, rope_theta = 10000.0;
   std::optional<double> partial_rotary;  // of partial_rotary_factor; nullopt: the whole of each head is rotated
   bool tie_word_embeddings = false;
@@ -27,8 +28,9 @@ struct SkeletonDefaults {
   std::string kv_heads_key = "num_key_value_heads", head_dim_key = "head_dim", norm_eps_key = "rms_norm_eps";
   std::string intermediate_key = "intermediate_size", activation_key = "hidden_act";
   std::string partial_rotary_key = "partial_rotary_factor";
-  bool rotates = true;          // false: no rope
-  std::string rope_layer_type;  // of HfConfig::rope_parameters
+  bool rotates = true;            // false: no rope
+  bool yarn_is_longrope = false;  // its former name
+  std::string rope_layer_type;    // of HfConfig::rope_parameters
   // Sizes that multimodal checkpoints leave out of their text_config; nullopt: the key must be there.
   std::optional<std::int64_t> vocab_size, hidden_size, intermediate, layers, heads;
 };

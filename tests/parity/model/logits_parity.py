@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from dense_cases import CASES as DENSE_CASES
 from expert_cases import CASES as EXPERT_CASES
-from spelling import OTHER_NAMES, rename_tensors, spell_as_v4
+from spelling import OTHER_NAMES, call_longrope_yarn, rename_tensors, spell_as_v4
 from tokenizers import Tokenizer
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, GraniteConfig, LlamaConfig,
                           MistralConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
@@ -108,6 +108,11 @@ CASES = [
                                               no_rope_layer_interval=2, pad_token_id=0)),
     ("qwen3 window", Qwen3Config, dict(head_dim=16, use_sliding_window=True, sliding_window=6, max_window_layers=1)),
 ]
+LATER_CASES = [  # at the end, as a case's place decides its random numbers
+    ("phi3 longrope called yarn", Phi3Config, dict(pad_token_id=0, original_max_position_embeddings=32, rope_parameters={
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32,
+        "short_factor": [1.0 + 0.1 * i for i in range(8)], "long_factor": [2.0 + 0.5 * i for i in range(8)]})),
+]
 
 
 @dataclass
@@ -139,6 +144,8 @@ def make_tiny(root, index, seed, name, config_class, options):
     model.to(dtype).save_pretrained(folder)
     if "v4" in name:
         spell_as_v4(folder / "config.json")
+    if "called yarn" in name:
+        call_longrope_yarn(folder / "config.json")
     if "other names" in name:
         rename_tensors(folder / "model.safetensors", OTHER_NAMES[config.model_type])
     write_ids(folder, np.random.default_rng((index, seed)).integers(0, SIZES["vocab_size"], (WINDOWS, LENGTH)))
@@ -275,7 +282,7 @@ def main():
     report, record = Report(), Recorder("logits_parity")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        cases, tiny, expected = CASES + DENSE_CASES + EXPERT_CASES, [], []
+        cases, tiny, expected = CASES + DENSE_CASES + EXPERT_CASES + LATER_CASES, [], []
         for seed in range(SEEDS):
             tiny = [make_tiny(root, i, seed, *case) for i, case in enumerate(cases)]
             expected = compare_fp32(report, arguments.tool, tiny, 1e-4)

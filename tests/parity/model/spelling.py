@@ -29,6 +29,15 @@ def spell_as_v4(path):
     path.write_text(json.dumps(whole, indent=2))
 
 
+def call_longrope_yarn(path):
+    """Rewrites a config.json of Phi 3 as its first ones were: longrope was called yarn. The original length, which here is
+    beside its parameters no longer, is the family's own then."""
+    config = json.loads(path.read_text())
+    config["rope_parameters"]["rope_type"] = "yarn"
+    del config["original_max_position_embeddings"]
+    path.write_text(json.dumps(config, indent=2))
+
+
 def rename_tensors(path, renamings):
     """Gives tensors the names that other versions and writers gave them, by how names begin."""
     def renamed(name):

@@ -230,6 +230,16 @@ TEST_CASE("block tuner: an exploding loss is an error that names the iteration, 
   CHECK(test::same_codes(fallen.result, tune(block, quick(0)).result));
 }
 
+TEST_CASE("block tuner: steps that leave the grid of weights that lie on it are no explosion", "[tuner]") {
+  TinyBlock block;
+  make_exact(block);
+  block.data.target = block.reference().add_(1e-6);
+  const auto run = tune(block, quick());
+  CHECK(run.result.losses.size() == run.iterations.size());
+  CHECK(*std::max_element(run.result.losses.begin(), run.result.losses.end()) > 1e4 * run.result.rtn_loss);
+  CHECK(run.result.loss <= run.result.rtn_loss);
+}
+
 TEST_CASE("block tuner: without iterations it rounds to nearest", "[tuner]") {
   const TinyBlock block;
   auto run = tune(block, quick(0));

@@ -195,6 +195,54 @@ TEST_CASE("experts: a static scale of an input that was never seen is that of th
   CHECK(checked == 3);
 }
 
+TEST_CASE("experts: padding that goes to them counts neither for static scales nor for importance", "[tuner]") {
+  TinyBlock block;
+  make_sparse(block, 2);
+  for (std::size_t i = 0; i < block.data.lengths.size(); ++i)
+    block.data.lengths[i] = 1 + static_cast<std::int64_t>(i) % (block.data.length - 1);
+  quant::WeightFormat format = int_format(8, -1);
+  format.input.emplace();
+  format.input->group = 0;
+  format.input->is_static = true;
+  TuneOptions options, searching;
+  options.iters = 0;
+  searching.search_scales = true;
+  const auto measured = [&] {
+    std::vector<float> all;
+    for (const auto& weight : tune(block, options, format).result.weights)
+      all.push_back(weight.input.scale.item<float>());
+    const auto layer = block.layer();
+    const auto formats = test::all_linears(*layer, int_format(3, 32));
+    for (const auto& [linear, sums] : measure_importance(block.view(*layer), block.data, formats, searching, {}))
+      all.push_back(sums.sum().item<float>());
+    return all;
+  };
+  const auto expected = measured();
+  CHECK(expected.size() > 2 * 7);
+  for (std::size_t i = 0; i < block.data.lengths.size(); ++i) {
+    const auto first = static_cast<std::int64_t>(i) * block.data.length;
+    for (std::int64_t row = block.data.lengths[i]; row < block.data.length; ++row)
+      block.data.input[first + row].mul_(-9.0).select(0, 0).fill_(70.0);
+  }
+  CHECK(measured() == expected);
+}
+
+TEST_CASE("experts: steps without a token for a linear that is tuned leave it as it is", "[tuner]") {
+  TinyBlock block;
+  make_sparse(block, 2);
+  TuneOptions options;
+  options.iters = 3;
+  options.batch_size = 4;
+  options.gradient_accumulate_steps = GENERATE(1, 2);
+  const auto layer = block.layer();
+  auto formats = test::all_linears(*layer, int_format(4, 32));
+  std::erase_if(formats, [](const auto& format) { return format.first.rfind(idle_expert, 0) != 0; });
+  REQUIRE(formats.size() == 3);
+  const BlockResult result = tune_block(block.view(*layer), block.data, formats, options, {}, {}, Logger());
+  CHECK(result.loss == result.rtn_loss);
+  CHECK(result.losses.size() == 3);
+}
+
 TEST_CASE("experts: gate and up of one share NVFP4's global scale, as readers want it", "[tuner]") {
   TinyBlock block;
   make_sparse(block, 2);

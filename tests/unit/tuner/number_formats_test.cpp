@@ -103,6 +103,46 @@ TEST_CASE("number formats: a static input scale covers what calibration saw, and
   CHECK(moved);
 }
 
+TEST_CASE("number formats: a static input scale knows nothing of padding", "[tuner]") {
+  TinyBlock block;
+  TuneOptions nearest = quick();
+  nearest.iters = 0;
+  const auto scales = [&] {
+    std::vector<float> values;
+    for (const quant::QuantizedWeight& weight : tune(block, "FP8", nearest).weights)
+      values.push_back(weight.input.scale.item<float>());
+    return values;
+  };
+  for (std::size_t i = 0; i < block.data.lengths.size(); ++i)
+    block.data.lengths[i] = 1 + static_cast<std::int64_t>(i) % (block.data.length - 1);
+  const auto expected = scales();
+  for (std::size_t i = 0; i < block.data.lengths.size(); ++i) {
+    const auto first = static_cast<std::int64_t>(i) * block.data.length;
+    for (std::int64_t row = block.data.lengths[i]; row < block.data.length; ++row)
+      block.data.input[first + row].mul_(50.0).select(0, 0).fill_(900.0);  // an outlier
+  }
+  CHECK(scales() == expected);
+}
+
+TEST_CASE("number formats: a linear that is left alone cannot share an input that is rounded", "[tuner]") {
+  const TinyBlock block;
+  for (const char* preset : {"W8A8", "W4A16"}) {
+    Formats formats = test::all_linears(*block.layer(), test::preset_format(preset));
+    formats.erase(linear_name("self_attn.k_proj"));
+    if (std::string(preset) == "W4A16") {
+      CHECK_NOTHROW(tune(block, formats));
+      continue;
+    }
+    try {
+      tune(block, formats);
+      FAIL("was accepted");
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::unsupported);
+      CHECK(error.subject() == linear_name("self_attn.q_proj"));
+    }
+  }
+}
+
 TEST_CASE("number formats: layers with one input cannot have it rounded in two ways", "[tuner]") {
   const TinyBlock block;
   Formats formats = test::all_linears(*block.layer(), test::preset_format("W8A8"));
