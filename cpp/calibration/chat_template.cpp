@@ -5,7 +5,6 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "base/text.hpp"
 #include "calibration/ffi_buffer.hpp"
 
 namespace autoround::calibration {
@@ -33,64 +32,54 @@ Json special_tokens(const JsonView& config) {
   return tokens;
 }
 
-std::optional<std::string> template_text(const JsonView& config) {
+std::optional<std::string> template_text(const JsonView& config, std::string_view name) {
   if (!config.has("chat_template")) return std::nullopt;
   const Json& value = config.json().at("chat_template");
   if (!value.is_array()) return config.string("chat_template");
   for (const Json& entry : value) {
     const JsonView named(entry, config.subject());
-    if (named.string("name") == "default") return named.string("template");
+    if (named.string("name") == name) return named.string("template");
   }
   return std::nullopt;
-}
-
-Json to_json(const std::vector<ChatMessage>& messages) {
-  Json list = Json::array();
-  for (const ChatMessage& message : messages) {
-    for (const std::string* text : {&message.role, &message.content}) {
-      if (const auto offset = invalid_utf8(*text)) {
-        fail(Code::parse, "",
-             "message " + std::to_string(list.size()) + " has invalid UTF-8 at byte " + std::to_string(*offset));
-      }
-    }
-    list.push_back({{"role", message.role}, {"content", message.content}});
-  }
-  return list;
 }
 
 }  // namespace
 
 std::optional<ChatTemplate> ChatTemplate::load(const std::string& directory) {
   ChatTemplate result;
-  std::optional<std::string> text;
+  std::optional<std::string> text, tool_text;
   if (contains_file(directory, "tokenizer_config.json")) {
     result.file_ = join_path(directory, "tokenizer_config.json");
     const JsonLimits limits;
     const Json json = parse_json(read_text_file(result.file_, limits.max_bytes), result.file_, limits);
     const JsonView config(json, result.file_);
     result.special_tokens_ = special_tokens(config);
-    text = template_text(config);
+    text = template_text(config, "default");
+    tool_text = template_text(config, "tool_use");
   }
   if (contains_file(directory, "chat_template.jinja")) {
     result.file_ = join_path(directory, "chat_template.jinja");
-    text = read_text_file(result.file_, max_template_bytes);
+    tool_text = text = read_text_file(result.file_, max_template_bytes);
   }
   if (!text) return std::nullopt;
+  result.tool_source_ = tool_text.value_or(*text);
   result.source_ = std::move(*text);
   return result;
 }
 
-std::string ChatTemplate::render(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const {
+std::string ChatTemplate::render(const Conversation& conversation, bool add_generation_prompt) const {
+  const std::string& source = conversation.tools.is_null() ? source_ : tool_source_;
   Json context = special_tokens_;
-  context["messages"] = to_json(messages);
+  context["messages"] = conversation.messages;
   context["add_generation_prompt"] = add_generation_prompt;
-  context["tools"] = nullptr;  // templates ask whether these are none, not whether they are there
+  // Templates ask whether these are none, not whether they are there.
+  context["tools"] = conversation.tools;
   context["documents"] = nullptr;
   const std::string variables = context.dump();
 
   FfiBuffer text, error;
-  const int status = autoround_ffi_render_chat(ffi_bytes(source_), source_.size(), ffi_bytes(variables),
-                                               variables.size(), text.out(), error.out());
+  const int status = autoround_ffi_render_chat(ffi_bytes(source), source.size(), ffi_bytes(variables), variables.size(),
+                                               text.out(), error.out());
   check_ffi(status, error, file_, "the chat template failed");
   return text.text();
 }

@@ -1,4 +1,4 @@
-// Lines of a text file of any size, one at a time in constant memory.
+// Lines of a text file of any size, or elements of a JSON array, one at a time in constant memory.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,22 @@ class LineReader {
 
   /// The next line, or nullopt at the end. @throws Error io
   std::optional<Line> next();
+  /// Of a file that is one JSON array, the next element, as a line that begins where it does; nullopt after the array.
+  /// Elements are told apart, not checked. Not to be mixed with next(). @throws Error io; parse: the file ends within
+  /// the array or goes on after it
+  std::optional<Line> next_element();
 
  private:
+  enum class Place { before, first, later, after };  // in the array
+
   bool fill();  // false at the end of the file
 
   const InputFile& file_;
   std::uint64_t offset_ = 0;  // of the file, where the next fill() reads
   std::string chunk_;
   std::size_t position_ = 0;  // in chunk_
-  int number_ = 0;
+  int number_ = 0;            // line ends passed
+  Place place_ = Place::before;
 };
 
 }  // namespace autoround::calibration

@@ -44,8 +44,8 @@ TokenIds encode_sample(const Tokenizer& tokenizer, std::string_view text, bool a
 TokenIds tokenize(const JsonlSample& sample, const std::shared_ptr<const Tokenizer>& tokenizer, std::int64_t length) {
   if (const auto* ids = std::get_if<TokenIds>(&sample)) return *ids;
   // A chat template writes the special tokens itself.
-  if (const auto* messages = std::get_if<Messages>(&sample)) {
-    return encode_sample(required(tokenizer), required(tokenizer).apply_chat_template(*messages), false, length);
+  if (const auto* chat = std::get_if<Conversation>(&sample)) {
+    return encode_sample(required(tokenizer), required(tokenizer).apply_chat_template(*chat), false, length);
   }
   return encode_sample(required(tokenizer), std::get<Text>(sample), true, length);
 }
@@ -115,17 +115,18 @@ std::size_t SampleSet::add_windows(std::string_view text, std::size_t limit, boo
 
 std::size_t SampleSet::add_jsonl(const std::string& path, const JsonlOptions& options) {
   const InputFile file = InputFile::open(path);
-  reject_compressed(file_beginning(file), path);
-  return all_or_nothing([&] { return add_jsonl_lines(file, options); });
+  const std::string beginning = file_beginning(file);
+  reject_compressed(beginning, path);
+  const bool array = kind_of(beginning, path) == TextKind::json_array;
+  return all_or_nothing([&] { return add_json_samples(file, array, options); });
 }
 
 std::size_t SampleSet::add_file(const std::string& path, std::size_t limit, bool drop_last) {
   const InputFile file = InputFile::open(path);
   const std::string beginning = file_beginning(file);
   reject_compressed(beginning, path);
-  const std::size_t first = beginning.find_first_not_of(" \t\r\n", byte_order_mark_size(beginning));
-  if (first != std::string::npos && beginning[first] == '{')
-    return all_or_nothing([&] { return add_jsonl_lines(file, {"", limit, false}); });
+  if (const TextKind kind = kind_of(beginning, path); kind != TextKind::prose)
+    return all_or_nothing([&] { return add_json_samples(file, kind == TextKind::json_array, {"", limit, false}); });
 
   TextReader reader(file);
   return all_or_nothing([&] {
@@ -190,23 +191,28 @@ std::size_t SampleSet::add_windows_of(const std::function<std::optional<std::str
   return added;
 }
 
-std::size_t SampleSet::add_jsonl_lines(const InputFile& file, const JsonlOptions& options) {
+std::size_t SampleSet::add_json_samples(const InputFile& file, bool array, const JsonlOptions& options) {
   const std::string& path = file.path();
   std::size_t added = 0, empty = 0, bad = 0;
   std::string first_bad;
   LineReader reader(file);
   while (options.limit == 0 || added < options.limit) {
-    const std::optional<Line> line = reader.next();
+    const std::optional<Line> line = array ? reader.next_element() : reader.next();
     if (!line) break;
-    if (line->text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (!array && is_blank(line->text)) continue;
 
     TokenIds ids;
     try {
       ids = tokenize(parse_jsonl_sample(*line, path, options.field), tokenizer_, sequence_length_);
     } catch (const Error& error) {
       if (error.code() != Code::parse) throw;
-      if (!options.skip_bad_lines) throw Error(error.code(), path, about(error, path), line->number, error.column());
-      if (++bad == 1) first_bad = "; the first, " + placed(error, line->number);
+      // Of an array, all may stand in one line.
+      const std::string element =
+          array ? "element " + std::to_string(added + empty + bad + 1) + " of the array: " : std::string();
+      const int number = std::max(line->number, error.line());
+      if (!options.skip_bad_lines)
+        throw Error(error.code(), path, element + about(error, path), number, error.column());
+      if (++bad == 1) first_bad = "; the first, " + element + placed(error, number);
       continue;
     }
     if (ids.empty()) {

@@ -41,13 +41,14 @@ class SampleSet {
   /// `limit` windows, unless that is 0. Returns windows added. A text that fails adds nothing.
   /// @throws invalid_state, parse (invalid UTF-8), invalid_argument (no room beside the special tokens)
   std::size_t add_windows(std::string_view text, std::size_t limit, bool drop_last);
-  /// .jsonl with text, messages or input_ids. Returns samples added. Streams: memory grows with the samples, not with
-  /// the file, and reading ends at the limit. Samples without tokens are left out and counted in the log. A file
-  /// that fails adds nothing. @throws Error parse: a bad line (with its number), a compressed file, no usable sample.
-  /// not_found, io.
+  /// .jsonl, or a JSON array, with text, messages or input_ids. Returns samples added. Streams: memory grows with the
+  /// samples, not with the file, and reading ends at the limit. Samples without tokens are left out and counted in the
+  /// log. A file that fails adds nothing. @throws Error parse: a bad line (with its number), a compressed file, no
+  /// usable sample. not_found, io.
   std::size_t add_jsonl(const std::string& path, const JsonlOptions& options);
-  /// By content: .jsonl when the first non-blank byte is '{', else plain text windows, line ends kept as they are.
-  /// Streams as add_jsonl does. @throws as add_jsonl; parse: NUL, invalid UTF-8, or not one window.
+  /// By content: .jsonl when the first non-blank byte is '{', JSON too when that is '[' and an object, a list or a
+  /// number follows (whatever follows in a file named .json or .jsonl), else plain text windows, line ends kept as they
+  /// are. Streams as add_jsonl does. @throws as add_jsonl; parse: NUL, invalid UTF-8, or not one window.
   std::size_t add_file(const std::string& path, std::size_t limit, bool drop_last = false);
 
   std::int64_t sequence_length() const noexcept { return sequence_length_; }
@@ -62,7 +63,7 @@ class SampleSet {
   /// @param next_part more of the text, or nullopt after its end
   std::size_t add_windows_of(const std::function<std::optional<std::string>()>& next_part, std::size_t limit,
                              bool drop_last);
-  std::size_t add_jsonl_lines(const InputFile& file, const JsonlOptions& options);
+  std::size_t add_json_samples(const InputFile& file, bool array, const JsonlOptions& options);
 
   std::int64_t sequence_length_;
   Logger log_;

@@ -24,6 +24,7 @@ constexpr std::array<Magic, 5> compressed = {{{"\x1f\x8b", "gzip"},
                                                "xz"}}};
 
 constexpr std::uint64_t chunk_bytes = 1u << 16;
+constexpr std::string_view blanks = " \t\r\n", digits = "0123456789";
 
 int to_int(std::int64_t count) {
   return static_cast<int>(std::min<std::int64_t>(count, std::numeric_limits<int>::max()));
@@ -45,6 +46,29 @@ void reject_compressed(std::string_view beginning, const std::string& path) {
       fail(Code::parse, path, std::string("this is a ") + magic.format + " file; decompress it first, text is wanted");
     }
   }
+}
+
+bool is_blank(std::string_view text) noexcept { return text.find_first_not_of(blanks) == std::string_view::npos; }
+
+TextKind kind_of(std::string_view beginning, std::string_view path) noexcept {
+  constexpr std::string_view numbers = "[], \t\r0123456789";
+  const auto at = [&](std::size_t place) { return place < beginning.size() ? beginning[place] : ']'; };
+  beginning.remove_prefix(
+      std::min(beginning.find_first_not_of(blanks, byte_order_mark_size(beginning)), beginning.size()));
+  if (beginning.empty() || (beginning.front() != '{' && beginning.front() != '[')) return TextKind::prose;
+  if (beginning.front() == '{') return TextKind::json_lines;
+
+  const bool named_json = path.ends_with(".json") || path.ends_with(".jsonl");
+  const std::size_t inner = beginning.find_first_not_of("[ \t\r\n");
+  if (!named_json && at(inner) != '{') {
+    // Lists of ids have nothing else in their line; "[1] Smith" and "[[a link]]" are prose.
+    const std::size_t line_end = std::min(beginning.find('\n', inner), beginning.size());
+    const bool ids =
+        digits.find(at(inner)) != std::string_view::npos && beginning.find_first_not_of(numbers, inner) >= line_end;
+    if (!ids) return TextKind::prose;
+  }
+  const char second = at(beginning.find_first_not_of(blanks, 1));
+  return second == ']' || digits.find(second) != std::string_view::npos ? TextKind::json_lines : TextKind::json_array;
 }
 
 std::string_view take_characters(std::string_view& text, std::size_t most) noexcept {

@@ -20,6 +20,13 @@ std::string file_beginning(const InputFile& file);
 /// @throws Error parse when `beginning` is that of a compressed file: this library never decompresses.
 void reject_compressed(std::string_view beginning, const std::string& path);
 
+/// Nothing but what JSON has between its values.
+bool is_blank(std::string_view text) noexcept;
+
+enum class TextKind { prose, json_lines, json_array };
+/// What a file is by its beginning, and where that leaves a doubt ("[1] is the first reference") by its name.
+TextKind kind_of(std::string_view beginning, std::string_view path) noexcept;
+
 /// Takes the longest beginning of whole characters that has at most `most` (4 or more) bytes off the front of `text`.
 std::string_view take_characters(std::string_view& text, std::size_t most) noexcept;
 

@@ -96,13 +96,13 @@ std::int64_t Tokenizer::vocab_size() const { return autoround_ffi_tokenizer_voca
 
 bool Tokenizer::has_chat_template() const noexcept { return impl_->chat_template.has_value(); }
 
-std::string Tokenizer::apply_chat_template(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const {
+std::string Tokenizer::apply_chat_template(const Conversation& conversation, bool add_generation_prompt) const {
   if (!impl_->chat_template) {
     fail(Code::parse, impl_->path,
          "the model has no chat template, so `messages` cannot become text; put chat_template.jinja beside "
          "tokenizer.json or use `text`");
   }
-  return impl_->chat_template->render(messages, add_generation_prompt);
+  return impl_->chat_template->render(conversation, add_generation_prompt);
 }
 
 std::vector<std::int64_t> Tokenizer::prefix_ids() const { return impl_->prefix; }

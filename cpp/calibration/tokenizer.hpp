@@ -11,9 +11,7 @@
 
 namespace autoround::calibration {
 
-struct ChatMessage {
-  std::string role, content;
-};
+struct Conversation;  // calibration/chat_template.hpp
 
 /// Ids, and for each the byte of the text that it begins at; these never fall. Characters that no token has are several
 /// ids at one byte.
@@ -43,7 +41,7 @@ class Tokenizer {
   /// most eight templates of one process may ask for too much memory: the thread of each sleeps for good, and the next
   /// one is refused.
   /// @throws Error parse: no template (with a hint), or the template fails, is endless or too large.
-  std::string apply_chat_template(const std::vector<ChatMessage>& messages, bool add_generation_prompt = false) const;
+  std::string apply_chat_template(const Conversation& conversation, bool add_generation_prompt = false) const;
   /// Ids that the tokenizer puts around a sequence (Gemma: {<bos>} and {}).
   std::vector<std::int64_t> prefix_ids() const;
   std::vector<std::int64_t> suffix_ids() const;

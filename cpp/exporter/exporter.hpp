@@ -75,5 +75,7 @@ std::unique_ptr<Exporter> make_exporter(const std::string& format);
 /// @throws Error unsupported: the format or the type of the weights. invalid_argument: `recipe_dtype` is none for
 /// scales.
 at::ScalarType scale_type(const std::string& format, checkpoint::DType weights, const std::string& recipe_dtype);
+/// Of integers, ScaleFormat::least. @throws as scale_type
+float least_scale(const std::string& format);
 
 }  // namespace autoround::exporter

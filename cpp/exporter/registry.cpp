@@ -17,6 +17,7 @@ struct Format {
   std::string name;
   std::unique_ptr<Exporter> (*make)();
   std::optional<at::ScalarType> scale_type;  // the one that its readers want; unset: the checkpoint's own
+  float least_scale = 1e-5f;
 };
 
 template <std::unique_ptr<const Layout> (*MakeLayout)()>
@@ -32,7 +33,7 @@ const std::vector<Format>& formats() {
       {"auto_round:auto_awq", folder<auto_round_awq_layout>, at::kHalf},
       {"auto_gptq", folder<auto_gptq_layout>, at::kHalf},
       {"auto_awq", folder<auto_awq_layout>, at::kHalf},
-      {"gguf", gguf_format, at::kHalf},
+      {"gguf", gguf_format, at::kHalf, 0x1p-24f},
       {"fake", folder<fake_layout>, std::nullopt},
   };
   return table;
@@ -62,6 +63,8 @@ const std::vector<std::string>& format_names() {
 }
 
 std::unique_ptr<Exporter> make_exporter(const std::string& format) { return find_format(format).make(); }
+
+float least_scale(const std::string& format) { return find_format(format).least_scale; }
 
 at::ScalarType scale_type(const std::string& format, checkpoint::DType weights, const std::string& recipe_dtype) {
   const Format& known = find_format(format);

@@ -22,7 +22,7 @@ void AutoRoundModifier::on_initialize(Run& run) {
              " iterations and needs calibration data; `iters: 0` rounds to nearest without any");
   check_calibrated_inputs(run);
   check_tuning();
-  caches_ = cache_formats(recipe_, run.spec, run.scale_type);
+  caches_ = cache_formats(recipe_, run.spec, run.scales.type);
   if (!caches_.empty() && run.lengths.empty())
     fail(Code::invalid_argument, "calibration", "the KV cache has static scales, which only calibration data can give");
 }
@@ -31,8 +31,7 @@ void AutoRoundModifier::resolve(const Run& run) {
   assignment_ = recipe::assign(recipe_, run.modules, run.log);
   matched_.clear();
   for (const auto& entry : assignment_.linears)
-    if (entry.group)
-      matched_.push_back({entry.module, entry.scheme, quant::weight_format(entry.scheme, run.scale_type)});
+    if (entry.group) matched_.push_back({entry.module, entry.scheme, quant::weight_format(entry.scheme, run.scales)});
   if (matched_.empty()) fail(Code::invalid_argument, "targets", "the recipe quantizes no module of this model");
 }
 

@@ -23,7 +23,7 @@ struct Run {
   const std::vector<recipe::ModuleInfo>& modules;  // named_modules order
   const model::WeightSource& weights;
   at::ScalarType compute_type;
-  at::ScalarType scale_type;          // in which every output stores scales
+  quant::ScaleFormat scales;          // as every output stores them
   std::vector<std::int64_t> lengths;  // real tokens of each calibration sample; empty without data
   std::int64_t length = 0;            // tokens of a sample with padding
   HookRegistry& hooks;

@@ -26,7 +26,7 @@ std::vector<std::int64_t> WeightFormat::scales_shape(std::int64_t out_features, 
 
 float WeightFormat::smallest_scale() const {
   constexpr float of_fp8 = 1.f / (448.f * 512.f);
-  const float least = number == Number::fp8 ? of_fp8 : 1e-5f;
+  const float least = number == Number::fp8 ? of_fp8 : least_scale;
   if (scale_type == at::kHalf) return at::Half(least);
   if (scale_type == at::kBFloat16) return at::BFloat16(least);
   return number == Number::fp8 ? of_fp8 : 1e-8f;
@@ -93,19 +93,20 @@ at::ScalarType stored_scales(const WeightFormat& format, at::ScalarType otherwis
 
 }  // namespace
 
-WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type) {
+WeightFormat weight_format(const recipe::QuantizationArgs& args, ScaleFormat scales) {
   const bool floating = args.type == recipe::NumberType::floating;
   if (!floating) check_integers(args);
   if (args.dynamic != recipe::Dynamic::no) unsupported("Weights with dynamic scales cannot be tuned; drop `dynamic`.");
-  if (scale_type != at::kHalf && scale_type != at::kBFloat16 && scale_type != at::kFloat) {
-    unsupported(std::string("Scales of dtype ") + at::toString(scale_type) +
+  if (scales.type != at::kHalf && scales.type != at::kBFloat16 && scales.type != at::kFloat) {
+    unsupported(std::string("Scales of dtype ") + at::toString(scales.type) +
                 " cannot be tuned; float16, bfloat16 and float32 can.");
   }
-  WeightFormat format{args.num_bits, args.symmetric, 0, scale_type};
+  WeightFormat format{args.num_bits, args.symmetric, 0, scales.type};
+  format.least_scale = scales.least;
   if (floating) format.number = float_number(args);
   format.super_group = args.super_group_size.value_or(0);
   format.super_bits = args.super_bits.value_or(0);
-  format.scale_type = stored_scales(format, scale_type);
+  format.scale_type = stored_scales(format, scales.type);
   set_grouping(format, args);
   if (format.number == Number::fp8 && format.group > 0 && format.block_rows == 0) {
     unsupported("FP8 weights with strategy group cannot be tuned; tensor, channel and block can.");
@@ -113,10 +114,10 @@ WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType 
   return format;
 }
 
-WeightFormat weight_format(const recipe::QuantizationScheme& scheme, at::ScalarType scale_type) {
+WeightFormat weight_format(const recipe::QuantizationScheme& scheme, ScaleFormat scales) {
   if (scheme.output_activations) unsupported("Output activation quantization is not supported.");
-  WeightFormat format = weight_format(scheme.weights.value(), scale_type);
-  if (scheme.input_activations) format.input = input_format(*scheme.input_activations, scale_type);
+  WeightFormat format = weight_format(scheme.weights.value(), scales);
+  if (scheme.input_activations) format.input = input_format(*scheme.input_activations, scales.type);
   return format;
 }
 

@@ -25,6 +25,7 @@ struct WeightFormat {
   std::int64_t super_group = 0;      // groups whose scales are integers in units of one scale; 0: scales are their own
   int super_bits = 0;                // of those integers
   std::optional<InputFormat> input;  // unset: the input is not quantized
+  float least_scale = 1e-5f;         // ScaleFormat::least
 
   std::int64_t columns_per_group(std::int64_t in_features) const;  // resolves -1, 0 and in_features < group
   std::int64_t groups_per_row(std::int64_t in_features) const;
@@ -33,16 +34,23 @@ struct WeightFormat {
   /// [out, groups_per_row], [1] when one scale serves the tensor, [rows of blocks, groups_per_row] of blocks, [out,
   /// super groups of a row].
   std::vector<std::int64_t> scales_shape(std::int64_t out_features, std::int64_t in_features) const;
-  /// Smallest magnitude that a scale is given: of integers 1e-5 as scale_type holds it and 1e-8 in fp32, of FP8
+  /// Smallest magnitude that a scale is given: of integers least_scale as scale_type holds it and 1e-8 in fp32, of FP8
   /// 1 / (448 * 512).
   float smallest_scale() const;
 };
 
-/// @param scale_type of formats that store floats as scales; MX formats and NVFP4 have types of their own
+/// How an output stores scales that are floats.
+struct ScaleFormat {
+  ScaleFormat(at::ScalarType type_in, float least_in = 1e-5f) : type(type_in), least(least_in) {}
+  at::ScalarType type;
+  float least;  // magnitude of integers' scales in 16 bits; auto-round's, of GGUF what fp16 holds
+};
+
+/// @param scales of formats that store floats as scales; MX formats and NVFP4 have types of their own
 /// @throws Error unsupported: numbers or a strategy that this build does not tune.
-WeightFormat weight_format(const recipe::QuantizationArgs& args, at::ScalarType scale_type);
+WeightFormat weight_format(const recipe::QuantizationArgs& args, ScaleFormat scales);
 /// The same with the scheme's input. @throws Error unsupported
-WeightFormat weight_format(const recipe::QuantizationScheme& scheme, at::ScalarType scale_type);
+WeightFormat weight_format(const recipe::QuantizationScheme& scheme, ScaleFormat scales);
 
 /// What a weight in super groups has beside the scales of those: a group's scale is scale_factors * scales, its minimum
 /// minimum_factors * minima, and a weight is code * scale - minimum. The K types of GGUF. docs/formats.md

@@ -84,7 +84,10 @@ const Rule* decide(std::vector<Rule>& rules, const ModuleInfo& module, const Gro
   return best;
 }
 
+/// The first that matches `module`; marks all that do as used, unless it has no weight: a container that is ignored
+/// leaves the modules in it as they are.
 const Rule* first_ignore(std::vector<Rule>& ignores, const ModuleInfo& module) {
+  if (module.shape.empty()) return nullptr;
   const Rule* first = nullptr;
   for (auto& rule : ignores) {
     if (!rule.target.match(module)) continue;
@@ -110,12 +113,16 @@ Assignment::Entry entry_for(const ModuleInfo& module, const Rule* target, const 
   return entry;
 }
 
+const ModuleInfo* first_match(const Rule& rule, const std::vector<ModuleInfo>& modules) {
+  const auto found = std::find_if(modules.begin(), modules.end(),
+                                  [&](const ModuleInfo& m) { return rule.target.match(m).has_value(); });
+  return found == modules.end() ? nullptr : &*found;
+}
+
 std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) {
   const std::string text =
       (rule.of_layer ? "layer `" : "target `") + rule.target.text() + "` matched no module that can be quantized";
-  const auto other = std::find_if(modules.begin(), modules.end(),
-                                  [&](const ModuleInfo& m) { return rule.target.match(m).has_value(); });
-  if (other != modules.end()) {
+  if (const ModuleInfo* other = first_match(rule, modules)) {
     return text + (is_a(*other, "Embedding") ? ": name the embedding `" + other->name + "` to quantize it"
                                              : ": `" + other->name + "` is a " + other->class_name);
   }
@@ -125,6 +132,18 @@ std::string unmatched(const Rule& rule, const std::vector<ModuleInfo>& modules) 
     names.push_back(module.class_name);
   }
   return text + hint(rule.target.text(), names);
+}
+
+std::string unmatched_ignore(const Rule& rule, const std::vector<ModuleInfo>& modules) {
+  const std::string text = "ignore `" + rule.target.text() + "` matched no module";
+  const ModuleInfo* other = first_match(rule, modules);
+  if (!other) return text;
+  std::string pattern;
+  for (const char c : other->name + ".") pattern += c == '.' ? "\\." : std::string(1, c);
+  const bool holds_others = std::any_of(modules.begin(), modules.end(),
+                                        [&](const ModuleInfo& m) { return m.name.starts_with(other->name + "."); });
+  return concat({text, " that can be quantized: `", other->name, "` is a ", other->class_name,
+                 holds_others ? "; what it holds is `re:" + pattern + ".*`" : ""});
 }
 
 std::optional<std::string> indivisible(const Assignment::Entry& entry) {
@@ -200,7 +219,7 @@ Assignment assign(const Recipe& recipe, const std::vector<ModuleInfo>& modules, 
   report(unmatched_targets, indivisible_modules);
   warn_of_fitted(assignment, rules.groups, log);
   for (const auto& rule : rules.ignores) {
-    if (!rule.used) log.warn("ignore `" + rule.target.text() + "` matched no module");
+    if (!rule.used) log.warn(unmatched_ignore(rule, modules));
   }
   return assignment;
 }

@@ -90,7 +90,7 @@ Fingerprint fingerprint(const Model& model, const recipe::Recipe& recipe, const 
       {"deterministic", is_deterministic(options) ? "yes" : "no"},
       {"threads", std::to_string(at::get_num_threads())},
       {"formats", format_names(options)},
-      {"scales", c10::toString(scale_type(model.weight_type(), recipe, options))},
+      {"scales", c10::toString(scale_format(model.weight_type(), recipe, options).type)},
       {"micro_batch", std::to_string(micro_batch)},
       {"recipe", recipe.dump(recipe::Syntax::toml)},
       {"config.json", hash_of(model.checkpoint().config().json().dump())},

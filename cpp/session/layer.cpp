@@ -238,7 +238,7 @@ std::shared_ptr<const Result> Layer::tune(recipe::Recipe recipe, Options options
   recipe.validate();
   const recipe::QuantizationScheme scheme =
       recipe::scheme_of(recipe, {.name = name_, .class_name = "Linear", .block = 0, .shape = weight_.sizes().vec()});
-  const at::ScalarType scales = scale_type(model::disk_type(weight_.scalar_type()), recipe, options);
+  const quant::ScaleFormat scales = scale_format(model::disk_type(weight_.scalar_type()), recipe, options);
   const std::map<std::string, quant::WeightFormat> formats = {{name_, quant::weight_format(scheme, scales)}};
   modifier::check_tuning(recipe, name_, scheme, formats.at(name_));
   check_run(recipe, formats.at(name_), options);

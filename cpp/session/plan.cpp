@@ -17,7 +17,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
   recipe.validate();
   const recipe::Assignment assignment = recipe::assign(recipe, model.modules(), model.log());
 
-  const at::ScalarType scales = scale_type(model.weight_type(), recipe, options);
+  const quant::ScaleFormat scales = scale_format(model.weight_type(), recipe, options);
   exporter::ExportPlan export_plan{model.checkpoint(), recipe, model.modules(),
                                    assignment,         {},     model.spec().tie_word_embeddings};
   Json layers = Json::array();
@@ -31,7 +31,7 @@ std::string plan(const Model& model, const recipe::Recipe& recipe, const calibra
     }
     layers.push_back(std::move(layer));
   }
-  export_plan.caches = modifier::cache_formats(recipe, model.spec(), scales);
+  export_plan.caches = modifier::cache_formats(recipe, model.spec(), scales.type);
   std::uint64_t disk_bytes = 0;
   const auto count = [&](const std::string& format) {
     const auto exporter = exporter::make_exporter(format);

@@ -3,6 +3,8 @@
 #include <caffe2/core/common.h>
 #include <torch/version.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "device/device.hpp"
@@ -44,15 +46,18 @@ std::string libtorch_version() {
   return version == built_with.end() ? TORCH_VERSION : version->second;
 }
 
-at::ScalarType scale_type(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options) {
+quant::ScaleFormat scale_format(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options) {
   const std::string& leading = leading_format(options);
   const at::ScalarType type = exporter::scale_type(leading, weights, recipe.scale_dtype);
-  for (const Options::Output& output : options.outputs)
+  float least = exporter::least_scale(leading);
+  for (const Options::Output& output : options.outputs) {
+    least = std::max(least, exporter::least_scale(output.format));
     if (exporter::scale_type(output.format, weights, recipe.scale_dtype) != type)
       fail(Code::invalid_argument, "scale_dtype",
            "the outputs " + leading + " and " + output.format +
                " store scales in different types; set scale_dtype in the recipe");
-  return type;
+  }
+  return {type, least};
 }
 
 }  // namespace autoround::session

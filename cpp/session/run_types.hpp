@@ -6,6 +6,7 @@
 #include <string>
 
 #include "checkpoint/tensor_info.hpp"
+#include "quant/weight_format.hpp"
 #include "recipe/recipe.hpp"
 #include "session/options.hpp"
 
@@ -25,6 +26,6 @@ std::string format_names(const Options& options);
 std::string libtorch_version();
 /// @param weights the type of the full-precision weights
 /// @throws Error invalid_argument: the outputs store scales in different types and the recipe does not settle it
-at::ScalarType scale_type(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options);
+quant::ScaleFormat scale_format(checkpoint::DType weights, const recipe::Recipe& recipe, const Options& options);
 
 }  // namespace autoround::session

@@ -47,7 +47,7 @@ void Steps::initialize() {
   lm_.emplace(model_->causal_lm(compute_type(options_), compute_device(options_)));
   run_.emplace(modifier::Run{
       model_->spec(), model_->modules(), lm_->weights(), lm_->dtype(),
-      scale_type(model_->weight_type(), recipe_, options_),
+      scale_format(model_->weight_type(), recipe_, options_),
       uses_data() ? std::vector<std::int64_t>(data_->lengths().begin(),
                                               data_->lengths().begin() + static_cast<std::ptrdiff_t>(samples()))
                   : std::vector<std::int64_t>{},

@@ -90,7 +90,8 @@ Tensors export_folder(const std::string& format, const Checkpoint& checkpoint, c
   ar::exporter::ExportPlan plan{checkpoint, recipe, modules, assignment, {}, spec.tie_word_embeddings};
   for (const auto& entry : assignment.linears) {
     if (!entry.group) continue;
-    plan.formats.emplace(entry.module->name, ar::quant::weight_format(entry.scheme, scale_type));
+    plan.formats.emplace(entry.module->name,
+                         ar::quant::weight_format(entry.scheme, {scale_type, ar::exporter::least_scale(format)}));
   }
 
   const auto exporter = ar::exporter::make_exporter(format);

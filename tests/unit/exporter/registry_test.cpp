@@ -32,5 +32,7 @@ TEST_CASE("registry: scales are stored in the checkpoint's type unless the recip
   CHECK(exporter::scale_type(format, DType::bf16, "float32") == at::kFloat);
   CHECK_THROWS_AS(exporter::scale_type(format, DType::bf16, "float64"), autoround::Error);
   CHECK_THROWS_AS(exporter::scale_type(format, DType::bf16, "int8"), autoround::Error);
+  CHECK(exporter::least_scale(format) == 1e-5f);
+  CHECK(exporter::least_scale("gguf") == 0x1p-24f);  // the least of fp16
   CHECK_THROWS_AS(exporter::scale_type("gguff", DType::bf16, ""), autoround::Error);
 }

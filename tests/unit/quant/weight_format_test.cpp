@@ -46,7 +46,11 @@ TEST_CASE("weight format: strategies become groups of columns", "[quant]") {
   CHECK(weight_format(integers(4, Strategy::group, -1), at::kHalf).group == -1);
   CHECK(weight_format(integers(4, Strategy::group), at::kHalf).group == -1);
 
+  CHECK(channel.smallest_scale() == static_cast<float>(at::Half(1e-5f)));
+  CHECK(weight_format(integers(8, Strategy::channel), {at::kHalf, 0x1p-24f}).smallest_scale() == 0x1p-24f);
+
   const WeightFormat tensor = weight_format(integers(8, Strategy::tensor), at::kFloat);
+  CHECK(tensor.smallest_scale() == 1e-8f);
   CHECK(tensor.group == 0);
   CHECK(tensor.scales_shape(10, 256) == std::vector<std::int64_t>{1});
   CHECK(tensor.smallest_scale() == 1e-8f);
