@@ -75,7 +75,14 @@ static autoround_status run(int64_t iters, autoround_error **error) {
 
 int main(int argc, char **argv) {
   autoround_error *error = NULL;
-  if (run(argc > 1 ? atoll(argv[1]) : 200, &error) == AUTOROUND_OK) return 0;
+  int64_t iters = 200;
+  char *rest = NULL;
+  if (argc > 1) iters = strtoll(argv[1], &rest, 10);
+  if (rest && (rest == argv[1] || *rest)) {
+    fprintf(stderr, "usage: %s [ITERATIONS]\n", argv[0]);
+    return 2;
+  }
+  if (run(iters, &error) == AUTOROUND_OK) return 0;
   fprintf(stderr, "%s: %s\n", autoround_error_subject(error), autoround_error_message(error));
   autoround_error_free(error);
   return 1;

@@ -50,11 +50,14 @@ static autoround_status run(const char *model_dir, const char *text, const char 
 
 int main(int argc, char **argv) {
   autoround_error *error = NULL;
-  if (argc < 4) {
+  int64_t iters = 200;
+  char *rest = NULL;
+  if (argc > 4) iters = strtoll(argv[4], &rest, 10);
+  if (argc < 4 || (rest && (rest == argv[4] || *rest))) {
     fprintf(stderr, "usage: %s MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]\n", argv[0]);
     return 2;
   }
-  if (run(argv[1], argv[2], argv[3], argc > 4 ? atoll(argv[4]) : 200, &error) == AUTOROUND_OK) return 0;
+  if (run(argv[1], argv[2], argv[3], iters, &error) == AUTOROUND_OK) return 0;
   fprintf(stderr, "%s: %s\n", autoround_error_subject(error), autoround_error_message(error));
   autoround_error_free(error);
   return 1;

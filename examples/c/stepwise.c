@@ -29,8 +29,10 @@ int main(int argc, char **argv) {
   autoround_result *result;
   autoround_status status;
   size_t block;
-  char tokenizer[4096];
-  if (argc < 4) {
+  char tokenizer[4096], *rest = NULL;
+  int64_t iters = 200;
+  if (argc > 4) iters = strtoll(argv[4], &rest, 10);
+  if (argc < 4 || (rest && (rest == argv[4] || *rest))) {
     fprintf(stderr, "usage: %s MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]\n", argv[0]);
     return 2;
   }
@@ -41,7 +43,7 @@ int main(int argc, char **argv) {
   check(autoround_recipe_set_string(recipe, "scheme", "W4A16", &error), &error);
   check(autoround_recipe_set_int(recipe, "weights.group_size", 64, &error), &error);
   check(autoround_recipe_append(recipe, "ignore", "lm_head", &error), &error);
-  check(autoround_recipe_set_int(recipe, "iters", argc > 4 ? atoll(argv[4]) : 200, &error), &error);
+  check(autoround_recipe_set_int(recipe, "iters", iters, &error), &error);
   check(autoround_calibration_new(NULL, 256, &data, &error), &error);
   check(autoround_calibration_set_tokenizer(data, tokenizer, &error), &error);
   check(autoround_calibration_add_file(data, argv[2], 32, 0, NULL, &error), &error);

@@ -2,16 +2,20 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "handles.hpp"
 
 namespace cli {
 
-/// Flags that every command understands.
+/// Flags that may be given to every command.
 struct Common {
-  bool json = false;   // one JSON object an event and a result, on stdout
+  bool json = false;   // a line of JSON for each event and the result, on stdout; nothing to `recipe convert`
   bool quiet = false;  // results only
   int threads = 0;     // 0: the library's default
 };
@@ -20,13 +24,14 @@ struct Common {
 Context make_context(const Common& common);
 /// Stops runs politely on SIGINT: the first one requests, the second kills.
 autoround_cancel* interruptible();
-std::string read_file(const std::string& path);
-void write_file(const std::string& path, const std::string& text);
+
+/// 0 and up. CLI::NonNegativeNumber is up to a double's maximum and prints its three hundred digits.
+inline const CLI::Range kNotNegative(int64_t{0}, std::numeric_limits<int64_t>::max());
 
 void add_quantize(CLI::App& app, const Common& common);
 void add_perplexity(CLI::App& app, const Common& common);
 void add_inspect(CLI::App& app, const Common& common);
-void add_recipe(CLI::App& app);
+void add_recipe(CLI::App& app, const Common& common);
 void add_lists(CLI::App& app, const Common& common);  // schemes, formats, version
 
 /// Adds a file of samples, tokenized by `tokenizer`, or by the model's when that is "": token ids need none.
@@ -36,15 +41,16 @@ void add_file(const Calibration& data, const std::string& file, size_t limit, bo
 /// Recipe options shared by quantize and inspect: a file, or a scheme and single keys.
 struct RecipeArguments {
   std::string file, scheme, preset;
-  long long group_size = 0, iters = -1, nsamples = -1, batch_size = -1, seqlen = -1;
+  std::optional<long long> group_size, iters, nsamples, batch_size, seqlen;  // the library knows their ranges
   bool asymmetric = false;
   std::vector<std::string> ignore, settings;  // settings: key=value
 
   void add_to(CLI::App& command);
+  bool given() const;
   Recipe build() const;
 };
 
-/// Prints a prediction of autoround_model_plan for people.
-void print_plan(const std::string& json, bool with_layers);
+/// Prints a prediction of autoround_model_plan: as a line with --json, otherwise for people.
+void print_plan(const std::string& json, const Common& common, bool with_layers);
 
 }  // namespace cli

@@ -3,8 +3,6 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "commands.hpp"
 
@@ -55,6 +53,8 @@ Context make_context(const Common& common) {
 
 void add_file(const Calibration& data, const std::string& file, size_t limit, bool drop_last, const std::string& model,
               const std::string& tokenizer) {
+  if (std::filesystem::is_directory(file))
+    throw ApiError(AUTOROUND_ERROR_INVALID_ARGUMENT, file + " is a folder; a file of samples is wanted");
   const std::string path = tokenizer.empty() ? model + "/tokenizer.json" : tokenizer;
   const bool without = tokenizer.empty() && !std::filesystem::exists(path);
   if (!without) call(autoround_calibration_set_tokenizer, data.get(), path.c_str());
@@ -67,44 +67,40 @@ void add_file(const Calibration& data, const std::string& file, size_t limit, bo
   }
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw ApiError(AUTOROUND_ERROR_NOT_FOUND, "cannot read " + path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) throw ApiError(AUTOROUND_ERROR_IO, "cannot write " + path);
-}
-
-}  // namespace cli
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Quantize LLM checkpoints with AutoRound.");
   app.require_subcommand(1);
-  cli::Common common;
-  app.add_flag("--json", common.json, "one JSON object for each event and the result, on stdout");
+  Common common;
+  app.add_flag("--json", common.json, "a line of JSON on stdout for each event and the result; all but recipe convert");
   app.add_flag("--quiet", common.quiet, "print results only");
   app.add_option("--threads", common.threads, "threads to work with; default: all cores")->check(CLI::Range(1, 1024));
   app.fallthrough();  // the flags above may follow the command
-  cli::add_quantize(app, common);
-  cli::add_perplexity(app, common);
-  cli::add_inspect(app, common);
-  cli::add_recipe(app);
-  cli::add_lists(app, common);
+  add_quantize(app, common);
+  add_perplexity(app, common);
+  add_inspect(app, common);
+  add_recipe(app, common);
+  add_lists(app, common);
   try {
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
-  } catch (const cli::ApiError& error) {
+  } catch (const ApiError& error) {
     std::fprintf(stderr, "autoround: %s\n", error.what());
-    return cli::exit_code(error.status());
+    return exit_code(error.status());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "autoround: %s\n", error.what());
     return 1;
   }
+}
+
+}  // namespace cli
+
+int main(int argc, char** argv) {
+  const int code = cli::run(argc, argv);
+  // A full disk or a closed stdout shows when the buffer is written, if no line before failed already.
+  const bool written = std::fflush(stdout) == 0 && !std::ferror(stdout);
+  if (written || code != 0) return code;
+  std::fprintf(stderr, "autoround: cannot write to stdout\n");
+  return 1;
 }

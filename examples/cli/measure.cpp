@@ -1,9 +1,9 @@
 // autoround perplexity, autoround inspect
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "json_line.hpp"
 #include "progress.hpp"
 
 namespace cli {
@@ -31,8 +31,7 @@ void perplexity(const PerplexityArguments& arguments, const Common& common) {
       autoround_calibration_token_count(data.get()) -
       static_cast<int64_t>(autoround_calibration_sample_count(data.get()));  // all but the first of a window
   if (common.json) {
-    const nlohmann::ordered_json line = {{"perplexity", value}, {"nll", std::log(value)}, {"tokens", tokens}};
-    std::printf("%s\n", line.dump().c_str());
+    print_line({{"perplexity", value}, {"nll", std::log(value)}, {"tokens", tokens}});
   } else {
     std::printf("perplexity %.4f, nll %.6f, tokens %lld\n", value, std::log(value), static_cast<long long>(tokens));
   }
@@ -57,25 +56,39 @@ void print_modules(const Model& model) {
   }
 }
 
+void print_modules_json(const Model& model) {
+  auto modules = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < autoround_model_module_count(model.get()); ++i) {
+    const int64_t rows = autoround_model_module_size(model.get(), i, 0),
+                  columns = autoround_model_module_size(model.get(), i, 1);
+    modules.push_back({{"class", autoround_model_module_class(model.get(), i)},
+                       {"name", autoround_model_module_name(model.get(), i)}});
+    if (columns > 0) modules.back()["shape"] = {rows, columns};
+  }
+  print_line({{"architecture", autoround_model_architecture(model.get())},
+              {"parameters", autoround_model_parameter_count(model.get())},
+              {"bytes", autoround_model_byte_size(model.get())},
+              {"blocks", autoround_model_block_count(model.get())},
+              {"modules", modules}});
+}
+
 void inspect(const InspectArguments& arguments, const Common& common) {
   const Context context = make_context(common);
   const auto model = make<Model>(autoround_model_open, context.get(), arguments.model.c_str(),
                                  static_cast<const autoround_options*>(nullptr));
-  if (arguments.recipe.file.empty() && arguments.recipe.scheme.empty()) return print_modules(model);
+  if (!arguments.recipe.given()) return common.json ? print_modules_json(model) : print_modules(model);
   const Recipe recipe = arguments.recipe.build();
   const auto plan =
       make<Text>(autoround_model_plan, model.get(), recipe.get(), static_cast<const autoround_calibration*>(nullptr),
                  static_cast<const autoround_options*>(nullptr));
-  if (common.json)
-    std::printf("%s\n", plan.get());
-  else
-    print_plan(plan.get(), /*with_layers=*/true);
+  print_plan(plan.get(), common, /*with_layers=*/true);
 }
 
 }  // namespace
 
-void print_plan(const std::string& json, bool with_layers) {
+void print_plan(const std::string& json, const Common& common, bool with_layers) {
   const auto plan = nlohmann::ordered_json::parse(json);
+  if (common.json) return print_line(plan);
   if (with_layers)
     for (const auto& layer : plan["layers"])
       std::printf("%-48s %-14s %s\n", layer["name"].get<std::string>().c_str(), layer["shape"].dump().c_str(),
@@ -96,8 +109,8 @@ void print_plan(const std::string& json, bool with_layers) {
 
 void add_perplexity(CLI::App& app, const Common& common) {
   auto arguments = std::make_shared<PerplexityArguments>();
-  CLI::App* command =
-      app.add_subcommand("perplexity", "perplexity of a folder, full precision or quantized by this program");
+  CLI::App* command = app.add_subcommand(
+      "perplexity", "perplexity of a folder, full precision or quantized by this program in any format but gguf");
   command->add_option("MODEL_DIR", arguments->model)->required();
   command->add_option("--text", arguments->text, "plain text (cut into windows) or .jsonl")->required();
   command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json; default: the model's");
@@ -106,7 +119,7 @@ void add_perplexity(CLI::App& app, const Common& common) {
       ->check(CLI::Range(2, 131072));
   command->add_option("--windows", arguments->windows, "windows to measure; 0: all")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   command->add_option("--dtype", arguments->dtype, "fp32 or bf16")->capture_default_str();
   command->callback([arguments, &common] { perplexity(*arguments, common); });
 }

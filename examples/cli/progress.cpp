@@ -5,8 +5,9 @@
 
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include "json_line.hpp"
 
 namespace cli {
 namespace {
@@ -43,7 +44,7 @@ void print_json(const autoround_event* event, double seconds) {
                                        {"iteration", autoround_event_iteration(event)},
                                        {"loss", std::isfinite(loss) ? nlohmann::ordered_json(loss) : nullptr},
                                        {"seconds", seconds}};
-  std::printf("%s\n", line.dump().c_str());
+  print_line(line);
   std::fflush(stdout);
 }
 

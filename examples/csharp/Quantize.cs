@@ -4,7 +4,10 @@ using System.IO;
 using System.Threading;
 using LibAutoRound;
 
-/// <summary>Quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]: quantizes a checkpoint folder. Ctrl-C stops it and leaves nothing behind.</summary>
+/// <summary>
+/// Quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]: quantizes a checkpoint folder. Ctrl-C stops it and leaves nothing behind;
+/// on Mono at a terminal only: a SIGINT elsewhere ends a program there without asking it.
+/// </summary>
 static class Quantize {
   static void Run(string modelDir, string text, string output, long iters, CancellationToken stop) {
     using (Model model = Model.Open(modelDir))
@@ -24,7 +27,8 @@ static class Quantize {
   }
 
   static int Main(string[] arguments) {
-    if (arguments.Length < 3) {
+    long iters = 200;
+    if (arguments.Length < 3 || (arguments.Length > 3 && !long.TryParse(arguments[3], out iters))) {
       Console.Error.WriteLine("usage: Quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]");
       return 2;
     }
@@ -34,7 +38,7 @@ static class Quantize {
         stop.Cancel();
       };
       try {
-        Run(arguments[0], arguments[1], arguments[2], arguments.Length > 3 ? long.Parse(arguments[3]) : 200, stop.Token);
+        Run(arguments[0], arguments[1], arguments[2], iters, stop.Token);
         return 0;
       } catch (AutoRoundException failure) {
         Console.Error.WriteLine(failure.Subject + ": " + failure.Sentence); // failure.Code says what kind it is

@@ -55,20 +55,24 @@ func run(ctx context.Context, modelDir, text, output string, iters int) error {
 }
 
 func main() {
-	if len(os.Args) < 4 {
+	iters, err := 200, error(nil)
+	if len(os.Args) > 4 {
+		iters, err = strconv.Atoi(os.Args[4])
+	}
+	if len(os.Args) < 4 || err != nil {
 		fmt.Fprintf(os.Stderr, "usage: %s MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]\n", os.Args[0])
 		os.Exit(2)
 	}
-	iters := 200
-	if len(os.Args) > 4 {
-		iters, _ = strconv.Atoi(os.Args[4])
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, os.Args[1], os.Args[2], os.Args[3], iters)
+	err = run(ctx, os.Args[1], os.Args[2], os.Args[3], iters)
 	var failed *autoround.Error
 	if errors.As(err, &failed) {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", failed.Subject, failed.Message) // failed.Code says what kind it is
+		os.Exit(1)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }

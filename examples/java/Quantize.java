@@ -42,7 +42,7 @@ public class Quantize {
   }
 
   public static void main(String[] arguments) {
-    if (arguments.length < 3) {
+    if (arguments.length < 3 || (arguments.length > 3 && !arguments[3].matches("[+-]?\\d{1,18}"))) {
       System.err.println("usage: Quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]");
       System.exit(2);
     }

@@ -74,9 +74,11 @@ fn run(iters: i64) -> autoround::Result<()> {
 }
 
 fn main() -> ExitCode {
-    let iters = std::env::args()
-        .nth(1)
-        .map_or(200, |iters| iters.parse().unwrap_or_default());
+    let iters = std::env::args().nth(1);
+    let Ok(iters) = iters.map_or(Ok(200), |iters| iters.parse()) else {
+        eprintln!("usage: layer [ITERATIONS]");
+        return ExitCode::from(2);
+    };
     match run(iters) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

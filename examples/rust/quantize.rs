@@ -68,13 +68,12 @@ fn three_digits(value: f64) -> String {
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().collect();
-    let (model, text, output, iters) = match &arguments[..] {
-        [_, model, text, output] => (model, text, output, 200),
-        [_, model, text, output, iters] => (model, text, output, iters.parse().unwrap_or_default()),
-        _ => {
-            eprintln!("usage: quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]");
-            return ExitCode::from(2);
-        }
+    let iters = arguments.get(4).map_or(Ok(200), |iters| iters.parse());
+    let ([_, model, text, output] | [_, model, text, output, _], Ok(iters)) =
+        (&arguments[..], iters)
+    else {
+        eprintln!("usage: quantize MODEL_DIR CALIBRATION_FILE OUTPUT_DIR [ITERATIONS]");
+        return ExitCode::from(2);
     };
     match run(Path::new(model), text, output, iters) {
         Ok(()) => ExitCode::SUCCESS,

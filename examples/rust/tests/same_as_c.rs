@@ -66,6 +66,16 @@ fn same_figures_same_bytes_same_errors() {
     );
     assert_eq!(rust_said.status.code(), Some(1));
     assert_eq!(rust_said, c_said);
+
+    for iterations in ["abc", "3x", ""] {
+        let arguments = ["../model", "../ids.jsonl", "quantized", iterations];
+        for program in [&c, &rust] {
+            let (said, wrote) = run(program, &toy, "no_number", arguments);
+            assert_eq!(said.status.code(), Some(2), "{iterations:?}: {said:?}");
+            assert!(String::from_utf8_lossy(&said.stderr).starts_with("usage: "));
+            assert!(!wrote.exists());
+        }
+    }
 }
 
 #[test]
@@ -90,4 +100,7 @@ fn a_layer_is_tuned_alike() {
     let said = run(&rust, "-1");
     assert_eq!(said.status.code(), Some(1));
     assert_eq!(said, run(&c, "-1"));
+    for program in [&c, &rust] {
+        assert_eq!(run(program, "abc").status.code(), Some(2));
+    }
 }
