@@ -52,7 +52,8 @@ Json read_messages(const Json& list, const std::string& name, const std::string&
   Json messages = Json::array();
   for (const Json& entry : list) {
     const JsonView message(entry, path);
-    if (!message.has("role") || !(message.has("content") || message.has("tool_calls"))) {
+    const bool calls = message.has("tool_calls") && !entry.at("tool_calls").empty();
+    if (!message.has("role") || !(message.has("content") || calls)) {
       fail(Code::parse, path, name + " has a message without role or content");
     }
     static_cast<void>(message.string("role"));

@@ -13,13 +13,13 @@ std::string config_with(const Json& chat_template) {
   return Json{{"bos_token", "<bos>"}, {"eos_token", {{"content", "<eos>"}}}, {"chat_template", chat_template}}.dump();
 }
 
-std::string render(const Json& chat_template, const std::vector<ChatMessage>& messages = {{"user", "hi"}}) {
-  return tiny_tokenizer({}, config_with(chat_template))->apply_chat_template(messages);
+std::string render(const Json& chat_template, const Conversation& conversation = chat({{"user", "hi"}})) {
+  return tiny_tokenizer({}, config_with(chat_template))->apply_chat_template(conversation);
 }
 
 Error render_error(const std::string& chat_template) {
   const auto tokenizer = tiny_tokenizer({}, config_with(chat_template));
-  return error_of([&] { tokenizer->apply_chat_template({{"user", "hi"}}); });
+  return error_of([&] { tokenizer->apply_chat_template(chat({{"user", "hi"}})); });
 }
 
 }  // namespace
@@ -27,15 +27,14 @@ Error render_error(const std::string& chat_template) {
 TEST_CASE("chat template: tokens, messages and generation prompt", "[calibration]") {
   const auto tokenizer = Tokenizer::load(source_path("tests/support/tiny_tokenizer/tokenizer.json"));
   REQUIRE(tokenizer->has_chat_template());
-  CHECK(tokenizer->apply_chat_template({{"user", " the "}, {"assistant", "cat"}}) ==
+  CHECK(tokenizer->apply_chat_template(chat({{"user", " the "}, {"assistant", "cat"}})) ==
         "<bos><user>the<eos><assistant>cat<eos>");
   CHECK(tokenizer->apply_chat_template({}, true) == "<bos><assistant>");
 }
 
 TEST_CASE("chat template: text with NUL, four-byte characters and markup passes unchanged", "[calibration]") {
   const std::string text("a\0b \U0001F600 <&'\"> {{ x }}", 21);
-  CHECK(render("{{ messages[0].content }}", {{"user", text}}) == text);
-  CHECK(error_of([] { render("{{ 1 }}", {{"user", "\xff"}}); }).code() == Code::parse);
+  CHECK(render("{{ messages[0].content }}", chat({{"user", text}})) == text);
 }
 
 TEST_CASE("chat template: where it is found", "[calibration]") {
@@ -51,10 +50,22 @@ TEST_CASE("chat template: where it is found", "[calibration]") {
   CHECK(both->apply_chat_template({}) == "file <bos>");
 }
 
+TEST_CASE("chat template: a conversation with tools", "[calibration]") {
+  Conversation conversation = chat({{"user", "hi"}});
+  conversation.tools = Json::parse(R"([{"type": "function", "function": {"name": "f", "b": 1, "a": null}}])");
+  CHECK(render("{% for tool in tools %}{{ tool | tojson }}{% endfor %}", conversation) ==
+        R"({"type": "function", "function": {"name": "f", "b": 1, "a": null}})");
+  const Json both =
+      Json::parse(R"([{"name": "tool_use", "template": "T"}, {"name": "default", "template": "{{ tools is none }}"}])");
+  CHECK(render(both, conversation) == "T");
+  CHECK(render(both) == "True");
+  CHECK(render(Json::parse(R"([{"name": "default", "template": "D"}])"), conversation) == "D");
+}
+
 TEST_CASE("chat template: none there", "[calibration]") {
   const auto tokenizer = tiny_tokenizer();
   CHECK_FALSE(tokenizer->has_chat_template());
-  const Error error = error_of([&] { tokenizer->apply_chat_template({{"user", "hi"}}); });
+  const Error error = error_of([&] { tokenizer->apply_chat_template(chat({{"user", "hi"}})); });
   CHECK(error.code() == Code::parse);
   CHECK(contains(error.what(), "chat_template.jinja"));
 }

@@ -56,4 +56,10 @@ std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>
   return Tokenizer::load(folder.write("tokenizer.json", json.dump()));
 }
 
+Conversation chat(std::initializer_list<std::pair<const char*, std::string>> messages) {
+  Conversation conversation;
+  for (const auto& [role, content] : messages) conversation.messages.push_back({{"role", role}, {"content", content}});
+  return conversation;
+}
+
 }  // namespace autoround::calibration::test

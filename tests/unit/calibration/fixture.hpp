@@ -2,12 +2,15 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "calibration/chat_template.hpp"
 #include "calibration/tokenizer.hpp"
 #include "support/errors.hpp"
 
@@ -36,6 +39,9 @@ Json tiny_tokenizer_json();  // tests/support/tiny_tokenizer/tokenizer.json
 /// The tiny tokenizer after `edit` changed its JSON, with `config` (when not empty) as tokenizer_config.json.
 std::shared_ptr<const Tokenizer> tiny_tokenizer(const std::function<void(Json&)>& edit = {},
                                                 const std::string& config = "");
+
+/// Pairs of role and content.
+Conversation chat(std::initializer_list<std::pair<const char*, std::string>> messages);
 
 using autoround::test::error_of;
 

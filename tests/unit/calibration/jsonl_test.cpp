@@ -46,6 +46,68 @@ TEST_CASE("jsonl: a field of another name holds any of the three", "[calibration
   CHECK(set.lengths() == Ids{1, 1, 4});
 }
 
+TEST_CASE("jsonl: messages reach the chat template whole", "[calibration]") {
+  const auto read = [](const std::string& text) {
+    return std::get<Conversation>(parse_jsonl_sample({text, 1}, "data.jsonl", ""));
+  };
+  const std::string calls = R"("tool_calls":[{"function":{"name":"f","arguments":{"b":null,"a":[]}}}])";
+  const Conversation chat = read(R"({"messages":[{"tool_calls":null,"content":"hi","role":"user","name":"A"},)"
+                                 R"({"role":"assistant","content":null,)" +
+                                 calls + R"(},{"role":"assistant",)" + calls +
+                                 R"(},{"role":"tool","content":"","tool_calls":[]}],"tools":[{"name":"f"}]})");
+  CHECK(chat.messages.dump() == R"([{"content":"hi","role":"user","name":"A"},)"
+                                R"({"role":"assistant","content":null,)" +
+                                    calls + R"(},{"role":"assistant",)" + calls + R"(},{"role":"tool","content":""}])");
+  CHECK(chat.tools.dump() == R"([{"name":"f"}])");
+  CHECK(read(R"({"messages": [], "tools": []})").tools.is_null());
+
+  const Conversation parts = read(R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "the "},)"
+                                  R"({"type": "text", "text": "cat"}]}]})");
+  CHECK(parts.messages[0].at("content") == "the cat");
+}
+
+TEST_CASE("jsonl: lines without keys", "[calibration]") {
+  const SampleSet set = read_jsonl("[1, 2]\n\"the\"\n[7]\n");
+  CHECK(set.ids() == Ids{1, 2, 0, 0, /**/ 261, 0, 0, 0, /**/ 7, 0, 0, 0});
+}
+
+TEST_CASE("jsonl: a JSON array is read as its elements would be as lines", "[calibration]") {
+  const std::string open = "\xef\xbb\xbf\r\n[\r\n";
+  const SampleSet set = read_jsonl(open + R"(  {"text": "the],[\"{ cat", "x": {"y": [1, {}]}},
+  [7, 8], {
+    "messages": [{"role": "user", "content": "the"}]
+  },"the"
+] )");
+  REQUIRE(set.size() == 4);
+  CHECK(Ids(set.ids().begin() + 4, set.ids().end()) == Ids{7, 8, 0, 0, /**/ 0, 2, 261, 1, /**/ 261, 0, 0, 0});
+  CHECK(read_jsonl(R"([{"input_ids": [1]}, {"input_ids": [2]}, x)", {"", 2, false}).size() == 2);
+  CHECK(read_jsonl(R"([{"input_ids": [1]}, {"input_ids": -1}, {"input_ids": [3]}])", {"", 0, true}).size() == 2);
+  std::string many = "[";
+  for (int i = 0; i < 40; ++i) many += "{\"input_ids\": [1], \"x\": \"" + std::string(30000, 'a') + "\"},\n";
+  CHECK(read_jsonl(many + "[2]]").size() == 41);
+}
+
+TEST_CASE("jsonl: a JSON array that is none", "[calibration]") {
+  const std::string good = "[\n{\"input_ids\": [1]},\n";
+  const auto error = [&](const std::string& rest, const char* mention, int line) {
+    const Error found = jsonl_error(good + rest);
+    CAPTURE(rest.substr(0, 60), found.what());
+    CHECK(found.code() == Code::parse);
+    CHECK(found.line() == line);
+    CHECK(contains(found.what(), mention));
+  };
+  error("", "ends before", 3);
+  error("{\"text\": \"a]", "ends before", 3);
+  error("[2]\n]\n\nmore", "goes on after", 6);
+  error("\n]", "element 2 of the array: line 4", 4);
+  error("\n  {\"txt\": 1}]", "element 2 of the array: none of the keys", 4);
+  error("\n  {\"text\":\n x}]", "element 2 of the array: line 5, column 2", 5);
+  error("{\"text\": 1]]", "expected '}'", 3);
+  error("{\"text\": \"" + std::string(17u << 20, 'a') + "\"}]", "16777216", 3);
+  CHECK(contains(jsonl_error("[{}\n]").what(), "found"));
+  CHECK(contains(jsonl_error("[ ]").what(), "0 usable samples"));
+}
+
 TEST_CASE("jsonl: byte order mark, CRLF, blank lines and a missing last newline", "[calibration]") {
   const SampleSet set = read_jsonl("\xef\xbb\xbf{\"input_ids\": [1]}\r\n\r\n   \n{\"input_ids\": [2]}");
   CHECK(set.ids() == Ids{1, 0, 0, 0, /**/ 2, 0, 0, 0});
@@ -79,7 +141,12 @@ TEST_CASE("jsonl: bad lines are errors with their number", "[calibration]") {
       {R"({"input_ids": [18446744073709551615]})", "18446744073709551615"},
       {R"({"text": "a", "text": "b"})", "twice"},
       {R"({"text": "a"} {"text": "b"})", ""},
-      {R"(["text"])", "object"},
+      {R"(["text"])", "the list holds \"text\" at place 0"},
+      {"5", "object"},
+      {R"({"messages": [{"role": "assistant", "content": null, "tool_calls": []}]})", "content"},
+      {R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]})", "`image_url`"},
+      {R"({"messages": [{"role": "user", "content": ["the"]}]})", "object"},
+      {R"({"messages": [], "tools": "[]"})", "tools"},
       {"{\"text\": \"" + std::string(17u << 20, 'a') + "\"}", "16777216"},
       {std::string(1000, '['), ""},
   };

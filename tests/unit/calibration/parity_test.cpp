@@ -26,10 +26,25 @@ const std::vector<std::string> texts = {
     "def f(x):\n    return x ** 2  # comment\n",
 };
 
-const std::vector<std::vector<ChatMessage>> conversations = {
-    {{"user", "hi there!"}, {"assistant", "<think>\nwhy\n</think>\n\nHello \"you\" \u00e9\U0001F600"}},
-    {{"system", " Be brief. "}, {"user", "the cat\n"}, {"assistant", "sat"}, {"user", " on <the> & 'mat' "}},
+const std::vector<Conversation> conversations = {
+    chat({{"user", "hi there!"}, {"assistant", "<think>\nwhy\n</think>\n\nHello \"you\" \u00e9\U0001F600"}}),
+    chat({{"system", " Be brief. "}, {"user", "the cat\n"}, {"assistant", "sat"}, {"user", " on <the> & 'mat' "}}),
 };
+
+/// With tools, calls of them in the forms that data has, and their answers.
+Conversation tool_conversation() {
+  return {Json::parse(R"([
+    {"role": "user", "content": "How warm is it in Oslo?"},
+    {"tool_calls": [{"id": "c1", "type": "function", "function":
+      {"name": "weather", "arguments": {"unit": "°C", "city": "Oslo", "days": [1, 2.5], "wind": null}}}],
+      "content": null, "role": "assistant"},
+    {"role": "tool", "tool_call_id": "c1", "name": "weather", "content": "{\"°C\": 21}"},
+    {"role": "tool", "tool_call_id": "c2", "content": "<none>"},
+    {"role": "assistant", "content": "Once more.",
+      "tool_calls": [{"name": "weather", "arguments": "{\"city\": \"Bergen\"}"}]}])"),
+          Json::parse(R"([{"type": "function", "function": {"name": "weather", "description": "The & <weather>",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}])")};
+}
 
 }  // namespace
 
@@ -44,19 +59,21 @@ TEST_CASE("parity: ids and chat texts equal those of the Python packages", "[cal
   } else {
     WARN("without the real model's tokenizer, which is absent");
   }
-  std::vector<std::string> templates;
-  for (const char* name : {"chatml", "alternate", "features"}) {
-    templates.push_back(source_path("tests/unit/calibration/templates/"s + name + ".jinja"));
+  std::vector<std::pair<std::string, Conversation>> chats;  // template, what it renders
+  const auto template_path = [](const char* name) {
+    return source_path("tests/unit/calibration/templates/"s + name + ".jinja");
+  };
+  for (const char* name : {"chatml", "alternate", "features", "tools"}) {
+    for (const Conversation& conversation : conversations) chats.emplace_back(template_path(name), conversation);
   }
+  chats.emplace_back(template_path("tools"), tool_conversation());
   Json request = {{"tokenizers", tokenizers},
                   {"texts", texts},
-                  {"templates", templates},
                   {"special", {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}}},
-                  {"conversations", Json::array()}};
-  for (const auto& messages : conversations) {
-    Json list = Json::array();
-    for (const ChatMessage& message : messages) list.push_back({{"role", message.role}, {"content", message.content}});
-    request["conversations"].push_back(list);
+                  {"chats", Json::array()}};
+  for (const auto& [path, conversation] : chats) {
+    request["chats"].push_back(
+        {{"template", path}, {"messages", conversation.messages}, {"tools", conversation.tools}});
   }
 
   const ScratchFolder folder;
@@ -75,14 +92,12 @@ TEST_CASE("parity: ids and chat texts equal those of the Python packages", "[cal
   }
 
   std::size_t next = 0;
-  for (const std::string& path : templates) {
+  for (const auto& [path, conversation] : chats) {
     const Json config = {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}, {"chat_template", read_file(path)}};
     const auto tokenizer = tiny_tokenizer({}, config.dump());
     for (const bool generation : {false, true}) {
-      for (const auto& messages : conversations) {
-        INFO(path);
-        CHECK(tokenizer->apply_chat_template(messages, generation) == reply["rendered"][next++].get<std::string>());
-      }
+      INFO(path);
+      CHECK(tokenizer->apply_chat_template(conversation, generation) == reply["rendered"][next++].get<std::string>());
     }
   }
   CHECK(next == reply["rendered"].size());

@@ -2,7 +2,8 @@
 
     python reference.py REQUEST.json REPLY.json
 
-The request has "tokenizers" (paths), "texts", "templates" (paths), "conversations" and "special" (template variables).
+The request has "tokenizers" (paths), "texts", "chats" ("template", a path, "messages" and "tools") and "special" (template
+variables).
 """
 
 import json
@@ -20,11 +21,11 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(path)
         ids.append([tokenizer.encode(text, add_special_tokens=True).ids for text in request["texts"]])
     rendered = []
-    for path in request["templates"]:
-        with open(path, encoding="utf-8", newline="") as file:
+    for chat in request["chats"]:
+        with open(chat["template"], encoding="utf-8", newline="") as file:
             template = file.read()
         for generation in (False, True):
-            texts, _ = render_jinja_template(request["conversations"], chat_template=template,
+            texts, _ = render_jinja_template([chat["messages"]], tools=chat["tools"], chat_template=template,
                                              add_generation_prompt=generation, **request["special"])
             rendered.extend(texts)
     with open(sys.argv[2], "w", encoding="utf-8") as file:

@@ -138,6 +138,34 @@ TEST_CASE("sample set: a file is read by its content", "[calibration]") {
   CHECK(set.add_file(folder.write("c", five), 0, true) == 2);
 }
 
+TEST_CASE("sample set: lists in a file", "[calibration]") {
+  const ScratchFolder folder;
+  SampleSet set = sample_set(2);
+  // Of one token each: prose has more of them.
+  for (const char* json : {"[1]\n[2]", " [ 1 ]", "[\n[1],[2]]", "[[1], [2]\n]", "[\r\n{\"text\": \"the\"}]"}) {
+    const std::size_t before = set.size();
+    set.add_file(folder.write("f", json), 0);
+    INFO(json);
+    for (std::size_t i = before; i < set.size(); ++i) CHECK(set.lengths()[i] == 1);
+  }
+  CHECK(set.ids() == Ids{1, 0, 2, 0, /**/ 1, 0, /**/ 1, 0, 2, 0, /**/ 1, 0, 2, 0, /**/ 261, 0});
+  CHECK(set.add_file(folder.write("arr.json", "[\"the\", \"the\"]"), 0) == 2);
+
+  for (const char* prose : {"[Chapter 1]\nthe", "[1] Smith", "[[1984]] is a book", "[ ] the\n[x] cat",
+                            "[2024-05-17] the", "[", "[\"the\"]"}) {
+    INFO(prose);
+    SampleSet text = sample_set(100);
+    CHECK(text.add_file(folder.write("f", prose), 0) == 1);
+    CHECK(text.token_count() == static_cast<std::int64_t>(tiny_tokenizer()->encode(prose, false).size()));
+  }
+  const auto error = [&](const char* name, const char* contents) {
+    return error_of([&] { set.add_file(folder.write(name, contents), 0); });
+  };
+  CHECK(error("a.jsonl", "[Chapter 1]").code() == Code::parse);
+  CHECK(error("a.txt", "[1, 2]\n[3, x]").line() == 2);
+  CHECK(set.size() == 10);
+}
+
 TEST_CASE("sample set: text files that are none", "[calibration]") {
   const ScratchFolder folder;
   SampleSet set = sample_set(4);

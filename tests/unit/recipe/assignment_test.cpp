@@ -122,6 +122,27 @@ TEST_CASE("assign: an ignore that matches nothing warns", "[recipe]") {
   CHECK(lines[0] == "ignore `visual` matched no module");
 }
 
+TEST_CASE("assign: an ignore that names no more than what holds modules warns", "[recipe]") {
+  const auto warnings = [](const std::string& ignore) {
+    std::vector<std::string> lines;
+    const Logger log(LogLevel::warn, [&](LogLevel, std::string_view text) { lines.emplace_back(text); });
+    CHECK(assigned(recipe_of("{scheme: W4A16, ignore: [" + ignore + "]}"), log).at("model.layers.1.mlp.down_proj") ==
+          "group_0");
+    return lines;
+  };
+  const std::string end = "matched no module that can be quantized: `model.layers.";
+  CHECK(warnings("LlamaDecoderLayer") ==
+        std::vector{"ignore `LlamaDecoderLayer` " + end +
+                    R"(0` is a LlamaDecoderLayer; what it holds is `re:model\.layers\.0\..*`)"});
+  CHECK(warnings("model.layers.1, 're:.*layers.0$'") ==
+        std::vector{"ignore `model.layers.1` " + end +
+                        R"(1` is a LlamaDecoderLayer; what it holds is `re:model\.layers\.1\..*`)",
+                    "ignore `re:.*layers.0$` " + end +
+                        R"(0` is a LlamaDecoderLayer; what it holds is `re:model\.layers\.0\..*`)"});
+  // These have weights, and none of them is quantized.
+  CHECK(warnings("LlamaRMSNorm, model.embed_tokens, 're:.*layers.0'").empty());
+}
+
 TEST_CASE("assign: entries come in module order", "[recipe]") {
   const auto modules = model();
   const auto entries = assign(recipe_of("{scheme: W4A16}"), modules, {}).linears;
