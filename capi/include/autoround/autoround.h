@@ -7,6 +7,7 @@
  *     autoround_options *options = NULL;  autoround_result *result = NULL;  autoround_error *error = NULL;
  *     if (autoround_model_open(NULL, "SmolLM2-135M-Instruct", NULL, &model, &error) ||
  *         autoround_recipe_new(&recipe, &error) || autoround_recipe_set_string(recipe, "scheme", "W4A16", &error) ||
+ *         autoround_recipe_set_int(recipe, "weights.group_size", 64, &error) ||
  *         autoround_calibration_new(NULL, 2048, &data, &error) ||
  *         autoround_calibration_set_tokenizer(data, "SmolLM2-135M-Instruct/tokenizer.json", &error) ||
  *         autoround_calibration_add_jsonl(data, "chats.jsonl", NULL, 128, NULL, &error) ||
@@ -145,7 +146,8 @@ AUTOROUND_FN(uint32_t) autoround_abi_version(void) AUTOROUND_NOEXCEPT;
  * "bf16" (multiplied in hardware), "avx512", "recipe.yaml", "recipe.toml", "format.NAME", "scheme.NAME". 0 for anything else, NULL
  * included. Since 0.1 */
 AUTOROUND_FN(int32_t) autoround_has_feature(const char *name) AUTOROUND_NOEXCEPT;
-/* JSON object: version, libtorch, compiler, instruction set in use, cuda (whether this build made the plug-in). Since 0.1 */
+/* JSON object: version, libtorch, compiler (version of GCC), kernels (instruction set in use), compute ("bf16" or "fp32": the default of
+ * autoround_options_set_compute_dtype here), cuda (whether this build made the plug-in). Since 0.1 */
 AUTOROUND_FN(const char *) autoround_build_info(void) AUTOROUND_NOEXCEPT;
 /* Preset schemes ("W4A16", ...). Since 0.1 */
 AUTOROUND_FN(size_t) autoround_scheme_count(void) AUTOROUND_NOEXCEPT;
@@ -206,7 +208,8 @@ AUTOROUND_TRY(autoround_recipe_parse, const char *text, size_t length, const cha
 AUTOROUND_TRY(autoround_recipe_load, const char *path, autoround_recipe **out);
 AUTOROUND_TRY(autoround_recipe_clone, const autoround_recipe *recipe, autoround_recipe **out);
 /* Keys are those of autoround_recipe_key_name; NAME in one stands for a module name or a re: pattern. Errors: INVALID_ARGUMENT,
- * subject = the key: unknown (with the nearest name), of another type, or out of range; the recipe is unchanged then. Since 0.1 */
+ * subject = the key: unknown (with the nearest name), of another type, or out of range; the recipe is unchanged then.
+ * On a list ("ignore", "targets") set_string makes value its only element; append adds to it, for targets to the default "Linear". Since 0.1 */
 AUTOROUND_TRY(autoround_recipe_set_string, autoround_recipe *recipe, const char *key, const char *value);  /* "scheme", "layers.lm_head.scheme" */
 AUTOROUND_TRY(autoround_recipe_set_int,    autoround_recipe *recipe, const char *key, int64_t value);      /* "iters", "weights.group_size" */
 AUTOROUND_TRY(autoround_recipe_set_double, autoround_recipe *recipe, const char *key, double value);       /* "lr" */
@@ -227,8 +230,8 @@ AUTOROUND_FN(void) autoround_recipe_free(autoround_recipe *recipe) AUTOROUND_NOE
 
 /* ---- model: a checkpoint folder, headers only ---------------------------------------------------------------------------------- */
 
-/* Opens a Hugging Face folder (config.json, safetensors, full precision or compressed-tensors). No weights are loaded. context may be
- * NULL; options may be NULL (reserved: nothing in it is used yet).
+/* Opens a Hugging Face folder (config.json, safetensors; full precision, compressed-tensors, or GPTQ and AWQ packing: auto_round, auto_gptq,
+ * auto_awq). No weights are loaded. context may be NULL; options may be NULL (reserved: nothing in it is used yet).
  * Errors: NOT_FOUND, IO, PARSE (naming file, key, tensor, offset), UNSUPPORTED (model type, pickle files, quantization). Since 0.1 */
 AUTOROUND_TRY(autoround_model_open, autoround_context *context, const char *directory, const autoround_options *options, autoround_model **out);
 AUTOROUND_FN(const char *) autoround_model_architecture(const autoround_model *model) AUTOROUND_NOEXCEPT;   /* "LlamaForCausalLM" */
@@ -247,13 +250,13 @@ AUTOROUND_FN(int64_t) autoround_model_module_size(const autoround_model *model, 
 /* A tensor of the checkpoint as stored, by its name. Errors: NOT_FOUND, IO, UNSUPPORTED (its element type). Since 0.1 */
 AUTOROUND_TRY(autoround_model_tensor, const autoround_model *model, const char *name, autoround_tensor **out);
 /* exp of the mean negative log-likelihood (natural log) of every token of a window but its first. Streams layer by layer; also reads
- * folders that this library wrote. options may be NULL: device, compute dtype (default fp32 here), cancel and callback are used.
+ * folders that this library wrote, but for gguf. options may be NULL: device, compute dtype (default fp32 here), cancel and callback are used.
  * Errors: INVALID_ARGUMENT (no windows, an id outside the vocabulary), IO, PARSE (a weight that is NaN or infinite), UNSUPPORTED, CANCELLED,
  * NUMERIC. Since 0.1 */
 AUTOROUND_TRY(autoround_model_perplexity, autoround_model *model, const autoround_calibration *data, const autoround_options *options, double *out);
 /* JSON: what the recipe would do to each linear layer, and the memory, disk and time the run is predicted to need. No weights are read.
  * data may be NULL (the recipe's nsamples and seqlen count then); options may be NULL. Free it with autoround_string_free.
- * Errors: INVALID_ARGUMENT, UNSUPPORTED, as autoround_session_initialize gives them. Since 0.1 */
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED, as autoround_session_initialize gives them, but output folders are not looked at. Since 0.1 */
 AUTOROUND_TRY(autoround_model_plan, const autoround_model *model, const autoround_recipe *recipe, const autoround_calibration *data, const autoround_options *options, char **out);
 AUTOROUND_FN(void) autoround_model_free(autoround_model *model) AUTOROUND_NOEXCEPT;
 
@@ -265,7 +268,7 @@ AUTOROUND_TRY(autoround_calibration_new, autoround_context *context, int64_t seq
 /* Path of a tokenizer.json; tokenizer_config.json and chat_template.jinja beside it are used when there. Needed for text, not for ids.
  * Errors: NOT_FOUND, IO, PARSE. Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_set_tokenizer, autoround_calibration *data, const char *tokenizer_json_path);
-/* One sample of token ids. Errors: INVALID_ARGUMENT (none, or a negative id). Since 0.1 */
+/* One sample of token ids. Errors: INVALID_ARGUMENT (none, or an id below 0 or above 4194303). Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_add_tokens, autoround_calibration *data, const int64_t *ids, size_t count);
 /* One sample of text, UTF-8 of `length` bytes, may hold NUL; the tokenizer's special tokens are added.
  * Errors: INVALID_STATE (no tokenizer), PARSE (not UTF-8). Since 0.1 */

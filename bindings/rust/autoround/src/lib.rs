@@ -9,8 +9,8 @@
 //! # let (model_dir, chats, output) = (toy.model(), toy.jsonl(), toy.path("W4A16"));
 //! let model = Model::open(&model_dir)?;
 //! let mut recipe = Recipe::new()?;
-//! recipe.set("scheme", "W4A16")?.append("ignore", "lm_head")?;
-//! # recipe.set("weights.group_size", 64)?.set("iters", 2)?.set("batch_size", 4)?;
+//! recipe.set("scheme", "W4A16")?.set("weights.group_size", 64)?.append("ignore", "lm_head")?;
+//! # recipe.set("iters", 2)?.set("batch_size", 4)?;
 //! # const SEQUENCE_LENGTH: usize = 16;
 //! let mut data = Calibration::new(SEQUENCE_LENGTH)?;
 //! data.add_jsonl(&chats, None, 128)?;
