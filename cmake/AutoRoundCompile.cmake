@@ -1,4 +1,8 @@
 # How every target of this project is compiled, in one place.
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
+  message(FATAL_ERROR "GCC 12 or newer is needed: kernels use its vector extensions, of which other compilers lack some. "
+    "${CMAKE_CXX_COMPILER} is ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}; name another with -DCMAKE_CXX_COMPILER")
+endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -7,7 +11,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
-if(NOT CMAKE_BUILD_TYPE)
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
 endif()
 
@@ -29,7 +33,7 @@ target_compile_options(autoround_compile INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
   $<$<BOOL:${CCACHE_PROGRAM}>:-fpch-preprocess>
   $<$<BOOL:${AUTOROUND_WERROR}>:-Werror>)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(autoround_compile INTERFACE -Wno-restrict)  # false positives on std::string, GCC bug 105651
 endif()
 if(AUTOROUND_SANITIZE)
@@ -37,9 +41,8 @@ if(AUTOROUND_SANITIZE)
     -fsanitize=${AUTOROUND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
     -Wno-maybe-uninitialized)  # which GCC itself says is unreliable with sanitizers
   add_link_options(-fsanitize=${AUTOROUND_SANITIZE})
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # frames for use-after-return are not aligned for 64-byte registers: GCC bug 110027
-    set(AUTOROUND_AVX512_OPTIONS --param=asan-use-after-return=0)
-  endif()
+  # Frames for use-after-return are not aligned for 64-byte registers: GCC bug 110027.
+  set(AUTOROUND_AVX512_OPTIONS --param=asan-use-after-return=0)
 endif()
 
 # The one precompiled header: ATen costs seconds in each file without it.

@@ -3,14 +3,23 @@
 # find_package(LibTorch 2.11) takes 2.11 of any patch and no other.
 #
 #   AUTOROUND_TORCH_DIR  folder that holds include/ and lib/ (site-packages/torch, or an unpacked libtorch).
-#                        Default: the environment variable of that name, then <source>/.venv.
+#                        Default: the environment variable of that name, then <source>/.venv. No other folder is tried in place of
+#                        one that is named.
 #
 # Defines LibTorch::c10, LibTorch::torch_cpu, LibTorch::gomp; LibTorch_LIBRARY_DIR; LibTorch_VERSION; and, where it has them,
 # LibTorch::torch_cuda and LibTorch::c10_cuda.
 set(AUTOROUND_TORCH_DIR "$ENV{AUTOROUND_TORCH_DIR}" CACHE PATH "Folder of LibTorch: holds include/ and lib/")
 set(_candidates "${AUTOROUND_TORCH_DIR}")
-file(GLOB _venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
-list(APPEND _candidates ${_venv})
+if(NOT AUTOROUND_TORCH_DIR)
+  file(GLOB _candidates "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+endif()
+set(_cached INCLUDE_DIR CPU_LIBRARY C10_LIBRARY GOMP_LIBRARY CUDA_LIBRARY C10_CUDA_LIBRARY)
+if(NOT "${AUTOROUND_TORCH_DIR}" STREQUAL "${LibTorch_LOOKED_IN}")  # another folder is named than the last time
+  foreach(_part IN LISTS _cached)
+    unset(LibTorch_${_part} CACHE)
+  endforeach()
+endif()
+set(LibTorch_LOOKED_IN "${AUTOROUND_TORCH_DIR}" CACHE INTERNAL "AUTOROUND_TORCH_DIR when LibTorch was last looked for")
 
 find_path(LibTorch_INCLUDE_DIR NAMES ATen/ATen.h HINTS ${_candidates} PATH_SUFFIXES include NO_DEFAULT_PATH)
 find_library(LibTorch_CPU_LIBRARY NAMES torch_cpu HINTS ${_candidates} PATH_SUFFIXES lib NO_DEFAULT_PATH)
@@ -37,8 +46,8 @@ endif()
 set(_wanted "${LibTorch_FIND_VERSION_MAJOR}.${LibTorch_FIND_VERSION_MINOR}")
 if(LibTorch_VERSION AND LibTorch_FIND_VERSION AND NOT "${_MAJOR}.${_MINOR}" STREQUAL "${_wanted}")
   set(_found "LibTorch ${LibTorch_VERSION} in ${LibTorch_INCLUDE_DIR}")
-  foreach(_part INCLUDE_DIR CPU_LIBRARY C10_LIBRARY GOMP_LIBRARY CUDA_LIBRARY C10_CUDA_LIBRARY)
-    unset(LibTorch_${_part} CACHE)  # looked for again when another folder is named
+  foreach(_part IN LISTS _cached)
+    unset(LibTorch_${_part} CACHE)  # looked for again when the folder holds another version
   endforeach()
   message(FATAL_ERROR "found ${_found}, wanted ${_wanted}: run scripts/bootstrap.sh, or pass -DAUTOROUND_TORCH_DIR=<folder with include/ and lib/>")
 endif()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# libtorch_version.sh CMAKE SOURCE_DIR: cmake/FindLibTorch.cmake takes a folder of the version that CMakeLists.txt asks for, of any patch, and refuses others.
+# libtorch_version.sh CMAKE SOURCE_DIR: cmake/FindLibTorch.cmake takes a folder of the version that CMakeLists.txt asks for, of any patch, and refuses others,
+# and takes none but the folder that is named.
 set -euo pipefail
 cmake=$1 source=$2
 work=$(mktemp -d)
@@ -41,3 +42,10 @@ for patch in 0 7; do
   grep "taken: $wanted.$patch" "$work/said"
   rm "$work/build/CMakeCache.txt"
 done
+
+mkdir -p "$work/project/.venv/lib/python3.11/site-packages"
+ln -s "$work/$wanted.0" "$work/project/.venv/lib/python3.11/site-packages/torch"
+finds "$wanted.7" || { cat "$work/said"; exit 1; }
+if finds nowhere; then echo "another LibTorch was taken than the one that is named"; exit 1; fi # neither the last one nor that of .venv
+grep -q 'Could NOT find LibTorch' "$work/said" || { cat "$work/said"; exit 1; }
+"$cmake" -S "$work/project" -B "$work/build" -DAUTOROUND_TORCH_DIR= | grep "taken: $wanted.0"
