@@ -106,8 +106,8 @@ def main():
         apart = max(abs(a - b) / b for a, b in zip(ours, theirs))
         same = torch.isclose(our_weight, their_weight, rtol=1e-3, atol=1e-6).float().mean().item()
         print(f"{'symmetric' if symmetric else 'asymmetric'}: loss {theirs[0]:.4g} to {min(theirs):.4g}, "
-              f"losses at most {100 * apart:.3f} % apart (allowed 2 %), {100 * same:.2f} % of the weights the same (wanted 98 %)")
-        failures += len(ours) != len(theirs) or apart > 0.02 or same < 0.98
+              f"losses at most {100 * apart:.4f} % apart (allowed 0.01 %), {100 * same:.3f} % of the weights the same (wanted 99.99 %)")
+        failures += len(ours) != len(theirs) or apart > 1e-4 or same < 0.9999
     return int(failures > 0)
 
 

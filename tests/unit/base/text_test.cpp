@@ -2,6 +2,8 @@
 
 #include <clocale>
 #include <limits>
+#include <locale>
+#include <sstream>
 #include <string>
 
 #include "support/catch.hpp"
@@ -78,16 +80,29 @@ TEST_CASE("numbers: shortest text that reads back the same", "[base]") {
   CHECK(std::stod(format_number(1.0 / 3)) == 1.0 / 3);
 }
 
+struct DecimalComma : std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
 TEST_CASE("numbers: the host's locale changes nothing", "[base]") {
   const std::string before = std::setlocale(LC_NUMERIC, nullptr);
+  const std::locale before_in_streams = std::locale::global(std::locale(std::locale::classic(), new DecimalComma));
+  std::ostringstream of_the_host;
+  of_the_host << 1234.5;
+  // The C library's is another one; a machine need not have any with a decimal comma.
   const char* comma = nullptr;
   for (const char* name : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"}) {
     if (comma == nullptr) comma = std::setlocale(LC_NUMERIC, name);
   }
-  if (comma == nullptr) WARN("no locale with a decimal comma is installed: checked in the C locale only");
-  CHECK(format_number(1234.5) == "1234.5");
-  CHECK(format_bytes(1440000000) == "1.44 GB");
+  const std::string number = format_number(1234.5);
+  const std::string bytes = format_bytes(1440000000);
+  std::locale::global(before_in_streams);
   std::setlocale(LC_NUMERIC, before.c_str());
+  CHECK(of_the_host.str() == "1.234,5");
+  CHECK(number == "1234.5");
+  CHECK(bytes == "1.44 GB");
 }
 
 TEST_CASE("bytes: three digits and a decimal unit", "[base]") {
