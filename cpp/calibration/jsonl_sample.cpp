@@ -94,18 +94,19 @@ TokenIds read_ids(const Json& list, const std::string& name, const std::string& 
 }
 
 JsonlSample read_sample(const Json& json, const std::string& field, const std::string& path) {
-  const bool bare = field.empty() && (json.is_string() || json.is_array());
+  const bool sample_list = json.is_array() && (json.empty() || !json.front().is_string());
+  const bool bare = field.empty() && (json.is_string() || sample_list);
   const std::string key = bare ? "" : choose_field(JsonView(json, path), field);
   const std::string name = bare ? "the list" : "`" + key + "`";
   const Json& value = bare ? json : json.at(key);
+  if (key == "text") return JsonView(json, path).string(key);
   if (value.is_string() && key != "messages" && key != "input_ids") return value.get<std::string>();
-  if (value.is_array() && key != "text") {
+  if (value.is_array()) {
     const bool objects = !value.empty() && value.front().is_object();
     if (key != "messages" && (key == "input_ids" || !objects)) return read_ids(value, name, path);
     return Conversation{read_messages(value, name, path), bare ? Json() : read_tools(JsonView(json, path))};
   }
-  const char* wanted = key == "text"        ? "a string"
-                       : key == "messages"  ? "a list of messages"
+  const char* wanted = key == "messages"    ? "a list of messages"
                        : key == "input_ids" ? "a list of token ids"
                                             : "a string, a list of messages or a list of token ids";
   fail(Code::parse, path, "the key `" + key + "` holds " + value.type_name() + "; " + wanted + " is wanted");
