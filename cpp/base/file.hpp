@@ -130,7 +130,7 @@ struct DirectoryEntry {
 /// io
 std::vector<DirectoryEntry> list_directory(const std::string& path);
 void create_directories(const std::string& path);                      // like mkdir -p. @throws Error io
-void copy_file(const std::string& from, const std::string& to);        // regular files, fsynced
+void copy_file(const std::string& from, const std::string& to);        // regular files, fsynced; over one that is there
 void write_text_file(const std::string& path, std::string_view text);  // new file, fsynced
 std::uint64_t free_disk_bytes(const std::string& path);                // of the nearest existing parent
 std::uint64_t disk_of(const std::string& path);                        // the same for two paths on one disk

@@ -88,7 +88,7 @@ void OutputFile::close() {
 
 void copy_file(const std::string& from, const std::string& to) {
   const InputFile input = InputFile::open(from);
-  OutputFile output = OutputFile::create(to, input.size());
+  OutputFile output = OutputFile::open(to, input.size());
   std::vector<std::byte> buffer(std::min<std::uint64_t>(copy_chunk, input.size()));
   for (std::uint64_t offset = 0; offset < input.size();) {
     const auto count = std::min<std::uint64_t>(buffer.size(), input.size() - offset);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancel.hpp"
 #include "base/log.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "quant/cache_format.hpp"
@@ -26,6 +27,7 @@ struct ExportPlan {
   bool tie_word_embeddings = false;
   Logger log = {};                                        // for what a format leaves out
   std::map<std::string, quant::CacheFormat> caches = {};  // by attention module whose cache is quantized
+  const CancelToken* cancel = nullptr;                    // asked while tensors are copied; may be null
 };
 
 /// One tensor of the output as it was written: how a later run tells that it is still there.
@@ -43,7 +45,7 @@ class Exporter {
   /// Bytes that the output will take, companion files included.
   virtual std::uint64_t disk_bytes(const ExportPlan& plan) const = 0;
   /// Creates and reserves the files in `directory`, or takes over those that an exporter of the same plan left there,
-  /// and copies through every tensor that is not quantized.
+  /// and copies through every tensor that is not quantized, and companion files: the host may change its folder later.
   virtual void begin(const ExportPlan& plan, const std::string& directory) = 0;
   virtual std::vector<std::string> files() const = 0;  // in the directory, after begin
   /// What it wrote, all that there is of this module.

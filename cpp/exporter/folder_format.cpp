@@ -66,7 +66,15 @@ void FolderFormat::begin(const ExportPlan& plan, const std::string& directory) {
   plan_ = &plan;
   directory_ = directory;
   writer_ = std::make_unique<checkpoint::ShardWriter>(directory, std::move(folder.tensors), max_shard_bytes_);
-  copy_tensors(plan.checkpoint, folder.copies, *writer_);
+  copy_companions(plan.checkpoint, directory_);
+  copy_tensors(plan, folder.copies, *writer_);
+}
+
+std::vector<std::string> FolderFormat::files() const {
+  std::vector<std::string> names = writer_->file_names();
+  const auto& companions = plan_->checkpoint.companion_files();
+  names.insert(names.end(), companions.begin(), companions.end());
+  return names;
 }
 
 std::vector<WrittenTensor> FolderFormat::write(const quant::QuantizedWeight& weight) {
@@ -120,7 +128,6 @@ quant::QuantizedWeight FolderFormat::read(const std::string& module) const {
 }
 
 void FolderFormat::finish() {
-  copy_companions(plan_->checkpoint, directory_);
   write_text_file(join_path(directory_, "recipe.yaml"), plan_->recipe.dump(recipe::Syntax::yaml));
   writer_->finish();
   const Json config = layout_->quantization_config(*plan_);

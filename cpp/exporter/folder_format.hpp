@@ -21,7 +21,7 @@ class FolderFormat final : public Exporter {
   void check(const ExportPlan& plan) const override { layout_->check(plan); }
   std::uint64_t disk_bytes(const ExportPlan& plan) const override;
   void begin(const ExportPlan& plan, const std::string& directory) override;
-  std::vector<std::string> files() const override { return writer_->file_names(); }
+  std::vector<std::string> files() const override;
   /// @throws Error numeric: a scale is NaN, infinite or zero. internal: not what the plan announced.
   std::vector<WrittenTensor> write(const quant::QuantizedWeight& weight) override;
   std::vector<WrittenTensor> write_cache(const quant::CacheScales& cache) override;

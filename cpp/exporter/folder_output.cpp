@@ -157,8 +157,8 @@ FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored, bool
   return folder;
 }
 
-void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies,
-                  checkpoint::ShardWriter& to) {
+void copy_tensors(const ExportPlan& plan, const std::vector<TensorCopy>& copies, checkpoint::ShardWriter& to) {
+  const checkpoint::Checkpoint& from = plan.checkpoint;
   std::vector<std::byte> buffer;
   for (const auto& copy : copies) {
     const checkpoint::TensorInfo* source = from.find(copy.from);
@@ -168,6 +168,7 @@ void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCo
     }
     const std::uint64_t size = source->byte_size();
     for (std::uint64_t offset = 0; offset < size; offset += kCopyBytes) {
+      if (plan.cancel != nullptr) plan.cancel->throw_if_requested();
       buffer.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kCopyBytes, size - offset)));
       from.read(copy.from, offset, buffer);
       to.write(copy.to, offset, buffer);

@@ -62,8 +62,7 @@ using StoredTensors =
 FolderPlan plan_folder(const ExportPlan& plan, const StoredTensors& stored, bool keeps_stacks = false);
 
 /// Copies byte for byte, in pieces of bounded size.
-void copy_tensors(const checkpoint::Checkpoint& from, const std::vector<TensorCopy>& copies,
-                  checkpoint::ShardWriter& to);
+void copy_tensors(const ExportPlan& plan, const std::vector<TensorCopy>& copies, checkpoint::ShardWriter& to);
 
 /// The checkpoint's config.json with its own keys in their own order, plus `quantization_config` unless that is null;
 /// tie_word_embeddings and the dtype are the only keys that may change.

@@ -40,12 +40,13 @@ struct PlacedEntry {
   std::uint64_t zeros() const { return place.byte_size() - entry.tensor.byte_size(); }
 };
 
-void copy(const checkpoint::Checkpoint& from, const PlacedEntry& placed, checkpoint::ShardWriter& to) {
+void copy(const ExportPlan& plan, const PlacedEntry& placed, checkpoint::ShardWriter& to) {
+  const checkpoint::Checkpoint& from = plan.checkpoint;
   const GgufEntry& entry = placed.entry;
   const checkpoint::TensorInfo* source = from.find(entry.source);
   const bool is_same = source != nullptr && source->byte_size() == entry.tensor.byte_size() && entry.added == 0.0;
   if (is_same && !reorders(entry.rows)) {
-    copy_tensors(from, {{entry.source, placed.place.name}}, to);
+    copy_tensors(plan, {{entry.source, placed.place.name}}, to);
     to.write(placed.place.name, entry.tensor.byte_size(), std::vector<std::byte>(placed.zeros()));
     return;
   }
@@ -92,7 +93,7 @@ void GgufFormat::begin(const ExportPlan& plan, const std::string& directory) {
     entries_.push_back({std::move(gguf.entries[i]), layout.tensors[i].info});
   writer_ = std::make_unique<checkpoint::ShardWriter>(directory, std::vector{std::move(layout)});
   for (const PlacedEntry& placed : entries_) {
-    if (!placed.entry.source.empty()) copy(plan.checkpoint, placed, *writer_);
+    if (!placed.entry.source.empty()) copy(plan, placed, *writer_);
     if (placed.entry.values.defined()) write_tensor(*writer_, placed.place.name, placed.entry.values, placed.zeros());
   }
 }

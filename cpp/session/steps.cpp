@@ -219,7 +219,8 @@ exporter::ExportPlan Steps::export_plan() const {
   return {model_->checkpoint(), recipe_,
           model_->modules(),    modifier_->assignment(),
           modifier_->formats(), model_->spec().tie_word_embeddings,
-          model_->log(),        modifier_->caches()};
+          model_->log(),        modifier_->caches(),
+          options_.cancel.get()};
 }
 
 void Steps::emit(EventKind kind, std::int64_t block, const std::string& name, double done_in_block,

@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <set>
 
 #include "base/error.hpp"
@@ -110,6 +111,33 @@ TEST_CASE("folder: disk_bytes is enough and not much more", "[exporter]") {
   CHECK(predicted <= taken + 16 * 1024);
 }
 
+TEST_CASE("folder: companions are those of the start, and copies stop when they are asked to", "[exporter]") {
+  TinyModel model;
+  model.apply(TinyModel::w4());
+  exporter::ExportPlan plan = model.plan();
+  exporter::FolderFormat format(exporter::compressed_tensors_layout());
+  format.begin(plan, model.output);
+  for (const auto& [name, weight] : model.weights) format.write(weight);
+  const std::string source = autoround::join_path(model.checkpoint->directory(), "tokenizer.json");
+  REQUIRE(std::remove(source.c_str()) == 0);
+  format.finish();
+  CHECK(text(model.output, "tokenizer.json") == "{\"model\": {}}");
+
+  TinyModel other;
+  other.apply(TinyModel::w4());
+  autoround::CancelToken cancel;
+  exporter::ExportPlan stopped = other.plan();
+  stopped.cancel = &cancel;
+  cancel.request();
+  exporter::FolderFormat cancelled(exporter::compressed_tensors_layout());
+  try {
+    cancelled.begin(stopped, other.output);
+    FAIL("copied");
+  } catch (const autoround::Error& error) {
+    CHECK(error.code() == autoround::Code::cancelled);
+  }
+}
+
 TEST_CASE("folder: a second exporter of the plan finds modules that the first one wrote", "[exporter]") {
   TinyModel model;
   autoround::recipe::Recipe recipe;  // every way of storing zero points
@@ -127,7 +155,7 @@ TEST_CASE("folder: a second exporter of the plan finds modules that the first on
 
   exporter::FolderFormat resumed(exporter::compressed_tensors_layout());
   resumed.begin(plan, other);
-  CHECK(resumed.files() == std::vector<std::string>{"model.safetensors"});
+  CHECK(resumed.files() == std::vector<std::string>{"model.safetensors", "generation_config.json", "tokenizer.json"});
   auto tensors = written.begin()->second;
   const std::string module = written.begin()->first;
   tensors[1].hash[0] ^= 1;
