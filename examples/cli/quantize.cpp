@@ -121,7 +121,7 @@ void add_quantize(CLI::App& app, const Common& common) {
       ->required();
   command->add_option("--output", arguments->output, "folder to write; absent or empty")->required();
   command->add_option("--calibration", arguments->calibration,
-                      ".jsonl (text, messages or input_ids) or plain text; not needed with --iters 0");
+                      ".jsonl or .json (text, messages or input_ids) or plain text; not needed with --iters 0");
   command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json; default: the model's");
   command->add_option("--format", arguments->formats, "output formats, comma separated")
       ->delimiter(',')

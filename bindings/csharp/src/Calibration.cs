@@ -42,7 +42,7 @@ namespace LibAutoRound {
     }
 
     /// <summary>
-    /// At most limit lines of a .jsonl file, 0: all. field is "text", "messages", "input_ids" or "": the first of these that a line has.
+    /// At most limit samples of a .jsonl file or a JSON array, 0: all. field is "text", "messages", "input_ids" or "": the first of these that a sample has.
     /// Gives the number of samples.
     /// </summary>
     public long AddJsonl(string path, string field = "", long limit = 0) {

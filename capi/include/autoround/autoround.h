@@ -277,11 +277,11 @@ AUTOROUND_TRY(autoround_calibration_add_text, autoround_calibration *data, const
  * that the tokenizer puts around a sequence. Ends at `limit` windows (0: all). A last partial window is padded, or dropped when drop_last
  * is not 0. added (may be NULL): windows added. A text that fails adds nothing. Errors: INVALID_STATE, PARSE. Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_add_windows, autoround_calibration *data, const char *text, size_t length, size_t limit, int32_t drop_last, size_t *added);
-/* A .jsonl file, one sample a line. field: "text", "messages" (through the chat template), "input_ids", or NULL: the first of these that
- * a line has. limit: samples to take, 0: all. added may be NULL. A file that fails adds nothing.
+/* A .jsonl file, one sample a line, or a JSON array of samples. field: "text", "messages" (through the chat template, with "tools" beside
+ * them), "input_ids", or NULL: the first of these that a sample has. limit: samples to take, 0: all. added may be NULL. A file that fails adds nothing.
  * Errors: NOT_FOUND, IO, PARSE with the line number, INVALID_STATE (no tokenizer). Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_add_jsonl, autoround_calibration *data, const char *path, const char *field, size_t limit, size_t *added);
-/* A file of either kind and any size, told apart by its content: .jsonl lines or plain text windows. It is read as far as the limit asks;
+/* A file of either kind and any size, told apart by its content: JSON as above or plain text windows. It is read as far as the limit asks;
  * what is wrong after that is not seen. added may be NULL. Errors: as the two above. Since 0.1 */
 AUTOROUND_TRY(autoround_calibration_add_file, autoround_calibration *data, const char *path, size_t limit, int32_t drop_last, size_t *added);
 AUTOROUND_FN(size_t) autoround_calibration_sample_count(const autoround_calibration *data) AUTOROUND_NOEXCEPT;

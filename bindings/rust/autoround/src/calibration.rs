@@ -88,8 +88,8 @@ impl Calibration {
         Ok(added)
     }
 
-    /// A `.jsonl` file, one sample a line. `field`: `"text"`, `"messages"` (through the chat template), `"input_ids"`, or None: the first of
-    /// these that a line has. At most `limit` samples, 0: all. Gives the number of samples added. A file that fails adds nothing.
+    /// A `.jsonl` file, one sample a line, or a JSON array. `field`: `"text"`, `"messages"` (through the chat template), `"input_ids"`, or None: the first of
+    /// these that a sample has. At most `limit` samples, 0: all. Gives the number of samples added. A file that fails adds nothing.
     ///
     /// # Errors
     /// [`NotFound`](crate::Code::NotFound), [`Io`](crate::Code::Io), [`Parse`](crate::Code::Parse) with the line number,
