@@ -40,8 +40,8 @@ func (c *Calibration) AddWindows(text string, limit int, dropLast bool) (int, er
 	})
 }
 
-// AddJSONL adds at most limit samples of a file of lines or of a JSON array, 0: all, and says how many. field is "text", "messages", "input_ids" or "": the first
-// of these that a sample has.
+// AddJSONL adds at most limit samples of a file of lines or of a JSON array, 0: all, and says how many. field is "text", "messages",
+// "input_ids" or "": the first of these that a sample has.
 func (c *Calibration) AddJSONL(path, field string, limit int) (int, error) {
 	return c.add(func(raw swig.Calibration, added swig.NumberOut) error {
 		return raw.AddJsonl(path, field, int64(limit), added)

@@ -42,8 +42,8 @@ namespace LibAutoRound {
     }
 
     /// <summary>
-    /// At most limit samples of a .jsonl file or a JSON array, 0: all. field is "text", "messages", "input_ids" or "": the first of these that a sample has.
-    /// Gives the number of samples.
+    /// At most limit samples of a .jsonl file or a JSON array, 0: all. field is "text", "messages", "input_ids" or "": the first of
+    /// these that a sample has. Gives the number of samples.
     /// </summary>
     public long AddJsonl(string path, string field = "", long limit = 0) {
       return Added((raw, count) => raw.addJsonl(path, field, limit, count));

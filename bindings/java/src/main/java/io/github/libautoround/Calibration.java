@@ -51,7 +51,10 @@ public final class Calibration extends NativeObject<io.github.libautoround.inter
     return added((raw, out) -> raw.addWindows(text, limit, dropLast, out));
   }
 
-  /** At most limit samples of a .jsonl file or a JSON array, 0: all. field is "text", "messages", "input_ids" or "": the first of these that a sample has. */
+  /**
+   * At most limit samples of a .jsonl file or a JSON array, 0: all. field is "text", "messages", "input_ids" or "": the first of these
+   * that a sample has.
+   */
   public long addJsonl(Path path, String field, long limit) {
     return added((raw, out) -> raw.addJsonl(path.toString(), field, limit, out));
   }
