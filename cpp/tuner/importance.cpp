@@ -38,14 +38,12 @@ class MeasuringOps final : public model::ForwardingOps {
     inner().routed(layer, experts, count);
   }
   at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
+    const std::vector<at::Tensor> rows = rows_.of(projection, x);
     at::Tensor sum;  // parts of a projection have one input
-    for (const at::Tensor& rows : rows_.of(projection, x)) {
-      const at::Tensor squares = rows.to(at::kFloat).square().sum(0);
-      sum = sum.defined() ? sum + squares : squares;
-    }
     for (const auto& part : projection.parts) {
       const auto wanted = sums_.find(part.name);
-      if (!sum.defined() || wanted == sums_.end()) continue;
+      if (rows.empty() || wanted == sums_.end()) continue;
+      if (!sum.defined()) sum = sum_of_squares(rows);
       wanted->second = wanted->second.defined() ? wanted->second + sum : sum;
     }
     return inner().linear(projection, x);
@@ -63,6 +61,15 @@ class MeasuringOps final : public model::ForwardingOps {
   }
 
  private:
+  static at::Tensor sum_of_squares(const std::vector<at::Tensor>& pieces) {
+    at::Tensor sum;
+    for (const at::Tensor& rows : pieces) {
+      const at::Tensor squares = rows.to(at::kFloat).square().sum(0);
+      sum = sum.defined() ? sum + squares : squares;
+    }
+    return sum;
+  }
+
   RealRows rows_;
   Importance sums_;
 };
