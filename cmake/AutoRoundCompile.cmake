@@ -1,7 +1,9 @@
 # How every target of this project is compiled, in one place.
-if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
-  message(FATAL_ERROR "GCC 12 or newer is needed: kernels use its vector extensions, of which other compilers lack some. "
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  message(FATAL_ERROR "GCC is needed: kernels use its vector extensions, of which other compilers lack some. "
     "${CMAKE_CXX_COMPILER} is ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}; name another with -DCMAKE_CXX_COMPILER")
+elseif(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
+  message(WARNING "GCC 12 is the oldest that this is tested with; ${CMAKE_CXX_COMPILER} is ${CMAKE_CXX_COMPILER_VERSION}")
 endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
