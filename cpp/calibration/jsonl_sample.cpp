@@ -58,10 +58,12 @@ Json read_messages(const Json& list, const std::string& name, const std::string&
     }
     static_cast<void>(message.string("role"));
     Json kept = Json::object();
+    auto& members = kept.get_ref<Json::object_t&>();  // appended to: operator[] would search all of them each time
     for (const auto& [key, value] : entry.get_ref<const Json::object_t&>()) {
-      // Tables that are exported write every key into every message, and templates ask whether a key is there.
-      const bool said = key == "content" || !value.empty();
-      if (said) kept.get_ref<Json::object_t&>().emplace_back(key, key == "content" ? read_content(value, path) : value);
+      if (key == "content")
+        members.emplace_back(key, read_content(value, path));
+      else if (!value.empty())  // exported tables write every key into every message, and templates ask for keys
+        members.emplace_back(key, value);
     }
     messages.push_back(std::move(kept));
   }

@@ -7,6 +7,7 @@
 
 #include "exporter/folder_output.hpp"
 #include "exporter/folder_rules.hpp"
+#include "recipe/pattern.hpp"
 
 namespace autoround::exporter {
 namespace {
@@ -44,27 +45,22 @@ std::string blocks_name(const ExportPlan& plan) {
   return name.substr(0, name.find(index.insert(0, 1, '.')));
 }
 
-std::string escaped(std::string_view name) {
-  std::string text;
-  for (const char c : name) {
-    if (c == '.') text.push_back('\\');
-    text.push_back(c);
-  }
-  return text;
-}
-
 /// A pattern for one of a module's names and, where vLLM runs it as a part of a larger one, for the name of that.
 std::string exact_pattern(const char* sign, const recipe::ModuleInfo& module, std::string_view name) {
   std::string pattern = sign;
   pattern.append("^");
-  if (module.fused_with.empty()) return pattern.append(escaped(name)).append("$");
+  if (module.fused_with.empty()) return pattern.append(recipe::name_pattern(name)).append("$");
   if (module.fused_with == recipe::fused_experts) {
     const std::size_t expert = name.rfind('.', name.rfind('.') - 1);  // "...experts" before ".3.up_proj"
-    pattern.append(escaped(name.substr(0, expert))).append("(").append(escaped(name.substr(expert)));
+    pattern.append(recipe::name_pattern(name.substr(0, expert)))
+        .append("(")
+        .append(recipe::name_pattern(name.substr(expert)));
     return pattern.append(")?$");
   }
   const std::size_t last = name.rfind('.') + 1;
-  pattern.append(escaped(name.substr(0, last))).append("(").append(escaped(name.substr(last)));
+  pattern.append(recipe::name_pattern(name.substr(0, last)))
+      .append("(")
+      .append(recipe::name_pattern(name.substr(last)));
   return pattern.append("|").append(module.fused_with).append("_proj)$");
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "recipe/matching.hpp"
+#include "recipe/pattern.hpp"
 #include "recipe/target.hpp"
 
 namespace autoround::recipe {
@@ -138,12 +139,10 @@ std::string unmatched_ignore(const Rule& rule, const std::vector<ModuleInfo>& mo
   const std::string text = "ignore `" + rule.target.text() + "` matched no module";
   const ModuleInfo* other = first_match(rule, modules);
   if (!other) return text;
-  std::string pattern;
-  for (const char c : other->name + ".") pattern += c == '.' ? "\\." : std::string(1, c);
   const bool holds_others = std::any_of(modules.begin(), modules.end(),
                                         [&](const ModuleInfo& m) { return m.name.starts_with(other->name + "."); });
   return concat({text, " that can be quantized: `", other->name, "` is a ", other->class_name,
-                 holds_others ? "; what it holds is `re:" + pattern + ".*`" : ""});
+                 holds_others ? "; what it holds is `re:" + name_pattern(other->name + ".") + ".*`" : ""});
 }
 
 std::optional<std::string> indivisible(const Assignment::Entry& entry) {

@@ -42,6 +42,15 @@ struct Pattern::Compiled {
   MatchContext context;
 };
 
+std::string name_pattern(std::string_view name) {
+  std::string pattern;
+  for (const char c : name) {
+    if (c == '.') pattern.push_back('\\');
+    pattern.push_back(c);
+  }
+  return pattern;
+}
+
 Pattern::Pattern(const std::string& expression, std::string target)
     : compiled_(new Compiled), target_(std::move(target)) {
   if (expression.size() > kMaxLength) {

@@ -4,8 +4,12 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace autoround::recipe {
+
+/// An expression that matches the name of a module, or a beginning of one.
+std::string name_pattern(std::string_view name);
 
 class Pattern {
  public:

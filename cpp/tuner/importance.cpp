@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "model/forwarding_ops.hpp"
 #include "quant/scale_search.hpp"
 #include "tuner/block_tuner.hpp"
 #include "tuner/real_rows.hpp"
@@ -27,27 +26,11 @@ bool counts_channels_alike(const quant::WeightFormat& format, const TuneOptions&
 }
 
 /// Adds up the squares of what comes into the linears that it is told.
-class MeasuringOps final : public model::ForwardingOps {
+class MeasuringOps final : public ObservingOps {
  public:
-  MeasuringOps(const BlockData& data, model::Ops& inner) : ForwardingOps(inner), rows_(data) {}
+  using ObservingOps::ObservingOps;
 
   void want(const std::string& linear) { sums_[linear]; }
-
-  void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
-    rows_.routed(layer, experts, count);
-    inner().routed(layer, experts, count);
-  }
-  at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
-    const std::vector<at::Tensor> rows = rows_.of(projection, x);
-    at::Tensor sum;  // parts of a projection have one input
-    for (const auto& part : projection.parts) {
-      const auto wanted = sums_.find(part.name);
-      if (rows.empty() || wanted == sums_.end()) continue;
-      if (!sum.defined()) sum = sum_of_squares(rows);
-      wanted->second = wanted->second.defined() ? wanted->second + sum : sum;
-    }
-    return inner().linear(projection, x);
-  }
 
   /// Without linears that nothing came into, as experts that no token went to: all their channels count alike.
   Importance take() {
@@ -61,6 +44,15 @@ class MeasuringOps final : public model::ForwardingOps {
   }
 
  private:
+  void observe(const model::Projection& projection, const std::vector<at::Tensor>& pieces) override {
+    at::Tensor sum;  // parts of a projection have one input
+    for (const auto& part : projection.parts) {
+      const auto wanted = sums_.find(part.name);
+      if (pieces.empty() || wanted == sums_.end()) continue;
+      if (!sum.defined()) sum = sum_of_squares(pieces);
+      wanted->second = wanted->second.defined() ? wanted->second + sum : sum;
+    }
+  }
   static at::Tensor sum_of_squares(const std::vector<at::Tensor>& pieces) {
     at::Tensor sum;
     for (const at::Tensor& rows : pieces) {
@@ -70,7 +62,6 @@ class MeasuringOps final : public model::ForwardingOps {
     return sum;
   }
 
-  RealRows rows_;
   Importance sums_;
 };
 

@@ -30,23 +30,17 @@ class QuantOps final : public model::ForwardingOps {
 };
 
 /// Shows the states what comes into each linear: real tokens, as any token may stand for padding.
-class CalibrationOps final : public model::ForwardingOps {
+class CalibrationOps final : public ObservingOps {
  public:
   CalibrationOps(RoundingStates& states, const BlockData& data, model::Ops& inner)
-      : ForwardingOps(inner), states_(states), rows_(data) {}
-
-  void routed(const void* layer, const at::Tensor& experts, std::int64_t count) override {
-    rows_.routed(layer, experts, count);
-    inner().routed(layer, experts, count);
-  }
-  at::Tensor linear(const model::Projection& projection, const at::Tensor& x) override {
-    for (const at::Tensor& rows : rows_.of(projection, x)) states_.observe(projection, rows);
-    return inner().linear(projection, x);
-  }
+      : ObservingOps(data, inner), states_(states) {}
 
  private:
+  void observe(const model::Projection& projection, const std::vector<at::Tensor>& pieces) override {
+    for (const at::Tensor& rows : pieces) states_.observe(projection, rows);
+  }
+
   RoundingStates& states_;
-  RealRows rows_;
 };
 
 }  // namespace autoround::tuner

@@ -8,7 +8,7 @@
 #include <map>
 #include <vector>
 
-#include "model/projection.hpp"
+#include "model/forwarding_ops.hpp"
 #include "tuner/block_tuner.hpp"
 
 namespace autoround::tuner {
@@ -32,6 +32,27 @@ class RealRows {
   std::map<const void*, std::int64_t> next_;
   std::vector<at::Tensor> experts_;  // of each with rows, in order: int64, those that are real
   std::size_t linear_ = 0;           // of those experts, which have two each, that comes next
+};
+
+/// The base of operations that measure what comes into linears.
+class ObservingOps : public model::ForwardingOps {
+ public:
+  ObservingOps(const BlockData& data, model::Ops& inner) : ForwardingOps(inner), rows_(data) {}
+
+  void routed(const void* layer, const at::Tensor& experts, std::int64_t count) final {
+    rows_.routed(layer, experts, count);
+    inner().routed(layer, experts, count);
+  }
+  at::Tensor linear(const model::Projection& projection, const at::Tensor& x) final {
+    observe(projection, rows_.of(projection, x));
+    return inner().linear(projection, x);
+  }
+
+ private:
+  /// @param pieces as RealRows::of gives them
+  virtual void observe(const model::Projection& projection, const std::vector<at::Tensor>& pieces) = 0;
+
+  RealRows rows_;
 };
 
 }  // namespace autoround::tuner

@@ -7,6 +7,7 @@
 #include "exporter/folder_format.hpp"
 #include "folder_fixture.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 using autoround::test::integer_scheme;
 using autoround::test::open;
@@ -130,12 +131,8 @@ TEST_CASE("folder: companions are those of the start, and copies stop when they 
   stopped.cancel = &cancel;
   cancel.request();
   exporter::FolderFormat cancelled(exporter::compressed_tensors_layout());
-  try {
-    cancelled.begin(stopped, other.output);
-    FAIL("copied");
-  } catch (const autoround::Error& error) {
-    CHECK(error.code() == autoround::Code::cancelled);
-  }
+  const auto error = autoround::test::error_of([&] { cancelled.begin(stopped, other.output); });
+  CHECK(error.code() == autoround::Code::cancelled);
 }
 
 TEST_CASE("folder: a second exporter of the plan finds modules that the first one wrote", "[exporter]") {

@@ -6,15 +6,17 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "layer_kinds.hpp"
 #include "support/agreement.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 #include "support/temporary_directory.hpp"
-#include "layer_kinds.hpp"
 #include "tiny_block.hpp"
 
 namespace autoround::tuner {
 namespace {
 
+using autoround::test::error_of;
 using test::int_format;
 using test::linear_name;
 using test::TinyBlock;
@@ -46,17 +48,6 @@ Run tune(const TinyBlock& block, const Formats& formats, const TuneOptions& opti
 
 Run tune(const TinyBlock& block, const TuneOptions& options, int bits = 4) {
   return tune(block, test::all_linears(*block.layer(), int_format(bits, 32)), options);
-}
-
-template <typename Function>
-Error error_of(Function function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error was thrown");
-  return Error(Code::internal, "", "");
 }
 
 /// Gives the block weights that its format holds exactly, so that round-to-nearest is as good as it gets: tuning can
