@@ -25,6 +25,8 @@ std::string quote(std::string_view text, std::size_t max_bytes = 200);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 /// The parts one after another. For messages: a chain of + is a call for each, with its cleanup, in every place.
 std::string concat(std::initializer_list<std::string_view> parts);
+/// With every `what`, which is not "", replaced.
+std::string replaced(std::string_view text, std::string_view what, std::string_view with);
 std::string format_number(double value);        // shortest text that reads back the same, '.' as decimal point
 std::string format_bytes(std::uint64_t bytes);  // "1.44 GB" (decimal units)
 

@@ -53,9 +53,7 @@ constexpr std::array<Known, 13> table{{
 
 /// Some files have the ends of lines themselves where others have escapes.
 std::string with_escapes(std::string_view expression) {
-  std::string spelled;
-  for (const char c : expression) c == '\r' ? spelled += "\\r" : c == '\n' ? spelled += "\\n" : spelled += c;
-  return spelled;
+  return replaced(replaced(expression, "\r", "\\r"), "\n", "\\n");
 }
 
 /// The expression, or the names of steps that have none, that cut a text into words; nullopt: there are other steps.

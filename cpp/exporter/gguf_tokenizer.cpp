@@ -40,15 +40,6 @@ bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-std::string replaced(std::string_view text, std::string_view what, std::string_view with) {
-  std::string result;
-  for (std::size_t at = text.find(what); at != std::string_view::npos; at = text.find(what)) {
-    result.append(text.substr(0, at)).append(with);
-    text.remove_prefix(at + what.size());
-  }
-  return result.append(text);
-}
-
 // Some checkpoints do not mark tokens as special that are; llama.cpp's converter knows these.
 bool looks_special(std::string_view token) {
   constexpr std::array<std::string_view, 4> known{"<pad>", "<mask>", "<2mass>", "[@BOS@]"};

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace autoround::recipe {
 namespace {
@@ -42,14 +43,7 @@ struct Pattern::Compiled {
   MatchContext context;
 };
 
-std::string name_pattern(std::string_view name) {
-  std::string pattern;
-  for (const char c : name) {
-    if (c == '.') pattern.push_back('\\');
-    pattern.push_back(c);
-  }
-  return pattern;
-}
+std::string name_pattern(std::string_view name) { return replaced(name, ".", "\\."); }
 
 Pattern::Pattern(const std::string& expression, std::string target)
     : compiled_(new Compiled), target_(std::move(target)) {

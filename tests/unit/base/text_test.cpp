@@ -13,6 +13,13 @@ using namespace std::string_literals;
 namespace autoround {
 namespace {
 
+TEST_CASE("text: replaced, all of it", "[base]") {
+  CHECK(replaced("a.b..c", ".", "\\.") == "a\\.b\\.\\.c");
+  CHECK(replaced("none", ".", "!") == "none");
+  CHECK(replaced("aaa", "aa", "b") == "ba");
+  CHECK(replaced("", "x", "y") == "");
+}
+
 TEST_CASE("UTF-8: the first invalid byte is found", "[base]") {
   struct Case {
     std::string text;
